@@ -1,0 +1,200 @@
+//! What remains of a call: one plain value, made once, when the call is over.
+//!
+//! Everything that is priced, counted, logged, stored or shown is read from it. Nothing in it is optional because
+//! it was forgotten: an `Option` here means that the thing did not exist.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+
+use crate::era::{Era, Version};
+use crate::fault::Fault;
+use crate::ids::{CallId, ServerId};
+use crate::trace::TraceContext;
+
+/// One finished call.
+#[derive(Debug, Clone)]
+pub struct CallRecord {
+    /// The id the gateway gave it.
+    pub id: CallId,
+    /// When it arrived, by the wall clock.
+    pub received_at: SystemTime,
+    /// The way it came in.
+    pub listener: Listener,
+    /// The caller's JSON-RPC id, as it was written (`1`, `"1"`).
+    pub request_id: Box<str>,
+    /// Who asks.
+    pub principal: Principal,
+    /// Whose conversation it belongs to, and how that was found.
+    pub session: SessionRef,
+    /// The client's era.
+    pub era: Era,
+    /// The client's protocol revision.
+    pub version: Version,
+    /// The name the client gives itself; a claim, for display only.
+    pub client: Option<Arc<str>>,
+    /// The JSON-RPC method.
+    pub method: Arc<str>,
+    /// The tool, prompt or resource asked for, by the name the client used.
+    pub name: Option<Box<str>>,
+    /// The server it was routed to.
+    pub server: Option<ServerId>,
+    /// The trace it belongs to.
+    pub trace: TraceContext,
+    /// When what happened, counted from its arrival.
+    pub times: Times,
+    /// Bytes of the request body and of the answer's messages.
+    pub bytes: Traffic,
+    /// The raw arguments, for shape and size; `None` if there were none or memory for bodies was used up.
+    pub arguments: Option<Bytes>,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// The way a call came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Listener {
+    /// Streamable HTTP.
+    Http,
+    /// Lines on standard input.
+    Stdio,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Principal {
+    /// Nobody had to say who they are.
+    Anonymous,
+}
+
+/// Whose conversation a call belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRef {
+    /// The id, as the source gives it.
+    pub id: Arc<str>,
+    /// The rule that found it.
+    pub source: SessionSource,
+}
+
+/// The rule that found a session, best first. A hint for grouping; never a ground for authorisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SessionSource {
+    /// A member of `params._meta` that a known client sets; the name is the member's.
+    Meta(&'static str),
+    /// `baggage` `session.id` or `gen_ai.conversation.id`.
+    Baggage,
+    /// The header `Tollhouse-Session` or `agent-session-id`.
+    Header,
+    /// Our `Mcp-Session-Id`, or the stdio process.
+    Protocol,
+    /// The W3C trace id: one turn, not a conversation.
+    Trace,
+    /// Principal, client and idle gap.
+    Guess,
+}
+
+impl SessionSource {
+    /// The word used in logs and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Meta(_) => "meta",
+            Self::Baggage => "baggage",
+            Self::Header => "header",
+            Self::Protocol => "protocol",
+            Self::Trace => "trace",
+            Self::Guess => "guess",
+        }
+    }
+}
+
+/// When what happened, as time since the call arrived (monotonic).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Times {
+    /// The first byte was about to leave to the server; `None` if it never was.
+    pub sent: Option<Duration>,
+    /// The first progress, stream event or byte of the result came back.
+    pub first_response: Option<Duration>,
+    /// The server's answer was complete, or the attempt had failed.
+    pub answered: Option<Duration>,
+    /// The answer was handed to the client's connection.
+    pub done: Duration,
+}
+
+impl Times {
+    /// Time spent at the server.
+    pub fn upstream(&self) -> Duration {
+        match (self.sent, self.answered) {
+            (Some(sent), Some(answered)) => answered.saturating_sub(sent),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Time spent in the gateway itself.
+    pub fn gateway(&self) -> Duration {
+        self.done.saturating_sub(self.upstream())
+    }
+}
+
+/// Bytes that crossed, bodies only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// From the client.
+    pub request: u64,
+    /// To the client, all messages of the call together.
+    pub response: u64,
+}
+
+/// What became of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// A result.
+    Ok,
+    /// A result with `isError: true`: the JSON-RPC call succeeded, the tool failed.
+    ToolError,
+    /// The server asks for input before it goes on (`input_required`).
+    InputRequired,
+    /// The server made a task of it.
+    Task,
+    /// A JSON-RPC error that the server answered.
+    Error {
+        /// Its code.
+        code: i64,
+    },
+    /// The gateway refused the call before it was sent.
+    Refused {
+        /// The JSON-RPC code it answered with.
+        code: i64,
+        /// Why.
+        fault: Fault,
+    },
+    /// The call was sent, or was about to be, and no answer came.
+    Failed(Fault),
+}
+
+impl Outcome {
+    /// The word used in logs and the API.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::ToolError => "tool_error",
+            Self::InputRequired => "input_required",
+            Self::Task => "task",
+            Self::Error { .. } => "error",
+            Self::Refused { .. } => "refused",
+            Self::Failed(fault) => match fault.kind {
+                crate::fault::Kind::Cancelled => "cancelled",
+                crate::fault::Kind::Timeout => "timeout",
+                _ if fault.not_executed() => "not_executed",
+                _ => "unknown",
+            },
+        }
+    }
+
+    /// Does this count as a failure?
+    pub fn failed(&self) -> bool {
+        !matches!(self, Self::Ok | Self::InputRequired | Self::Task)
+    }
+}

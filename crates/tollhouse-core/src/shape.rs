@@ -1,0 +1,1 @@
+//! The shape of a JSON value: keys, types and lengths, never values.

@@ -1,0 +1,1 @@
+//! The bytes of MCP: what is found in them, and the few places where they are changed.
