@@ -1,1 +1,3 @@
-//! (to be written)
+//! The data plane of Tollhouse: the path of a call.
+
+pub mod settings;

@@ -1,0 +1,142 @@
+//! What the data plane is told: servers, limits, clocks. As meant, not as written: the program turns files and
+//! flags into these values and has checked them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{HeaderMap, Uri};
+use tollhouse_core::ids::ServerId;
+use tollhouse_core::units::ByteSize;
+
+/// Everything the data plane needs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// In the order of the configuration, which is the order of lists.
+    pub servers: Vec<Server>,
+    /// Bounds of memory and work.
+    pub limits: Limits,
+    /// The names and origins under which the listeners may be addressed.
+    pub front_door: FrontDoor,
+    /// Whether our own span context replaces the inbound one (`MCP_OTEL_INJECT_TRACEPARENT`).
+    pub inject_trace: bool,
+}
+
+/// One MCP server.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Its name in paths, prefixes and records.
+    pub id: ServerId,
+    /// How it is reached.
+    pub transport: Transport,
+    /// Its clocks.
+    pub timeouts: Timeouts,
+}
+
+/// How a server is reached.
+#[derive(Debug, Clone)]
+pub enum Transport {
+    /// Streamable HTTP at one URL.
+    Http {
+        /// `http` or `https`.
+        url: Uri,
+        /// Sent with every request; no client header overrides them. Values are marked sensitive.
+        headers: HeaderMap,
+    },
+    /// A child process that speaks lines of JSON.
+    Stdio(Command),
+}
+
+/// How a child is started. There is no shell in between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// A path, or a name to be found in `PATH`.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Variables declared for it, beside the inherited allow-list.
+    pub env: Vec<(OsString, OsString)>,
+    /// Its working directory; ours if `None`.
+    pub cwd: Option<PathBuf>,
+}
+
+/// Three clocks of a call, and those of what carries it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To reach the server: DNS, TCP, TLS. Default 10 s.
+    pub connect: Duration,
+    /// For a child to start and answer its handshake. Default 30 s.
+    pub start: Duration,
+    /// Silence since the last answer byte or real progress. Default 300 s.
+    pub idle: Duration,
+    /// The whole call. Default 900 s.
+    pub hard: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            start: Duration::from_secs(30),
+            idle: Duration::from_secs(300),
+            hard: Duration::from_secs(900),
+        }
+    }
+}
+
+/// Bounds of memory and work. What happens at each is documented where it is enforced, and counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// A request body. Default 10 MiB.
+    pub request: ByteSize,
+    /// One message of an answer. Default 10 MiB.
+    pub answer: ByteSize,
+    /// A line of a child's standard output. Default 16 MiB.
+    pub line: ByteSize,
+    /// Calls in flight over all servers. Default 1,024.
+    pub calls: usize,
+    /// Legacy sessions. Default 20,000.
+    pub sessions: usize,
+    /// Legacy sessions of one principal. Default 1,000.
+    pub sessions_per_principal: usize,
+    /// Events kept for resumption per session. Default 1,000.
+    pub events: usize,
+    /// Bytes of events kept for resumption per session. Default 1 MiB.
+    pub event_bytes: ByteSize,
+    /// A session without a request for this long is forgotten. Default 30 min.
+    pub session_idle: Duration,
+    /// Records waiting for the pipeline. Default 16,384.
+    pub records: usize,
+    /// Bodies held by waiting records. Default 64 MiB.
+    pub record_bodies: ByteSize,
+    /// How long a drain may take. Default 30 s.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request: ByteSize::mib(10),
+            answer: ByteSize::mib(10),
+            line: ByteSize::mib(16),
+            calls: 1024,
+            sessions: 20_000,
+            sessions_per_principal: 1000,
+            events: 1000,
+            event_bytes: ByteSize::mib(1),
+            session_idle: Duration::from_secs(30 * 60),
+            records: 16_384,
+            record_bodies: ByteSize::mib(64),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Under which names the listeners may be addressed, against DNS rebinding.
+#[derive(Debug, Clone, Default)]
+pub struct FrontDoor {
+    /// Host names allowed beside loopback names and the bound address (`gateway.example`), without port.
+    pub hosts: Vec<String>,
+    /// Origins allowed beside loopback ones (`https://app.example`).
+    pub origins: Vec<String>,
+}
