@@ -99,9 +99,7 @@ impl Kind {
             Self::Limited | Self::Deadline | Self::Draining => (Side::Gateway, Replay::Safe),
             Self::Unreachable => (Side::Upstream, Replay::Safe),
             Self::Tls => (Side::Upstream, Replay::AfterFix),
-            Self::Lost | Self::InvalidAnswer | Self::AnswerTooLarge | Self::Timeout => {
-                (Side::Upstream, Replay::Never)
-            }
+            Self::Lost | Self::InvalidAnswer | Self::AnswerTooLarge | Self::Timeout => (Side::Upstream, Replay::Never),
         };
         Fault { kind: self, side, replay }
     }

@@ -6,11 +6,11 @@
 
 pub mod record;
 
+pub mod era;
 pub mod fault;
 pub mod ids;
-pub mod era;
-pub mod trace;
 pub mod shape;
+pub mod trace;
 pub mod wire;
 
 pub mod clock;
