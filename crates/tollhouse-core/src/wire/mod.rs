@@ -6,7 +6,9 @@
 //! cut in ([`splice`]). Everything else leaves bit-identical.
 
 pub mod envelope;
+pub mod sse;
 
+pub mod header;
 pub mod method;
 
 pub mod members;

@@ -1,0 +1,1 @@
+//! The HTTP headers that mirror a call.
