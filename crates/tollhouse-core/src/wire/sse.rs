@@ -17,9 +17,6 @@ use memchr::{memchr, memchr2};
 
 use crate::units::ByteSize;
 
-#[cfg(test)]
-mod tests;
-
 /// May stand before the first line of a stream, and only there.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -319,3 +316,6 @@ impl<'a> Iterator for Lines<'a> {
         Some(line)
     }
 }
+
+#[cfg(test)]
+mod tests;
