@@ -22,6 +22,8 @@ pub(crate) mod code {
     pub(crate) const INVALID_PARAMS: i64 = -32602;
     pub(crate) const INVALID_REQUEST: i64 = -32600;
     pub(crate) const INTERNAL: i64 = -32603;
+    /// Legacy only; the modern revision uses [`INVALID_PARAMS`].
+    pub(crate) const RESOURCE_NOT_FOUND: i64 = -32002;
     pub(crate) const HEADER_MISMATCH: i64 = -32020;
     pub(crate) const UNSUPPORTED_VERSION: i64 = -32022;
     pub(crate) const TOO_LARGE: i64 = 4130;
@@ -84,11 +86,15 @@ impl Refusal {
         let mut data = self.data.clone();
         // The gateway's own codes say what became of the call; a refusal was never sent.
         if self.code > 0 {
-            data.get_or_insert_default().push_str(&format!(
-                "\"outcome\":\"not_executed\",\"replaySafe\":{},\"cause\":{},\"attempts\":0",
+            let data = data.get_or_insert_default();
+            let comma = if data.is_empty() { "" } else { "," };
+            write!(
+                data,
+                "{comma}\"outcome\":\"not_executed\",\"replaySafe\":{},\"cause\":{},\"attempts\":0",
                 self.fault.replay == Replay::Safe,
                 json(self.fault.kind.as_str())
-            ));
+            )
+            .expect("writing to a string");
         }
         error(id, self.code, &self.message, data.as_deref())
     }

@@ -480,6 +480,29 @@ impl Upstream {
         Ok(opened)
     }
 
+    /// Asks something on a caller's behalf: in `link`'s session, or by itself in the modern era. `params` is an object.
+    pub(crate) async fn ask(
+        &self,
+        method: &'static str,
+        params: &[u8],
+        link: Option<&Link>,
+        clocks: &Clocks,
+    ) -> Result<Envelope, Failure> {
+        let body = |id: u64| Bytes::from(ask::request(id, method, params));
+        match (&self.wire, link) {
+            (Wire::Http(server), link) => {
+                let session = match link {
+                    Some(Link::Http(session)) => Some(session),
+                    _ => None,
+                };
+                let id = server.mint_id();
+                server.ask(body(id), id, method, session, clocks).await.map(|(answer, _)| answer)
+            }
+            (Wire::Stdio(_), Some(Link::Stdio(connection))) => connection.ask(body, clocks).await,
+            (Wire::Stdio(_), _) => self.shared_process()?.ask(body, clocks).await,
+        }
+    }
+
     fn accepted(&self, answer: &Envelope) -> Result<Version, Failure> {
         let version = accepted_version(answer);
         if let Err(failure) = &version
@@ -622,6 +645,11 @@ mod ask {
             Era::Legacy => format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list"}}"#),
         }
         .into()
+    }
+
+    pub(super) fn request(id: u64, method: &str, params: &[u8]) -> Vec<u8> {
+        let head = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":"#);
+        [head.as_bytes(), params, b"}"].concat()
     }
 
     pub(super) fn cancelled(id: u64, reason: &str) -> Bytes {

@@ -7,10 +7,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use memchr::memchr2;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tollhouse_core::fault::Kind;
@@ -65,6 +67,7 @@ pub(crate) struct Connection {
     /// Messages that could not be delivered: late, foreign, or too many.
     undelivered: AtomicU64,
     purpose: Use,
+    started: Instant,
     unattached: mpsc::Sender<Envelope>,
     /// Cancelled to end the process.
     stop: CancellationToken,
@@ -118,6 +121,7 @@ impl Server {
             open: Mutex::default(),
             undelivered: AtomicU64::new(0),
             purpose,
+            started: Instant::now(),
             unattached,
             stop: self.stop.child_token(),
             ended: CancellationToken::new(),
@@ -208,6 +212,11 @@ impl Connection {
     /// Has the process ended?
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.is_cancelled()
+    }
+
+    /// How long it has been running.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// Why it ended.
