@@ -179,7 +179,7 @@ pub(crate) async fn main(args: Args) -> anyhow::Result<ExitCode> {
     Ok(if figures.errors == 0 && figures.calls > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The name under which `echo` of `server` is offered: as it is, or with the server's name before it.
+/// The name under which `echo` is offered; `server` says whose, where a list holds the tools of several.
 pub(crate) async fn find_tool(endpoint: &Endpoint, era: Era, server: Option<&str>) -> anyhow::Result<String> {
     let target = Target { endpoint: endpoint.clone(), era, tool: String::new(), size: 0 };
     let mut caller = Caller::connect(&target).await?;
@@ -188,12 +188,14 @@ pub(crate) async fn find_tool(endpoint: &Endpoint, era: Era, server: Option<&str
     caller.close().await;
     let tools = answer["result"]["tools"].as_array().cloned().unwrap_or_default();
     let names: Vec<&str> = tools.iter().filter_map(|tool| tool["name"].as_str()).collect();
-    let wanted = |name: &&&str| match server {
-        Some(server) => name.starts_with(server) && name.ends_with("echo"),
-        None => name.ends_with("echo"),
+    // Where several servers are listed together, a bare `echo` may be anyone's.
+    let found = match server {
+        Some(server) => names.iter().find(|name| name.len() > 4 && name.starts_with(server) && name.ends_with("echo")),
+        None => names.iter().find(|name| **name == "echo").or_else(|| names.iter().find(|name| name.ends_with("echo"))),
     };
-    let found = names.iter().find(wanted).or_else(|| names.iter().find(|name| **name == "echo"));
-    found.map(|name| (*name).to_owned()).with_context(|| format!("no tool `echo` is listed, only: {}", names.join(" ")))
+    found.map(|name| (*name).to_owned()).with_context(|| {
+        format!("no tool `echo` of {} is listed, only: {}", server.unwrap_or("any server"), names.join(" "))
+    })
 }
 
 impl Fleet {

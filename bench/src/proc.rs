@@ -10,7 +10,8 @@ use std::io;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::io::Errno;
+use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
 
 /// CPU time of some processes up to one moment.
 #[derive(Debug, Clone, Default)]
@@ -101,6 +102,22 @@ pub(crate) fn pin(core: Option<usize>) -> io::Result<()> {
         let mut set = CpuSet::new();
         set.set(core);
         sched_setaffinity(None, &set)?;
+    }
+    Ok(())
+}
+
+/// Keeps all threads of these processes on one core; what they start from here on stays there too.
+pub(crate) fn move_to(pids: &[u32], core: usize) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(core);
+    for pid in pids {
+        for thread in numbered(&format!("/proc/{pid}/task")) {
+            match sched_setaffinity(Pid::from_raw(thread.cast_signed()), &set) {
+                // A thread may end between being listed and being moved.
+                Ok(()) | Err(Errno::SRCH) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
     Ok(())
 }

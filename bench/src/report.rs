@@ -19,6 +19,10 @@ const FLOOR: &str = "floor";
 pub(crate) enum Loop {
     /// The next when the last is answered, on so many connections.
     Closed(usize),
+    /// As closed with one client, generator, upstream and gateway all on one core: with one call at a time nothing
+    /// runs side by side anyway, and what waking another core costs (tens of µs on a virtual machine, and never the
+    /// same) does not hide what a gateway adds.
+    OneCore,
     /// So many a second, whatever happens.
     Open(f64),
 }
@@ -28,6 +32,7 @@ impl Loop {
         match self {
             Self::Closed(1) => "1 client".to_owned(),
             Self::Closed(clients) => format!("{clients} clients"),
+            Self::OneCore => "1 client, everything on one core".to_owned(),
             Self::Open(rate) => format!("open loop, {rate} calls/s"),
         }
     }

@@ -93,6 +93,8 @@ pub(crate) struct Args {
 /// Which core does what; one core for all where there is one only.
 #[derive(Debug, Clone, Copy)]
 struct Cores {
+    /// All there are for us.
+    count: usize,
     load: Option<usize>,
     gateway: Option<usize>,
 }
@@ -173,6 +175,7 @@ pub(crate) async fn main(mut args: Args) -> anyhow::Result<ExitCode> {
 
 struct Bench {
     args: Args,
+    cores: Cores,
     rows: Vec<Row>,
     gateways: Vec<Gateway>,
     /// The upstream; stopped when dropped.
@@ -185,10 +188,12 @@ struct Bench {
 impl Bench {
     /// Starts everything and waits until it answers.
     async fn prepare(args: Args) -> anyhow::Result<Self> {
-        let cores = match *proc::cores()?.as_slice() {
-            [load, gateway, ..] => Cores { load: Some(load), gateway: Some(gateway) },
-            _ => Cores { load: None, gateway: None },
+        let allowed = proc::cores()?;
+        let (load, gateway) = match *allowed.as_slice() {
+            [load, gateway, ..] => (Some(load), Some(gateway)),
+            _ => (None, None),
         };
+        let cores = Cores { count: allowed.len(), load, gateway };
         proc::pin(cores.load)?;
         let directory = tempfile::Builder::new().prefix("tollhouse-bench-").tempdir()?;
         let own = std::env::current_exe().context("find this binary")?;
@@ -266,7 +271,7 @@ impl Bench {
         }
         let report = Report::new(conditions(&args, cores), args.out.clone());
         let share = Share::default();
-        Ok(Self { args, rows, gateways, _upstream: upstream_process, directory, share, report })
+        Ok(Self { args, cores, rows, gateways, _upstream: upstream_process, directory, share, report })
     }
 
     async fn measure(mut self) -> anyhow::Result<Report> {
@@ -275,6 +280,10 @@ impl Bench {
             let tools = self.ready(era).await;
             for size in self.args.sizes.clone() {
                 let mut loops: Vec<Loop> = self.args.clients.iter().map(|clients| Loop::Closed(*clients)).collect();
+                // On a machine of one core it is what the cell of one client already is.
+                if self.cores.count > 1 {
+                    loops.insert(0, Loop::OneCore);
+                }
                 if self.args.rate > 0.0 && size == self.args.sizes[0] {
                     loops.push(Loop::Open(self.args.rate));
                 }
@@ -336,17 +345,24 @@ impl Bench {
         let warm_up = Limit::time((duration / 8).min(Duration::from_millis(250)));
         let gateway = self.rows[row].gateway;
         let pids = gateway.map(|gateway| self.gateways[gateway].pids()).unwrap_or_default();
+        if let (Loop::OneCore, Some(core)) = (how, self.cores.load) {
+            proc::move_to(&pids, core)?;
+        }
         let (tally, cpu, warm_calls);
         match &mut self.rows[row].road {
             Road::Http { endpoint, .. } => {
                 let target = Target { endpoint: endpoint.clone(), era, tool, size };
-                let clients = if let Loop::Closed(clients) = how { clients } else { OPEN_LOOP_CLIENTS };
+                let clients = match how {
+                    Loop::OneCore => 1,
+                    Loop::Closed(clients) => clients,
+                    Loop::Open(_) => OPEN_LOOP_CLIENTS,
+                };
                 let mut fleet = Fleet::connect(&target, clients).await?;
                 warm_calls = fleet.closed(warm_up).await?.latencies.len();
                 let window = Share::window()?;
                 let before = Cpu::read(&pids);
                 tally = match how {
-                    Loop::Closed(_) => fleet.closed(Limit::time(duration)).await?,
+                    Loop::OneCore | Loop::Closed(_) => fleet.closed(Limit::time(duration)).await?,
                     Loop::Open(rate) => fleet.open(rate, Limit::time(duration)).await?,
                 };
                 cpu = Cpu::read(&pids).since(&before);
@@ -354,13 +370,20 @@ impl Bench {
                 fleet.close().await;
             }
             Road::Pipe(pipe) => {
-                let Loop::Closed(outstanding) = how else { return Ok(Sample::default()) };
+                let outstanding = match how {
+                    Loop::OneCore => 1,
+                    Loop::Closed(outstanding) => outstanding,
+                    Loop::Open(_) => return Ok(Sample::default()),
+                };
                 warm_calls = pipe.closed(outstanding, era, size, warm_up).await?.latencies.len();
                 let window = Share::window()?;
                 tally = pipe.closed(outstanding, era, size, Limit::time(duration)).await?;
                 cpu = Duration::ZERO;
                 self.share.close(&window)?;
             }
+        }
+        if let (Loop::OneCore, Some(core)) = (how, self.cores.gateway) {
+            proc::move_to(&pids, core)?;
         }
         let counted = !pids.is_empty();
         if let Some(gateway) = gateway {
@@ -603,7 +626,7 @@ fn conditions(args: &Args, cores: Cores) -> Conditions {
         command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
         processor: proc::processor(),
         kernel: proc::kernel(),
-        cores: proc::cores().map_or(0, |_| std::thread::available_parallelism().map_or(1, usize::from)),
+        cores: cores.count,
         pinned: match (cores.load, cores.gateway) {
             (Some(load), Some(gateway)) => format!("generator and upstream on core {load}, gateway on core {gateway}"),
             _ => "not pinned: one core for everything, so CPU per call holds and latency does not".to_owned(),
@@ -633,7 +656,7 @@ mod tests {
             args: Args,
         }
         let Cli { args } = clap::Parser::parse_from(["run", "--server-config", "limit: { max_concurrent: 1024 }"]);
-        let cores = Cores { load: Some(3), gateway: Some(4) };
+        let cores = Cores { count: 2, load: Some(3), gateway: Some(4) };
         let text = configuration(&args, ([127, 0, 0, 1], 80).into(), Path::new("/bin/bench"), cores).unwrap();
         assert_eq!(
             text,
