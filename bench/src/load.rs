@@ -94,6 +94,8 @@ pub(crate) struct Tally {
     pub(crate) latencies: Vec<u64>,
     /// Nanoseconds that the generator itself was late with each call of an open loop.
     pub(crate) lateness: Vec<u64>,
+    /// Answers that came as a stream of events.
+    pub(crate) event_answers: u64,
     pub(crate) errors: u64,
     pub(crate) first_error: Option<String>,
     pub(crate) duration: Duration,
@@ -108,6 +110,7 @@ impl Tally {
     fn add(&mut self, other: Self) {
         self.latencies.extend(other.latencies);
         self.lateness.extend(other.lateness);
+        self.event_answers += other.event_answers;
         self.errors += other.errors;
         self.first_error = self.first_error.take().or(other.first_error);
     }
@@ -116,6 +119,7 @@ impl Tally {
         let calls = self.latencies.len() as u64;
         Figures {
             calls,
+            event_answers: self.event_answers,
             errors: self.errors,
             first_error: self.first_error.clone(),
             seconds: self.duration.as_secs_f64(),
@@ -130,6 +134,7 @@ impl Tally {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Figures {
     pub(crate) calls: u64,
+    pub(crate) event_answers: u64,
     pub(crate) errors: u64,
     pub(crate) first_error: Option<String>,
     pub(crate) seconds: f64,
@@ -391,7 +396,10 @@ impl Caller {
             return tally.error(format!("status {}: {}", head.status, String::from_utf8_lossy(message)));
         }
         match self.call.check(number, message) {
-            Ok(()) => tally.latencies.push(nanoseconds(elapsed)),
+            Ok(()) => {
+                tally.latencies.push(nanoseconds(elapsed));
+                tally.event_answers += u64::from(head.events);
+            }
             Err(error) => tally.error(error),
         }
     }

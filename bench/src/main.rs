@@ -18,6 +18,7 @@ mod pipe;
 mod proc;
 mod report;
 mod run;
+mod sink;
 mod stats;
 mod upstream;
 mod wire;
@@ -48,6 +49,15 @@ enum Verb {
         /// Address of the one upstream.
         #[arg(long)]
         upstream: SocketAddr,
+        /// Core to run on.
+        #[arg(long)]
+        core: Option<usize>,
+    },
+    /// Takes what a gateway exports over OTLP and counts it.
+    Sink {
+        /// Address to listen on.
+        #[arg(long)]
+        listen: SocketAddr,
         /// Core to run on.
         #[arg(long)]
         core: Option<usize>,
@@ -110,6 +120,10 @@ fn dispatch(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Floor { listen, upstream, core } => {
             proc::pin(core)?;
             runtime.block_on(tokio::task::LocalSet::new().run_until(floor::serve(listen, upstream)))?;
+        }
+        Verb::Sink { listen, core } => {
+            proc::pin(core)?;
+            runtime.block_on(sink::serve(listen))?;
         }
         Verb::Load(args) => return runtime.block_on(load::main(args)),
         Verb::Run(args) => return runtime.block_on(run::main(args)),

@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 
 use crate::call::Era;
 use crate::load::Figures;
+use crate::sink::Counts;
 use crate::stats::median;
 
 /// The row that ratios are taken to.
@@ -111,6 +112,8 @@ pub(crate) struct Report {
     /// Rows that answered no call, with the reason.
     pub(crate) unanswered: Vec<String>,
     pub(crate) soak_errors: u64,
+    /// What arrived at the OTLP sink, where there was one.
+    pub(crate) exported: Option<Counts>,
     /// CPU of the machine spent by processes that are not ours, of all there was while measuring.
     pub(crate) others_percent: f64,
     /// CPU taken by the hypervisor, of the same.
@@ -150,7 +153,9 @@ impl Cell {
             let cpu = median(row.rounds.values().filter_map(|sample| sample.cpu_us_per_call));
             let ratio =
                 floor.and_then(|floor| row.against(floor, |a, b| Some(a.cpu_us_per_call? / b.cpu_us_per_call?)));
-            let added = floor.filter(|_| row.name != FLOOR).and_then(|floor| {
+            // With many clients the time is spent in the queue, and says nothing of what a gateway adds.
+            let unloaded = !matches!(self.how, Loop::Closed(2..));
+            let added = floor.filter(|_| unloaded && row.name != FLOOR).and_then(|floor| {
                 row.against(floor, |a, b| Some(a.figures.as_ref()?.latency.p50_us - b.figures.as_ref()?.latency.p50_us))
             });
             let errors: u64 = row.rounds.values().filter_map(|s| s.figures.as_ref()).map(|f| f.errors).sum();
@@ -158,7 +163,7 @@ impl Cell {
                 figure(cpu, 1),
                 figure(ratio, 2),
                 figure(of(|f| f.calls_per_second), 0),
-                figure(cpu.map(|us| 1e6 / us), 0),
+                figure(cpu.filter(|us| *us > 0.0).map(|us| 1e6 / us), 0),
                 figure(of(|f| f.latency.p50_us), 1),
                 figure(of(|f| f.latency.p90_us), 1),
                 figure(of(|f| f.latency.p99_us), 1),
@@ -172,6 +177,12 @@ impl Cell {
         };
         if let Some(late) = floor.and_then(late) {
             let _ = writeln!(text, "\nThe generator began its calls up to {late:.0} µs late (p99, floor).");
+        }
+        let by_events =
+            |row: &&RowSamples| row.rounds.values().any(|s| s.figures.as_ref().is_some_and(|f| f.event_answers > 0));
+        let by_events: Vec<&str> = self.rows.iter().filter(by_events).map(|row| row.name.as_str()).collect();
+        if !by_events.is_empty() {
+            let _ = writeln!(text, "\nAnswered by events: {}.", by_events.join(", "));
         }
         for row in &self.rows {
             let first = row.rounds.values().find_map(|sample| sample.figures.as_ref()?.first_error.as_ref());
@@ -199,6 +210,7 @@ impl Report {
             processes: Vec::new(),
             unanswered: Vec::new(),
             soak_errors: 0,
+            exported: None,
             others_percent: 0.0,
             stolen_percent: 0.0,
             out,
@@ -252,6 +264,12 @@ impl Report {
             ];
             line(&mut text, &process.name, &figures);
         }
+        if let Some(Counts { requests, bytes, spans, uncounted }) = self.exported {
+            let _ = writeln!(text, "\nExported: {spans} spans, {bytes} bytes in {requests} requests.");
+            if uncounted > 0 {
+                let _ = writeln!(text, "Spans of {uncounted} requests were not counted: compressed, or not protobuf.");
+            }
+        }
         if self.soak_errors > 0 {
             let _ = writeln!(text, "\n**{} calls of the soak were not answered right.**", self.soak_errors);
         }
@@ -281,6 +299,7 @@ mod tests {
         let latency = Latency { p50_us, ..Latency::default() };
         let figures = Figures {
             calls: 10,
+            event_answers: 0,
             errors,
             first_error: None,
             seconds: 1.0,

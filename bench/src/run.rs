@@ -21,6 +21,7 @@ use crate::load::{Fleet, Limit, Tally, Target, find_tool};
 use crate::pipe::Pipe;
 use crate::proc::{self, Cpu, Machine};
 use crate::report::{Cell, Conditions, Loop, Process, Report, Sample};
+use crate::sink;
 use crate::stats::median;
 use crate::wire::{Connection, Endpoint};
 
@@ -34,6 +35,8 @@ const TRY_AGAIN: Duration = Duration::from_millis(1);
 const SOAK_RATE: f64 = 10_000.0;
 /// Connections of an open loop: more than are ever busy at a rate that is kept up with.
 const OPEN_LOOP_CLIENTS: usize = 64;
+/// Stands for the sink's address in what is added to a configuration.
+const SINK: &str = "{sink}";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -43,13 +46,13 @@ pub(crate) struct Args {
     /// Members added to each server of its configuration, as `limit: { max_concurrent: 1024 }`.
     #[arg(long, default_value = "")]
     server_config: String,
-    /// File added to its configuration.
+    /// File added to its configuration; `{sink}` in it becomes the address of an OTLP sink that counts.
     #[arg(long)]
     config: Option<PathBuf>,
     /// Further gateways that already listen, as `name=http://127.0.0.1:9000/mcp`.
     #[arg(long, value_parser = named)]
     peer: Vec<(String, String)>,
-    /// Process of a peer, as `name=1234`; its CPU and memory count with all that descend from it.
+    /// Process of a peer, as `name=1234`; it is pinned, and its CPU and memory count, with all that descend from it.
     #[arg(long, value_parser = named)]
     peer_pid: Vec<(String, String)>,
     /// Rows to measure, by the beginning of their names; all when left out.
@@ -180,6 +183,7 @@ struct Bench {
     gateways: Vec<Gateway>,
     /// The upstream; stopped when dropped.
     _upstream: Running,
+    sink: Option<(SocketAddr, Running)>,
     directory: TempDir,
     share: Share,
     report: Report,
@@ -215,10 +219,28 @@ impl Bench {
         gateways.push(start.measured(args.starts, cores).await?);
         rows.push(Row { name: "floor".to_owned(), road: Road::http(probe.endpoint.clone(), None), gateway: Some(0) });
 
+        let added = match &args.config {
+            Some(file) => fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?,
+            None => String::new(),
+        };
+        let mut sink = None;
+        if added.contains(SINK) {
+            let listen = free_address()?;
+            let arguments = ["sink", "--listen", &listen.to_string()].map(str::to_owned).to_vec();
+            let start = Start { name: "sink", program: &own, arguments, directory: directory.path(), probe: &probe };
+            let running = start.spawn(cores.load, cores.load)?;
+            healthy(listen).await?;
+            sink = Some((listen, running));
+        }
+
         if let Some(program) = &args.tollhouse {
             let (listen, admin) = (free_address()?, free_address()?);
             let config = directory.path().join("tollhouse.yaml");
-            fs::write(&config, configuration(&args, upstream, &own, cores)?).context("write the configuration")?;
+            fs::write(
+                &config,
+                configuration(&args.server_config, upstream, &own, cores, &added, sink.as_ref().map(|(at, _)| *at))?,
+            )
+            .context("write the configuration")?;
             let arguments = vec![
                 "serve".to_owned(),
                 "--config".to_owned(),
@@ -246,6 +268,9 @@ impl Bench {
         for (name, url) in &args.peer {
             let pid = args.peer_pid.iter().find(|(of, _)| of == name).map(|(_, pid)| pid.parse()).transpose();
             let pid = pid.with_context(|| format!("read the process id of `{name}`"))?;
+            if let (Some(pid), Some(core)) = (pid, cores.gateway) {
+                proc::move_to(&proc::tree(pid), core).with_context(|| format!("pin `{name}`"))?;
+            }
             gateways.push(Gateway {
                 name: name.clone(),
                 pid,
@@ -271,7 +296,7 @@ impl Bench {
         }
         let report = Report::new(conditions(&args, cores), args.out.clone());
         let share = Share::default();
-        Ok(Self { args, cores, rows, gateways, _upstream: upstream_process, directory, share, report })
+        Ok(Self { args, cores, rows, gateways, _upstream: upstream_process, sink, directory, share, report })
     }
 
     async fn measure(mut self) -> anyhow::Result<Report> {
@@ -427,6 +452,10 @@ impl Bench {
                 running.stop(&gateway.name).await?;
             }
         }
+        // A gateway exports the last of it as it ends.
+        if let Some((address, _)) = &self.sink {
+            self.report.exported = Some(sink::counts(*address).await?);
+        }
         self.directory.close().context("remove the temporary directory")?;
         Ok(self.report)
     }
@@ -491,22 +520,8 @@ impl Start<'_> {
 
     /// Starts the process on `core` and waits until it answers a call.
     async fn run(&self, core: Option<usize>, back_to: Option<usize>) -> anyhow::Result<(Running, Duration)> {
-        let log = self.directory.join(format!("{}.log", self.name));
-        let stderr = File::create(&log).context("create a log")?;
-        let mut command = Command::new(self.program);
-        command.args(&self.arguments).current_dir(self.directory).env("MCP_LOG_LEVEL", "error");
-        // What a gateway keeps between runs belongs to this run alone.
-        command.env("HOME", self.directory);
-        for variable in ["XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"] {
-            command.env_remove(variable);
-        }
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).kill_on_drop(true);
         let began = Instant::now();
-        // A process starts on the core of the thread that starts it, all its threads included.
-        proc::pin(core)?;
-        let child = command.spawn().with_context(|| format!("start {}", self.program.display()));
-        proc::pin(back_to)?;
-        let mut running = Running { child: child?, log };
+        let mut running = self.spawn(core, back_to)?;
         loop {
             let error = match answered(self.probe).await {
                 Ok(()) => return Ok((running, began.elapsed())),
@@ -521,6 +536,25 @@ impl Start<'_> {
             }
             tokio::time::sleep(TRY_AGAIN).await;
         }
+    }
+
+    /// Starts the process on `core`; this thread goes back to its own.
+    fn spawn(&self, core: Option<usize>, back_to: Option<usize>) -> anyhow::Result<Running> {
+        let log = self.directory.join(format!("{}.log", self.name));
+        let stderr = File::create(&log).context("create a log")?;
+        let mut command = Command::new(self.program);
+        command.args(&self.arguments).current_dir(self.directory).env("MCP_LOG_LEVEL", "error");
+        // What a gateway keeps between runs belongs to this run alone.
+        command.env("HOME", self.directory);
+        for variable in ["XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"] {
+            command.env_remove(variable);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).kill_on_drop(true);
+        // A process starts on the core of the thread that starts it, all its threads included.
+        proc::pin(core)?;
+        let child = command.spawn().with_context(|| format!("start {}", self.program.display()));
+        proc::pin(back_to)?;
+        Ok(Running { child: child?, log })
     }
 }
 
@@ -588,6 +622,7 @@ async fn answered(target: &Target) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Waits until a listener answers its health check; the sink answers every GET.
 async fn healthy(admin: SocketAddr) -> anyhow::Result<()> {
     let request = format!("GET /healthz HTTP/1.1\r\nHost: {admin}\r\n\r\n");
     let deadline = Instant::now() + START_PATIENCE;
@@ -607,14 +642,18 @@ fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(listener.local_addr()?)
 }
 
-fn configuration(args: &Args, upstream: SocketAddr, own: &Path, cores: Cores) -> anyhow::Result<String> {
-    let more = if args.server_config.is_empty() { String::new() } else { format!(", {}", args.server_config) };
+fn configuration(
+    server_config: &str,
+    upstream: SocketAddr,
+    own: &Path,
+    cores: Cores,
+    added: &str,
+    sink: Option<SocketAddr>,
+) -> anyhow::Result<String> {
+    let more = if server_config.is_empty() { String::new() } else { format!(", {server_config}") };
     let core = cores.load.map(|core| format!(r#", --core, "{core}""#)).unwrap_or_default();
     let own = serde_json::to_string(&own.display().to_string())?;
-    let added = match &args.config {
-        Some(file) => fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?,
-        None => String::new(),
-    };
+    let added = sink.map_or_else(|| added.to_owned(), |sink| added.replace(SINK, &sink.to_string()));
     Ok(format!(
         "servers:\n  echo: {{ url: \"http://{upstream}/mcp\"{more} }}\n  pipe: {{ command: {own}, args: [upstream, stdio{core}]{more} }}\n{added}"
     ))
@@ -649,19 +688,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_added_to_a_server_reaches_both() {
-        #[derive(clap::Parser)]
-        struct Cli {
-            #[command(flatten)]
-            args: Args,
-        }
-        let Cli { args } = clap::Parser::parse_from(["run", "--server-config", "limit: { max_concurrent: 1024 }"]);
+    fn what_is_added_reaches_both_servers_and_names_the_sink() {
         let cores = Cores { count: 2, load: Some(3), gateway: Some(4) };
-        let text = configuration(&args, ([127, 0, 0, 1], 80).into(), Path::new("/bin/bench"), cores).unwrap();
+        let text = configuration(
+            "limit: { max_concurrent: 1024 }",
+            ([127, 0, 0, 1], 80).into(),
+            Path::new("/bin/bench"),
+            cores,
+            "otlp: { endpoint: \"http://{sink}\" }\n",
+            Some(([127, 0, 0, 1], 81).into()),
+        )
+        .unwrap();
         assert_eq!(
             text,
             "servers:\n  echo: { url: \"http://127.0.0.1:80/mcp\", limit: { max_concurrent: 1024 } }\n  pipe: { \
-             command: \"/bin/bench\", args: [upstream, stdio, --core, \"3\"], limit: { max_concurrent: 1024 } }\n"
+             command: \"/bin/bench\", args: [upstream, stdio, --core, \"3\"], limit: { max_concurrent: 1024 } }\notlp: { endpoint: \"http://127.0.0.1:81\" }\n"
         );
     }
 }
