@@ -266,20 +266,7 @@ impl Bench {
             }
         }
         for (name, url) in &args.peer {
-            let pid = args.peer_pid.iter().find(|(of, _)| of == name).map(|(_, pid)| pid.parse()).transpose();
-            let pid = pid.with_context(|| format!("read the process id of `{name}`"))?;
-            if let (Some(pid), Some(core)) = (pid, cores.gateway) {
-                proc::move_to(&proc::tree(pid), core).with_context(|| format!("pin `{name}`"))?;
-            }
-            gateways.push(Gateway {
-                name: name.clone(),
-                pid,
-                with_children: true,
-                start_ms: Vec::new(),
-                rss_idle_kib: None,
-                calls: 0,
-                running: None,
-            });
+            gateways.push(Gateway::peer(name, &args.peer_pid, cores)?);
             let gateway = Some(gateways.len() - 1);
             rows.push(Row { name: name.clone(), road: Road::http(Endpoint::parse(url)?, None), gateway });
         }
@@ -468,6 +455,24 @@ impl Road {
 }
 
 impl Gateway {
+    /// A gateway that already listens; pinned where its process is known.
+    fn peer(name: &str, pids: &[(String, String)], cores: Cores) -> anyhow::Result<Self> {
+        let pid = pids.iter().find(|(of, _)| of == name).map(|(_, pid)| pid.parse()).transpose();
+        let pid = pid.with_context(|| format!("read the process id of `{name}`"))?;
+        if let (Some(pid), Some(core)) = (pid, cores.gateway) {
+            proc::move_to(&proc::tree(pid), core).with_context(|| format!("pin `{name}`"))?;
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            pid,
+            with_children: true,
+            start_ms: Vec::new(),
+            rss_idle_kib: None,
+            calls: 0,
+            running: None,
+        })
+    }
+
     /// The processes that count: a gateway's own, not the servers it starts; a peer may be a tree of workers.
     fn pids(&self) -> Vec<u32> {
         match (self.pid, self.with_children) {
