@@ -1,3 +1,10 @@
 //! The data plane of Tollhouse: the path of a call.
 
+pub mod upstream {
+    //! Towards the servers.
+
+    pub mod lines;
+    pub mod restart;
+}
+
 pub mod settings;
