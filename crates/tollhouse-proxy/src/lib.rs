@@ -3,6 +3,7 @@
 pub mod upstream {
     //! Towards the servers.
 
+    pub mod child;
     pub mod lines;
     pub mod restart;
 }
