@@ -27,8 +27,9 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Stdio;
 
-use rustix::process::{Pid, Signal};
+use rustix::process::Pid;
 use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -90,6 +91,9 @@ impl Spawner {
     /// There is no runtime, or the system gives no thread.
     pub fn start() -> io::Result<Self> {
         let runtime = Handle::try_current().map_err(io::Error::other)?;
+        // Whoever started us may ignore this signal, and the system would then throw exit statuses away. Listening
+        // once ends that for good.
+        drop(signal(SignalKind::child())?);
         let (requests, mut queue) = mpsc::channel::<Request>(STARTS);
         std::thread::Builder::new().name("spawner".to_owned()).spawn(move || {
             while let Some(Request { command, reply }) = queue.blocking_recv() {
@@ -116,12 +120,12 @@ impl Spawner {
     /// Dropped half-way, a process that did start is killed.
     pub async fn spawn(&self, server: &ServerId, command: &Command, line: ByteSize) -> Result<Started, SpawnError> {
         let (reply, answer) = oneshot::channel();
-        let ended = |_| SpawnError::Other {
+        let ended = || SpawnError::Other {
             program: command.program.clone(),
             source: io::Error::other("the spawning thread has ended"),
         };
-        self.requests.send(Request { command: command.clone(), reply }).await.map_err(|_| ended(()))?;
-        let leader = answer.await.map_err(|_| ended(()))??;
+        self.requests.send(Request { command: command.clone(), reply }).await.map_err(|_| ended())?;
+        let leader = answer.await.map_err(|_| ended())??;
         Ok(self.supervise(server.clone(), leader, line))
     }
 
@@ -210,55 +214,42 @@ fn start(runtime: &Handle, command: &Command) -> Result<Leader, SpawnError> {
     Ok(Leader { pid: pid.expect("a process just started has a number, which is positive"), child })
 }
 
-/// Has the process lead a session of its own, end with us, and get no descriptor but its three pipes. The standard
-/// library has by then emptied the signal mask and made SIGPIPE deadly again.
+/// What descriptors are marked one by one where the system cannot mark all at once. Those that a parent leaves open
+/// are numbered low.
+const MARKED_SINGLY: libc::c_int = 1024;
+
+/// Has the process lead a session of its own, end with us, and get no descriptor but its three pipes: ours are
+/// closed on exec by Rust's library, those our own parent left open need not be. The library has by then emptied
+/// the signal mask and made SIGPIPE deadly again.
 fn isolate(process: &mut tokio::process::Command) {
-    let us = rustix::process::getpid();
-    let between_fork_and_exec = move || {
-        rustix::process::setsid()?;
-        #[cfg(target_os = "linux")]
-        {
-            rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
-            // We may have died before that took effect, and no signal will come.
-            if rustix::process::getppid() != Some(us) {
-                return Err(rustix::io::Errno::SRCH.into());
-            }
-        }
-        close_on_exec();
-        Ok(())
-    };
-    #[expect(unsafe_code, reason = "nothing safe runs code between fork and exec")]
-    // SAFETY: after a fork in a process of many threads only async-signal-safe calls are sound, as any lock may be
-    // held for ever. The closure makes nothing but system calls (setsid, prctl, getppid, close_range, fcntl), each
-    // thin over its system call; it captures a number by value, takes no lock, and allocates nothing: its errors
-    // are numbers too. It touches no memory of ours and uses no descriptor but by number.
-    unsafe {
-        process.pre_exec(between_fork_and_exec);
-    }
-}
-
-/// Marks every descriptor but the three standard ones as not to be passed on. Ours are, by Rust's library; those
-/// our own parent left open may not be.
-fn close_on_exec() {
-    /// What is marked one by one where the system cannot do it at once. What a parent leaves open is numbered low.
-    const LAST: libc::c_int = 1024;
-
     #[cfg(target_os = "linux")]
-    {
-        let [first, last, flags] = [3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC];
-        #[expect(unsafe_code, reason = "no safe function for it is at hand")]
-        // SAFETY: the call takes three numbers and no memory. Setting close-on-exec closes nothing in this process.
-        let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
-        if result == 0 {
-            return;
-        }
-    }
-    for descriptor in 3..LAST {
-        #[expect(unsafe_code, reason = "the safe function wants a descriptor known to be open")]
-        // SAFETY: the call takes three numbers and no memory; one that is not open gives an error and no more.
-        unsafe {
-            libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC);
-        }
+    let us = Some(rustix::process::getpid());
+    #[expect(unsafe_code, reason = "nothing safe runs code between fork and exec")]
+    // SAFETY: After the fork of a process of many threads only async-signal-safe calls are sound, as any lock may be
+    // held for ever. The closure makes nothing but thin system calls: setsid, prctl, getppid, close_range, fcntl. It
+    // owns a copied number, takes no lock, allocates nothing (its errors are numbers too) and cannot panic. The two
+    // calls that are unsafe by themselves take only numbers, no memory; close-on-exec closes nothing here, so the
+    // descriptor through which the library reports a failed exec stays; a number that is not open gives an error.
+    unsafe {
+        process.pre_exec(move || {
+            rustix::process::setsid()?;
+            #[cfg(target_os = "linux")]
+            {
+                rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+                // We may have died before that took effect, and no signal would come.
+                if rustix::process::getppid() != us {
+                    return Err(rustix::io::Errno::SRCH.into());
+                }
+                let last = libc::c_uint::MAX;
+                if libc::syscall(libc::SYS_close_range, 3, last, libc::CLOSE_RANGE_CLOEXEC) == 0 {
+                    return Ok(());
+                }
+            }
+            for descriptor in 3..MARKED_SINGLY {
+                libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC);
+            }
+            Ok(())
+        });
     }
 }
 

@@ -144,6 +144,10 @@ async fn ended_by_descriptor(pid: Pid) -> Option<Status> {
     use tokio::io::unix::AsyncFd;
 
     let descriptor = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+    #[expect(
+        deprecated,
+        reason = "for types that change their descriptor, which an `OwnedFd` cannot; what replaces it is unsafe"
+    )]
     let descriptor = AsyncFd::with_interest(descriptor, Interest::READABLE).ok()?;
     loop {
         let mut ready = descriptor.readable().await.ok()?;

@@ -108,10 +108,8 @@ const NO_PERMISSION: &str = "it has no execute permission";
 /// [`SpawnError::NotFound`], [`SpawnError::NotExecutable`] or [`SpawnError::Directory`].
 pub fn resolve(command: &Command) -> Result<PathBuf, SpawnError> {
     if let Some(cwd) = &command.cwd {
-        let entered = std::fs::metadata(cwd).and_then(|found| match found.is_dir() {
-            true => Ok(()),
-            false => Err(io::ErrorKind::NotADirectory.into()),
-        });
+        let entered = std::fs::metadata(cwd)
+            .and_then(|found| if found.is_dir() { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) });
         entered.map_err(|source| SpawnError::Directory { cwd: cwd.clone(), source })?;
     }
     let program = &command.program;

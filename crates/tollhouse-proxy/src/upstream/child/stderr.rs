@@ -150,14 +150,14 @@ mod tests {
 
     #[test]
     fn memory_stays_bounded_for_one_endless_line_and_for_many_short_ones() {
-        let endless = tail(&[&[b'x'; 100_000]]);
+        let endless = tail(&[&b"x".repeat(100_000)]);
         assert_eq!(endless.last(1), [format!("{}… (and {} bytes)", "x".repeat(LINE), 100_000 - LINE)]);
 
         let many = tail(&[&b"0123456789\n".repeat(100_000)]);
         let kept: usize = many.last(usize::MAX).iter().map(String::len).sum();
         assert!((RING - 10..=RING).contains(&kept), "{kept}");
 
-        let empty = tail(&[&[b'\n'; 1_000_000]]);
+        let empty = tail(&[&b"\n".repeat(1_000_000)]);
         assert!(empty.last(usize::MAX).len() <= RING / 8);
     }
 }
