@@ -253,5 +253,5 @@ fn isolate(process: &mut tokio::process::Command) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests;
