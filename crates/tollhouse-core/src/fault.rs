@@ -111,7 +111,9 @@ impl Kind {
             Self::Limited | Self::Deadline | Self::Draining => (Side::Gateway, Replay::Safe),
             Self::Unreachable | Self::SessionGone => (Side::Upstream, Replay::Safe),
             Self::Tls | Self::Unauthorized | Self::Rejected => (Side::Upstream, Replay::AfterFix),
-            Self::ServerError | Self::Lost | Self::InvalidAnswer | Self::AnswerTooLarge | Self::Timeout => (Side::Upstream, Replay::Never),
+            Self::ServerError | Self::Lost | Self::InvalidAnswer | Self::AnswerTooLarge | Self::Timeout => {
+                (Side::Upstream, Replay::Never)
+            }
         };
         Fault { kind: self, side, replay }
     }

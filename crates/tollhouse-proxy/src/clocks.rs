@@ -65,8 +65,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_is_counted_anew_and_the_whole_is_not() {
-        let timeouts =
-            Timeouts { idle: Duration::from_secs(3), hard: Duration::from_secs(5), ..Timeouts::default() };
+        let timeouts = Timeouts { idle: Duration::from_secs(3), hard: Duration::from_secs(5), ..Timeouts::default() };
         let clocks = Clocks::start(Instant::now(), &timeouts);
         for _ in 0..2 {
             clocks.within(tokio::time::sleep(Duration::from_secs(2))).await.unwrap();

@@ -167,7 +167,7 @@ async fn attempt(
         Ok(session) => (session, None),
         Err(failure) => (None, Some(failure)),
     };
-    let attempt = Attempt { gateway: gateway.clone(), call, upstream, place, session, clocks, admitted };
+    let attempt = Attempt { gateway: gateway.clone(), call, upstream, place, session, clocks, _admitted: admitted };
     match failure {
         None => Dispatched::One(Box::new(attempt)),
         Some(failure) => Dispatched::Answered(attempt.fail(failure).await),

@@ -42,7 +42,8 @@ pub(crate) struct Attempt {
     /// The caller's legacy session, and its link to this server.
     pub(crate) session: Option<(Arc<Session>, Link)>,
     pub(crate) clocks: Clocks,
-    pub(crate) admitted: Admitted,
+    /// Its place among the calls under way.
+    pub(crate) _admitted: Admitted,
 }
 
 /// What the first message of an answer shows.
@@ -101,7 +102,10 @@ impl Attempt {
         let (upstream, clocks, call) = (&self.upstream, &self.clocks, &mut self.call);
         let work = async {
             if !upstream.speaks(era, clocks).await? {
-                return Err(Failure::new(Kind::EraUnsupported, format_args!("server `{}` does not speak it", upstream.id)));
+                return Err(Failure::new(
+                    Kind::EraUnsupported,
+                    format_args!("server `{}` does not speak it", upstream.id),
+                ));
             }
             upstream.call(call, link, clocks).await
         };

@@ -26,7 +26,9 @@ const PAGES_MAX: usize = 100;
 
 /// Everything `kind` that the servers offer, as a result.
 pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Session>>, kind: Kind) -> Vec<u8> {
-    let pages = ask_all(gateway, call, session, move |gateway, asker, place| Box::pin(drain(gateway, asker, place, kind))).await;
+    let pages =
+        ask_all(gateway, call, session, move |gateway, asker, place| Box::pin(drain(gateway, asker, place, kind)))
+            .await;
     let mut result = Vec::with_capacity(4096);
     result.extend_from_slice(format!("{{\"{}\":[", kind.items()).as_bytes());
     let (mut count, mut seen, mut ttl) = (0, HashSet::new(), u64::MAX);
@@ -60,7 +62,8 @@ pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&A
     if call.era() == Era::Modern {
         let ttl = if ttl == u64::MAX { 0 } else { ttl };
         result.extend_from_slice(
-            format!(",\"resultType\":\"complete\",\"ttlMs\":{ttl},\"cacheScope\":\"private\",{}", server_info()).as_bytes(),
+            format!(",\"resultType\":\"complete\",\"ttlMs\":{ttl},\"cacheScope\":\"private\",{}", server_info())
+                .as_bytes(),
         );
     }
     result.push(b'}');
@@ -225,9 +228,7 @@ fn server_info() -> String {
 
 /// A capability is there if one server has it. What the gateway does not carry over several servers is not claimed.
 fn capabilities(answers: &[Envelope], era: Era) -> String {
-    let has = |capability: &str| {
-        answers.iter().any(|answer| member(answer, capability, None).is_some())
-    };
+    let has = |capability: &str| answers.iter().any(|answer| member(answer, capability, None).is_some());
     let flag = |capability: &str, flag: &str| {
         answers.iter().any(|answer| member(answer, capability, Some(flag)) == Some(b"true"))
     };

@@ -17,8 +17,8 @@ use tollhouse_core::record::Outcome;
 use tollhouse_core::wire::{Members, members};
 use tracing::warn;
 
-pub(crate) use self::names::Router;
 use self::names::Kind as Listed;
+pub(crate) use self::names::Router;
 use crate::answer::{self, Refusal, code};
 use crate::call::{Call, quote};
 use crate::clocks::Clocks;

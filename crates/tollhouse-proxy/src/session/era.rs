@@ -31,9 +31,10 @@ pub(crate) fn over_http(
     let Some(version) = meta.version else {
         return match header {
             _ if method == "initialize" || legacy_header => Ok(Era::Legacy),
-            Some(version) if version == Version::MODERN.as_str() => {
-                Err(Refusal::malformed(code::INVALID_PARAMS, "`_meta` must hold io.modelcontextprotocol/protocolVersion"))
-            }
+            Some(version) if version == Version::MODERN.as_str() => Err(Refusal::malformed(
+                code::INVALID_PARAMS,
+                "`_meta` must hold io.modelcontextprotocol/protocolVersion",
+            )),
             header => Err(Refusal::version(header.unwrap_or_default(), &Version::ALL[1..])),
         };
     };
@@ -61,7 +62,10 @@ pub(crate) fn over_http(
 pub(crate) fn over_stdio(envelope: &Envelope, meta: &Meta) -> Result<Era, Refusal> {
     let Some(version) = meta.version else { return Ok(Era::Legacy) };
     if members::text(envelope.raw(version)).is_none() {
-        return Err(Refusal::malformed(code::INVALID_PARAMS, "io.modelcontextprotocol/protocolVersion must be a string"));
+        return Err(Refusal::malformed(
+            code::INVALID_PARAMS,
+            "io.modelcontextprotocol/protocolVersion must be a string",
+        ));
     }
     if meta.capabilities.is_none_or(|span| !envelope.raw(span).starts_with(b"{")) {
         return Err(Refusal::malformed(
@@ -79,11 +83,7 @@ pub(crate) fn check_version(envelope: &Envelope, meta: &Meta) -> Result<(), Refu
 }
 
 /// MCP 2026-07-28, streamable HTTP, server validation: a header that mirrors the body must be there and agree.
-fn agree(
-    header: Option<&http::HeaderValue>,
-    name: &str,
-    same: impl FnOnce(&str) -> bool,
-) -> Result<(), Refusal> {
+fn agree(header: Option<&http::HeaderValue>, name: &str, same: impl FnOnce(&str) -> bool) -> Result<(), Refusal> {
     let Some(value) = header else {
         return Err(Refusal::malformed(code::HEADER_MISMATCH, format!("the header {name} is missing")));
     };

@@ -71,13 +71,7 @@ pub(crate) enum ResumeError {
 impl Streams {
     pub(crate) fn new(limits: &Limits) -> Self {
         let general = Stream { next: 1, ..Stream::default() };
-        let state = State {
-            streams: BTreeMap::from([(GENERAL, general)]),
-            next: 1,
-            events: 0,
-            bytes: 0,
-            dropped: 0,
-        };
+        let state = State { streams: BTreeMap::from([(GENERAL, general)]), next: 1, events: 0, bytes: 0, dropped: 0 };
         Self { state: Mutex::new(state), max_events: limits.events, max_bytes: limits.event_bytes.bytes() }
     }
 

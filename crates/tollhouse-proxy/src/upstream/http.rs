@@ -58,7 +58,12 @@ pub(crate) struct Session {
 }
 
 impl Server {
-    pub(crate) fn new(url: &Uri, headers: HeaderMap, timeouts: &Timeouts, limits: &Limits) -> Result<Self, OriginError> {
+    pub(crate) fn new(
+        url: &Uri,
+        headers: HeaderMap,
+        timeouts: &Timeouts,
+        limits: &Limits,
+    ) -> Result<Self, OriginError> {
         let authority = url.authority().ok_or_else(|| OriginError::Url(url.to_string()))?;
         // Userinfo in a URL is a credential, not a part of the host.
         let host = authority.as_str().rsplit('@').next().unwrap_or_default();
@@ -181,7 +186,9 @@ impl Server {
                     Ok(envelope) if answers(&envelope, id) => Ok(Reply::Whole { envelope, status }),
                     _ if !status.is_success() => Err(refused(status, session)),
                     Ok(_) => Err(Failure::new(Kind::InvalidAnswer, "the answer belongs to another request")),
-                    Err(error) => Err(Failure::new(Kind::InvalidAnswer, format_args!("the answer is no message: {error}"))),
+                    Err(error) => {
+                        Err(Failure::new(Kind::InvalidAnswer, format_args!("the answer is no message: {error}")))
+                    }
                 }
             }
             Content::Events | Content::Other if !status.is_success() => Err(refused(status, session)),
@@ -249,7 +256,11 @@ impl Server {
     }
 
     /// Opens the stream of messages that belong to no call; `None` if the server offers none.
-    pub(crate) async fn listen(self: &Arc<Self>, session: &Session, after: Option<&str>) -> Result<Option<Events>, Failure> {
+    pub(crate) async fn listen(
+        self: &Arc<Self>,
+        session: &Session,
+        after: Option<&str>,
+    ) -> Result<Option<Events>, Failure> {
         let mut request = self.bare(Method::GET, session, EVENT_STREAM);
         if let Some(value) = after.and_then(|id| HeaderValue::from_str(id).ok()) {
             request.headers_mut().insert(LAST_EVENT_ID, value);
@@ -319,7 +330,9 @@ fn refused(status: StatusCode, session: Option<&Session>) -> Failure {
     let in_session = session.is_some_and(|session| session.id.is_some());
     let kind = match status {
         StatusCode::NOT_FOUND if in_session => Kind::SessionGone,
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => Kind::Unauthorized,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            Kind::Unauthorized
+        }
         StatusCode::TOO_MANY_REQUESTS => Kind::Limited,
         status if status.is_client_error() => Kind::Rejected,
         status if status.is_server_error() => Kind::ServerError,
@@ -367,8 +380,9 @@ impl Events {
                 if event.data.is_empty() {
                     continue;
                 }
-                return Envelope::parse(event.data)
-                    .map_err(|error| Failure::new(Kind::InvalidAnswer, format_args!("an event is no message: {error}")));
+                return Envelope::parse(event.data).map_err(|error| {
+                    Failure::new(Kind::InvalidAnswer, format_args!("an event is no message: {error}"))
+                });
             }
             let broke = match self.body.next().await {
                 Ok(Some(piece)) => {

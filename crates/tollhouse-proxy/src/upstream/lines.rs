@@ -11,7 +11,7 @@
 use std::io::{self, IoSlice};
 
 use bytes::{Buf, Bytes, BytesMut};
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -198,6 +198,20 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
             self.buffer = BytesMut::from(&self.buffer[..]);
         }
     }
+}
+
+/// A message as one line. Its sender may have spread its JSON over several; between tokens a blank means the same.
+pub(crate) fn one_line(message: Bytes) -> Bytes {
+    if memchr2(b'\n', b'\r', &message).is_none() {
+        return message;
+    }
+    let mut line = BytesMut::from(&message[..]);
+    for byte in line.iter_mut() {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+    line.freeze()
 }
 
 /// Why no more lines are taken.

@@ -29,8 +29,8 @@ use tollhouse_core::ids::ServerId;
 use tollhouse_core::wire::{Envelope, Form, Members, Span, members, splice};
 use tracing::{info, warn};
 
-pub use self::connect::OriginError;
 use self::child::Spawner;
+pub use self::connect::OriginError;
 use self::restart::{Decision, Restart};
 use crate::call::Call;
 use crate::clocks::Clocks;
@@ -53,7 +53,6 @@ pub(crate) struct Upstream {
     /// The process that modern callers share, while it lives.
     shared: Mutex<Option<Arc<stdio::Connection>>>,
     stop: CancellationToken,
-    tasks: TaskTracker,
 }
 
 enum Wire {
@@ -159,7 +158,7 @@ impl Upstream {
                 command.clone(),
                 spawner.clone(),
                 limits,
-                tasks.clone(),
+                tasks,
                 stop.clone(),
             )),
         };
@@ -171,7 +170,6 @@ impl Upstream {
             status: watch::Sender::new(status),
             shared: Mutex::default(),
             stop,
-            tasks,
         })
     }
 
@@ -430,12 +428,12 @@ impl Upstream {
     /// connection has said so.
     pub(crate) async fn cancel(&self, id: u64, link: Option<&Link>, reason: &str, clocks: &Clocks) {
         match (&self.wire, link) {
-            (Wire::Stdio(_), None) => {
+            (_, Some(Link::Stdio(connection))) => connection.cancel(id, reason).await,
+            (Wire::Stdio(_), None | Some(Link::Http(_))) => {
                 if let Ok(connection) = self.shared_process() {
                     connection.cancel(id, reason).await;
                 }
             }
-            (_, Some(Link::Stdio(connection))) => connection.cancel(id, reason).await,
             (Wire::Http(server), Some(Link::Http(session))) => {
                 let _ = server.tell(ask::cancelled(id, reason), Some(session), clocks).await;
             }
@@ -523,7 +521,7 @@ impl Upstream {
             (Wire::Http(server), Some(Link::Http(session))) => server.tell(message, Some(session), clocks).await,
             (Wire::Http(server), None) => server.tell(message, None, clocks).await,
             (_, Some(Link::Stdio(connection))) => connection.tell(message).await,
-            (Wire::Stdio(_), _) => self.shared_process()?.tell(message).await,
+            (Wire::Stdio(_), None | Some(Link::Http(_))) => self.shared_process()?.tell(message).await,
         }
     }
 
@@ -542,10 +540,6 @@ impl Upstream {
             (_, Link::Stdio(connection)) => connection.close(),
             (Wire::Stdio(_), Link::Http(_)) => {}
         }
-    }
-
-    pub(crate) fn tasks(&self) -> &TaskTracker {
-        &self.tasks
     }
 }
 
@@ -583,7 +577,8 @@ fn accepted_version(answer: &Envelope) -> Result<Version, Failure> {
     let text = &answer.bytes;
     match &answer.form {
         Form::Result { result, .. } => {
-            let version = Members::of(text, *result).get("protocolVersion").and_then(|span| members::text(span.of(text)));
+            let version =
+                Members::of(text, *result).get("protocolVersion").and_then(|span| members::text(span.of(text)));
             match version.as_deref().and_then(Version::parse) {
                 Some(version) if version.era() == Era::Legacy => Ok(version),
                 _ => Err(Failure::new(

@@ -16,7 +16,7 @@ use http::{Request, Response};
 use http_body::Body as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
+use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout};
 use tollhouse_core::fault::Kind;
@@ -77,11 +77,16 @@ impl Pool {
             match connection.send(request).await {
                 Ok(response) => {
                     let (head, incoming) = response.into_parts();
-                    return Ok(Answer { head, body: Body { incoming, connection: Some(connection), pool: self.clone() } });
+                    return Ok(Answer {
+                        head,
+                        body: Body { incoming, connection: Some(connection), pool: self.clone() },
+                    });
                 }
                 Err(mut error) => match error.take_message() {
                     Some(unsent) if reused => request = unsent,
-                    Some(_) => return Err(Failure::new(Kind::Unreachable, "the connection closed before the call was sent")),
+                    Some(_) => {
+                        return Err(Failure::new(Kind::Unreachable, "the connection closed before the call was sent"));
+                    }
                     None => return Err(lost(error.error())),
                 },
             }
@@ -114,9 +119,8 @@ impl Pool {
     async fn connect(&self) -> Result<Connection, Failure> {
         let open = async {
             let stream = self.origin.connect().await?;
-            let (sender, driver) = http1::handshake(TokioIo::new(stream))
-                .await
-                .map_err(|error| Failure::new(Kind::Unreachable, error))?;
+            let (sender, driver) =
+                http1::handshake(TokioIo::new(stream)).await.map_err(|error| Failure::new(Kind::Unreachable, error))?;
             Ok(Connection { sender, driver: Some(Box::pin(driver)) })
         };
         timeout(self.connect_timeout, open)
@@ -141,7 +145,7 @@ impl Connection {
     async fn send(
         &mut self,
         request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, http1::TrySendError<Request<Full<Bytes>>>> {
+    ) -> Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>> {
         let mut response = pin!(self.sender.try_send_request(request));
         let driver = &mut self.driver;
         std::future::poll_fn(|cx| drive(driver, cx, |cx| response.as_mut().poll(cx))).await
@@ -151,13 +155,12 @@ impl Connection {
     fn settle(&mut self) -> bool {
         // Nobody waits for an idle connection, so nobody needs to be woken by it.
         let mut quiet = Context::from_waker(Waker::noop());
-        match &mut self.driver {
-            Some(driver) if driver.as_mut().poll(&mut quiet).is_pending() => self.sender.is_ready(),
-            _ => {
-                self.driver = None;
-                false
-            }
+        let Some(driver) = &mut self.driver else { return false };
+        if driver.as_mut().poll(&mut quiet).is_ready() {
+            self.driver = None;
+            return false;
         }
+        self.sender.is_ready()
     }
 }
 
@@ -231,8 +234,12 @@ impl Body {
 
     /// Reads the whole body, at most `limit`.
     pub(crate) async fn whole(mut self, limit: ByteSize, clocks: &Clocks) -> Result<Bytes, Failure> {
-        let too_large =
-            |size: u64| Failure::new(Kind::AnswerTooLarge, format_args!("the answer has {} and more, {limit} are allowed", ByteSize(size)));
+        let too_large = |size: u64| {
+            Failure::new(
+                Kind::AnswerTooLarge,
+                format_args!("the answer has {} and more, {limit} are allowed", ByteSize(size)),
+            )
+        };
         if let Some(size) = self.incoming.size_hint().exact()
             && size > limit.0
         {

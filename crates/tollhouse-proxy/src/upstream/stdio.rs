@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use memchr::memchr2;
+use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +22,7 @@ use tracing::debug;
 
 use super::child::{Child, Said, Spawner, Started, Stdout};
 use super::http::answers;
-use super::lines::{Line, LineWriter, WriteError};
+use super::lines::{Line, LineWriter, WriteError, one_line};
 use super::restart::{Noise, Verdict};
 use super::{CANCELLED, Reply, SUBSCRIPTION_ID, ask};
 use crate::answer;
@@ -176,7 +175,11 @@ impl Connection {
     }
 
     /// Sends a request of the gateway's own; `body` gets the id.
-    pub(crate) async fn ask(self: &Arc<Self>, body: impl FnOnce(u64) -> Bytes, clocks: &Clocks) -> Result<Envelope, Failure> {
+    pub(crate) async fn ask(
+        self: &Arc<Self>,
+        body: impl FnOnce(u64) -> Bytes,
+        clocks: &Clocks,
+    ) -> Result<Envelope, Failure> {
         let mut inbox = self.register()?;
         let line = one_line(body(inbox.id));
         clocks.within(self.writer.send(line)).await?.map_err(unsent)?;
@@ -274,9 +277,9 @@ impl Connection {
                 let id = number(envelope.raw(*id));
                 let slot = id.and_then(|id| self.lock().calls.get(&id).cloned());
                 match slot {
-                    Some(slot) => slot.push(envelope, usize::MAX),
+                    Some(slot) => _ = slot.push(envelope, usize::MAX),
                     None => self.lose(&envelope, "an answer nobody waits for"),
-                };
+                }
                 return;
             }
             Form::Error { id: None, .. } => return self.lose(&envelope, "an error that names no request"),
@@ -452,20 +455,6 @@ fn find_id(excerpt: &[u8]) -> Option<u64> {
     number(&digits[..end])
 }
 
-/// A message as one line. A client may have spread its JSON over several; between tokens a blank means the same.
-fn one_line(message: Bytes) -> Bytes {
-    if memchr2(b'\n', b'\r', &message).is_none() {
-        return message;
-    }
-    let mut line = BytesMut::from(&message[..]);
-    for byte in &mut line {
-        if matches!(byte, b'\n' | b'\r') {
-            *byte = b' ';
-        }
-    }
-    line.freeze()
-}
-
 fn unsent(error: WriteError) -> Failure {
     match error {
         WriteError::Unsent(why) => Failure::new(Kind::Unreachable, why),
@@ -476,11 +465,6 @@ fn unsent(error: WriteError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_message_of_several_lines_becomes_one_that_means_the_same() {
-        assert_eq!(one_line(Bytes::from_static(b"{\r\n \"a\": 1\n}")), "{   \"a\": 1 }");
-    }
 
     #[test]
     fn whose_answer_was_too_long_shows_at_either_end() {

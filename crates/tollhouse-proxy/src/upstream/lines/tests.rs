@@ -315,3 +315,8 @@ async fn an_abort_frees_senders_from_a_server_that_does_not_read() {
     assert_eq!(first.await, Err(WriteError::Cut(Ended::Closed)));
     assert_eq!(second.await, Err(WriteError::Unsent(Ended::Closed)));
 }
+
+#[test]
+fn a_message_of_several_lines_becomes_one_that_means_the_same() {
+    assert_eq!(one_line(Bytes::from_static(b"{\r\n \"a\": 1\n}")), "{   \"a\": 1 }");
+}
