@@ -36,7 +36,7 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
     match &cli.verb {
         Verb::Health(_) => return cli::health::run(&cli.common, &mut out).await,
         Verb::Completions(args) => cli::completions::run(args, &mut out)?,
-        Verb::Reference(_) => cli::reference::run(&mut out)?,
+        Verb::Reference(args) => cli::reference::run(args, &mut out)?,
         Verb::DemoServer(args) => {
             let serving = cli::demo_server::run(args, stop.clone());
             tokio::pin!(serving);

@@ -125,7 +125,7 @@ pub(crate) enum Verb {
     Health(health::Args),
     /// Write the completions of a shell
     Completions(completions::Args),
-    /// Write the reference of the command line
+    /// Write a page of the documentation
     #[command(hide = true)]
     Reference(reference::Args),
 }

@@ -1,4 +1,4 @@
-//! `tollhouse reference`: the command line as a page, from the same definitions that read it. For the documentation.
+//! `tollhouse reference`: pages of the documentation that are made from the program's own definitions.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -11,16 +11,29 @@ use super::Cli;
 /// Wide enough for the examples, narrow enough for a page.
 const WIDTH: usize = 100;
 
-/// Takes nothing.
+/// What `reference` takes.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Args {}
-
-/// Writes the page as Markdown.
-pub(crate) fn run(out: &mut impl Write) -> anyhow::Result<()> {
-    out.write_all(page().as_bytes()).context("write the reference")
+pub(crate) struct Args {
+    /// Which page
+    pub(crate) page: Page,
 }
 
-fn page() -> String {
+/// A page that is generated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Page {
+    /// The command line.
+    Cli,
+}
+
+/// Writes the page as Markdown.
+pub(crate) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<()> {
+    let page = match args.page {
+        Page::Cli => command_line(),
+    };
+    out.write_all(page.as_bytes()).context("write the page")
+}
+
+fn command_line() -> String {
     let mut command = Cli::command().term_width(WIDTH);
     command.build();
     let mut page = String::from(

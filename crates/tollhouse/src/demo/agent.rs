@@ -3,8 +3,9 @@
 //! It plays two clients. One is modern and says everything anew with each request; the other is legacy, opens a
 //! session and gets its answers as event streams. Both are the plain protocol and nothing else.
 
-mod peer;
 mod table;
+
+mod peer;
 
 use std::io::Write;
 use std::net::SocketAddr;
