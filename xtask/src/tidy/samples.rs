@@ -11,33 +11,19 @@ use super::Findings;
 use crate::ground::Ground;
 
 /// The keys a whole configuration can begin with; a sample that begins with another is a part of one.
-const TOP_LEVEL: [&str; 26] = [
+const TOP_LEVEL: [&str; 12] = [
     "listen",
     "admin",
     "servers",
+    "limits",
+    "allowed_hosts",
+    "allowed_origins",
+    "log",
     "observability",
     "tool_config",
     "timeout_handling",
     "session_recovery",
     "alerts",
-    "alerting",
-    "journal",
-    "limits",
-    "telemetry",
-    "otlp_receiver",
-    "log",
-    "cost",
-    "budgets",
-    "store",
-    "auth",
-    "acl",
-    "pins",
-    "front_door",
-    "cache",
-    "breaker",
-    "retry",
-    "timeouts",
-    "mode",
 ];
 /// The program's exit code for a configuration it refuses.
 const REFUSED: i32 = 78;

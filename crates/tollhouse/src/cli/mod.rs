@@ -18,7 +18,7 @@ use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
 pub(crate) use self::exit::Exit;
 
@@ -71,41 +71,9 @@ pub(crate) struct Common {
     /// Write data as JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// How much is told on standard error [default: `MCP_LOG_LEVEL`, else info]
-    #[arg(long, global = true, value_name = "LEVEL", ignore_case = true)]
-    pub(crate) log_level: Option<LogLevel>,
-}
-
-/// How much is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogLevel {
-    /// Nothing.
-    Off,
-    /// What someone must act on.
-    Error,
-    /// What is degraded.
-    #[value(alias = "warning")]
-    Warn,
-    /// The life of the program, and a line per call.
-    Info,
-    /// The steps of each call.
-    Debug,
-    /// Everything.
-    Trace,
-}
-
-impl LogLevel {
-    /// The word the log filter knows.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
-    }
+    /// What is told on standard error: a level, or levels per module [default: `MCP_LOG_LEVEL`, else info]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
 }
 
 /// What to do.
