@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::ids::{CallId, ServerId};
@@ -36,6 +36,8 @@ pub(crate) struct Call {
     pub(crate) params: Params,
     /// Headers of the caller that go on to a server of the same era.
     pub(crate) passed: HeaderMap,
+    /// Which answers the caller takes, in its own order: a server may prefer the first.
+    pub(crate) accept: Option<HeaderValue>,
     /// Where it was routed.
     pub(crate) server: Option<ServerId>,
     /// The name the server knows its tool or prompt by, where the caller uses another.
@@ -57,6 +59,7 @@ pub(crate) struct Caller {
     pub(crate) client: Option<Arc<str>>,
     pub(crate) trace: TraceContext,
     pub(crate) passed: HeaderMap,
+    pub(crate) accept: Option<HeaderValue>,
 }
 
 /// The members of `params` that the gateway reads.
@@ -112,6 +115,7 @@ impl Call {
             method,
             params,
             passed: caller.passed,
+            accept: caller.accept,
             server: None,
             local_name: None,
             upstream_id: None,

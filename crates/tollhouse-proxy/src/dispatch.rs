@@ -78,6 +78,7 @@ impl Arrived {
             version,
             client,
             trace,
+            accept: self.headers.get(http::header::ACCEPT).cloned(),
             passed: passed_on(self.headers),
         };
         Call::new(self.received, self.received_at, self.envelope, params, caller)
@@ -213,10 +214,17 @@ fn join(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize, opened: Op
     if let Some(mut unattached) = opened.unattached {
         let session = session.clone();
         gateway.server_tasks.spawn(async move {
-            while let Some(envelope) = unattached.recv().await {
-                if let Some(message) = relay(&session, place, &envelope) {
-                    session.deliver(message).await;
+            let stop = session.stop.clone();
+            let relaying = async {
+                while let Some(envelope) = unattached.recv().await {
+                    if let Some(message) = relay(&session, place, &envelope) {
+                        session.deliver(message).await;
+                    }
                 }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = relaying => {}
             }
         });
     }

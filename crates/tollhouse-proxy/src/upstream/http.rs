@@ -97,7 +97,7 @@ impl Server {
         let body = call.outbound(itoa(id).as_bytes(), None);
         let request = match session {
             None => self.modern(call, body),
-            Some(session) => self.legacy(session, body),
+            Some(session) => self.legacy(session, call, body),
         };
         let answer = clocks.within(self.pool.send(request, || call.sent_as(id))).await??;
         call.responded();
@@ -106,7 +106,7 @@ impl Server {
 
     /// A modern request: its headers repeat what the body says.
     fn modern(&self, call: &Call, body: Bytes) -> Request<Full<Bytes>> {
-        let mut headers = self.base(&body);
+        let mut headers = self.base(&body, call.accept.clone());
         headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(Version::MODERN.as_str()));
         if let Ok(name) = HeaderValue::from_str(&call.method) {
             headers.insert(MCP_METHOD, name);
@@ -123,17 +123,17 @@ impl Server {
         self.post(headers, body)
     }
 
-    fn legacy(&self, session: &Session, body: Bytes) -> Request<Full<Bytes>> {
-        let mut headers = self.base(&body);
+    fn legacy(&self, session: &Session, call: &Call, body: Bytes) -> Request<Full<Bytes>> {
+        let mut headers = self.base(&body, call.accept.clone());
         session.stamp(&mut headers);
         self.post(headers, body)
     }
 
-    fn base(&self, body: &Bytes) -> HeaderMap {
+    fn base(&self, body: &Bytes, accept: Option<HeaderValue>) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(12);
         headers.insert(HOST, self.host.clone());
         headers.insert(CONTENT_TYPE, JSON);
-        headers.insert(ACCEPT, BOTH_KINDS);
+        headers.insert(ACCEPT, accept.unwrap_or(BOTH_KINDS));
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         headers
     }
@@ -207,7 +207,7 @@ impl Server {
         session: Option<&Session>,
         clocks: &Clocks,
     ) -> Result<(Envelope, HeaderMap), Failure> {
-        let mut headers = self.base(&body);
+        let mut headers = self.base(&body, None);
         match session {
             Some(session) => session.stamp(&mut headers),
             None if method != "initialize" => {
@@ -233,7 +233,7 @@ impl Server {
 
     /// Delivers a notification or an answer. The server says no more than that it has it.
     pub(crate) async fn tell(&self, body: Bytes, session: Option<&Session>, clocks: &Clocks) -> Result<(), Failure> {
-        let mut headers = self.base(&body);
+        let mut headers = self.base(&body, None);
         match session {
             Some(session) => session.stamp(&mut headers),
             None => _ = headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(Version::MODERN.as_str())),

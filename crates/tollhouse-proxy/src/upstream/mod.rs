@@ -196,6 +196,7 @@ impl Upstream {
             }
         };
         tokio::select! {
+            biased;
             () = stop.cancelled() => {}
             () = attending => {}
         }
