@@ -1,2 +1,53 @@
-//! (to be written)
-fn main() {}
+//! Tollhouse, the program: what the command line says, is done.
+//!
+//! A gateway's life reads: configuration → components built → every address told → wait → drain. It stands in
+//! [`run::gateway`]; the verbs differ in where its configuration and its clients come from.
+
+mod run;
+mod build;
+mod pipeline;
+mod drain;
+
+mod cli;
+
+mod demo;
+
+mod client;
+mod config;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Exit, Verb};
+
+fn main() -> ExitCode {
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(exit) => return exit.into(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the runtime starts");
+    let exit = runtime.block_on(verb(&cli));
+    // A client that never closes our input must not keep the process.
+    runtime.shutdown_background();
+    match exit {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            Exit::Fault.into()
+        }
+    }
+}
+
+async fn verb(cli: &Cli) -> anyhow::Result<Exit> {
+    let mut out = std::io::stdout();
+    match &cli.verb {
+        Verb::Serve(args) => cli::serve::run(&cli.common, args).await,
+        Verb::Stdio(_) => cli::stdio::run(&cli.common).await,
+        Verb::Demo(args) => cli::demo::run(&cli.common, args).await,
+        Verb::DemoServer(args) => cli::demo_server::run(args).await,
+        Verb::Check(args) => cli::check::run(&cli.common, args, &mut out),
+        Verb::Health(_) => cli::health::run(&cli.common, &mut out).await,
+        Verb::Completions(args) => cli::completions::run(args, &mut out).map(|()| Exit::Ok),
+        Verb::Reference(args) => cli::reference::run(args, &mut out).map(|()| Exit::Ok),
+    }
+}

@@ -1,0 +1,170 @@
+//! `tollhouse health`: asks a running gateway how it stands.
+//!
+//! For people a short table, with `--json` the gateway's own answer. The exit code alone tells a script: 0 all is
+//! well, 1 it is not, 3 nobody answers.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::{Request, StatusCode, Uri};
+use tollhouse_web::{Report, Server, Status};
+
+use super::{Common, Exit};
+use crate::client::Client;
+
+/// The answer takes microseconds; who needs longer is as good as not there.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What `health` takes beside the common options.
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    help_template = super::HELP,
+    before_help = "Examples:
+  tollhouse health                         the gateway of this machine
+  tollhouse health --admin 127.0.0.1:9071  one with another admin address
+  tollhouse health --json                  for a script"
+)]
+pub(crate) struct Args {}
+
+/// Asks, and writes what comes back.
+pub(crate) async fn run(common: &Common, out: &mut impl Write) -> anyhow::Result<Exit> {
+    let body = match ask(common.admin()).await {
+        Ok(body) => body,
+        Err(error) => {
+            // Without a standard error the exit code still tells it.
+            let _ = writeln!(std::io::stderr(), "error: no gateway answers at {}: {error:#}", common.admin());
+            return Ok(Exit::Unreachable);
+        }
+    };
+    let report: Report = serde_json::from_slice(&body).context("read the gateway's answer")?;
+    if common.json {
+        out.write_all(&body).and_then(|()| writeln!(out)).context("write the answer")?;
+    } else {
+        out.write_all(table(&report).as_bytes()).context("write the answer")?;
+    }
+    Ok(if report.status == Status::Ok { Exit::Ok } else { Exit::Fault })
+}
+
+async fn ask(admin: SocketAddr) -> anyhow::Result<Bytes> {
+    let url: Uri = format!("http://{admin}/health").parse().expect("an address makes a URL");
+    let request = Request::get(url.clone()).body(Bytes::new()).expect("nothing in it is foreign");
+    let response = Client::new(&url, PATIENCE)?.send(request).await?;
+    anyhow::ensure!(response.status() == StatusCode::OK, "it answers {}", response.status());
+    Ok(response.into_body())
+}
+
+fn table(report: &Report) -> String {
+    let draining = if report.draining { ", draining" } else { "" };
+    let mut lines = vec![
+        format!("{}{draining} · version {} · up {}", report.status.as_str(), report.version, span(report.uptime_s)),
+        format!(
+            "sessions {} · calls in flight {} · records dropped {}",
+            report.sessions, report.calls_in_flight, report.records_dropped
+        ),
+    ];
+    if !report.servers.is_empty() {
+        let width = report.servers.iter().map(|server| server.id.len()).fold("server".len(), usize::max);
+        lines.push(String::new());
+        lines.push(format!(
+            "{:width$}  {:9}  {:9}  {:6}  {:>5}  reason",
+            "server", "state", "transport", "era", "tools"
+        ));
+        lines.extend(report.servers.iter().map(|server| row(server, width)));
+    }
+    let lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
+    lines.join("\n") + "\n"
+}
+
+fn row(server: &Server, width: usize) -> String {
+    let tools = server.tools.map_or_else(|| "-".to_owned(), |tools| tools.to_string());
+    format!(
+        "{:width$}  {:9}  {:9}  {:6}  {tools:>5}  {}",
+        server.id,
+        server.state.as_str(),
+        server.transport,
+        server.era.as_deref().unwrap_or("-"),
+        server.reason.as_deref().unwrap_or(""),
+    )
+}
+
+/// Seconds as people say them, in the two largest units.
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::net::TcpListener;
+    use tokio_util::sync::CancellationToken;
+    use tollhouse_proxy::settings::FrontDoor;
+    use tollhouse_web::{Phase, Snapshot, State};
+
+    use super::*;
+
+    async fn asked(states: &[State], json: bool) -> (Exit, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let common = Common { admin: Some(listener.local_addr().unwrap()), json, ..Common::default() };
+        let servers = states.iter().zip(["notes", "almanac"]).map(|(state, id)| Server {
+            id: id.into(),
+            transport: "stdio".into(),
+            era: Some("both".into()),
+            state: *state,
+            reason: (*state == State::Failed).then(|| "exited with status 127".into()),
+            tools: Some(4),
+        });
+        let snapshot = Snapshot {
+            version: "0.1.0",
+            uptime_s: 3725,
+            phase: Phase::Serving,
+            sessions: 1,
+            calls_in_flight: 2,
+            records_dropped: 0,
+            servers: servers.collect(),
+        };
+        let (health, stop, door) = (Arc::new(move || snapshot.clone()), CancellationToken::new(), FrontDoor::default());
+        let mut out = Vec::new();
+        let exit = tokio::select! {
+            _ = tollhouse_web::serve(listener, health, &door, stop) => panic!("the listener ended"),
+            exit = run(&common, &mut out) => exit.unwrap(),
+        };
+        (exit, String::from_utf8(out).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_healthy_gateway_is_shown_as_a_table_and_ends_with_0() {
+        let (exit, text) = asked(&[State::Connected], false).await;
+        let expected = "ok · version 0.1.0 · up 1 h 2 min\n\
+                        sessions 1 · calls in flight 2 · records dropped 0\n\n\
+                        server  state      transport  era     tools  reason\n\
+                        notes   connected  stdio      both        4\n";
+        assert_eq!((exit, text.as_str()), (Exit::Ok, expected));
+    }
+
+    #[tokio::test]
+    async fn a_gateway_with_a_failed_server_ends_with_1_and_names_the_reason() {
+        for json in [false, true] {
+            let (exit, text) = asked(&[State::Connected, State::Failed], json).await;
+            assert_eq!(exit, Exit::Fault);
+            assert!(text.contains("degraded") && text.contains("exited with status 127"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn where_nobody_listens_the_exit_code_is_3() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let common = Common { admin: Some(listener.local_addr().unwrap()), ..Common::default() };
+        drop(listener);
+        let mut out = Vec::new();
+        assert_eq!((run(&common, &mut out).await.unwrap(), out.len()), (Exit::Unreachable, 0));
+    }
+}

@@ -1,0 +1,181 @@
+//! The command line: one file per verb, each with its arguments and what it does.
+//!
+//! Standard output is data (on `stdio` the protocol itself), standard error is for people. Every help begins with
+//! examples, since that is what is looked for.
+
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod demo_server;
+pub(crate) mod health;
+pub(crate) mod reference;
+pub(crate) mod serve;
+pub(crate) mod stdio;
+
+mod exit;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+pub(crate) use self::exit::Exit;
+use crate::config::env::{Environment as _, Process};
+use crate::config::{ADMIN_DEFAULT, LISTEN_DEFAULT};
+
+/// Examples stand above the usage line.
+const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+/// A gateway for the Model Context Protocol that records every call.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tollhouse",
+    version,
+    help_template = HELP,
+    before_help = "Examples:
+  tollhouse demo                           see it at work, without any configuration
+  tollhouse serve --config tollhouse.yaml  serve agents at http://127.0.0.1:7070
+  tollhouse stdio --config .mcp.json       serve the one client that starts it
+  tollhouse check --config tollhouse.yaml  find every mistake of a configuration
+  tollhouse health                         ask a running gateway how it stands",
+    after_help = "Exit codes: 0 ok, 1 fault or the answer is no, 2 usage, 3 gateway unreachable, 74 store, 78 configuration.",
+    disable_help_subcommand = true
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What most verbs take.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Common options")]
+pub(crate) struct Common {
+    /// The configuration: tollhouse.yaml, or a client's file with mcpServers or servers
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where agents are served [default: 127.0.0.1:7070]
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where health is answered [default: 127.0.0.1:7071]
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub(crate) admin: Option<SocketAddr>,
+    /// Where the program keeps its state [default: tollhouse in the user's state directory]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Write data as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// What is told on standard error: a level, or levels per module [default: `MCP_LOG_LEVEL`, else info]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Serve agents over HTTP
+    Serve(serve::Args),
+    /// Serve the one client that starts the program, on standard input and output
+    Stdio(stdio::Args),
+    /// Show a gateway at work: two servers, an agent, each call as it passes
+    Demo(demo::Args),
+    /// Run one of the demonstration's servers
+    DemoServer(demo_server::Args),
+    /// Find every mistake of a configuration, without starting anything
+    Check(check::Args),
+    /// Ask a running gateway how it stands
+    Health(health::Args),
+    /// Write the completions of a shell
+    Completions(completions::Args),
+    /// Write a page of the documentation
+    #[command(hide = true)]
+    Reference(reference::Args),
+}
+
+impl Cli {
+    /// Reads the command line. What cannot be read, and what asks for help, is answered here.
+    ///
+    /// # Errors
+    /// The exit code, after the message or the help was written.
+    pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Exit> {
+        Self::try_parse_from(args).map_err(|error| {
+            // Nobody reads the help: there is nobody to be told so.
+            let _ = error.print();
+            exit_of(&error)
+        })
+    }
+}
+
+fn exit_of(error: &clap::Error) -> Exit {
+    if error.use_stderr() { Exit::Usage } else { Exit::Ok }
+}
+
+impl Common {
+    /// The address health is answered at.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin_or(None)
+    }
+
+    /// The address agents are served at: as told, else as the file says, else the default.
+    pub(crate) fn listen_or(&self, file: Option<SocketAddr>) -> SocketAddr {
+        self.listen.or(file).unwrap_or_else(|| default_address(LISTEN_DEFAULT))
+    }
+
+    /// The address health is answered at: as told, else as the file says, else the default.
+    pub(crate) fn admin_or(&self, file: Option<SocketAddr>) -> SocketAddr {
+        self.admin.or(file).unwrap_or_else(|| default_address(ADMIN_DEFAULT))
+    }
+
+    /// Where the program keeps its state: as told, else by the XDG rules; `None` without a home directory.
+    #[cfg_attr(not(test), expect(dead_code, reason = "nothing is stored yet"))]
+    pub(crate) fn data_dir(&self, environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+        if let Some(told) = &self.data_dir {
+            return Some(told.clone());
+        }
+        // XDG Base Directory: a relative path counts as not set.
+        let absolute = |name| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
+        Some(state.join("tollhouse"))
+    }
+}
+
+fn default_address(text: &str) -> SocketAddr {
+    text.parse().expect("the defaults are addresses")
+}
+
+/// The configuration to use: as told, else the user's own. Without either, says what there is and gives `None`.
+///
+/// A file in the working directory is never used unasked: it names commands, and whoever wrote it may be anyone.
+pub(crate) fn configuration(common: &Common) -> anyhow::Result<Option<PathBuf>> {
+    if let Some(told) = &common.config {
+        return Ok(Some(told.clone()));
+    }
+    let own = user_configuration(|name| Process.var(name));
+    if let Some(own) = own.as_ref().filter(|own| own.exists()) {
+        return Ok(Some(own.clone()));
+    }
+    let place = own.map_or_else(String::new, |own| format!(" at {}", own.display()));
+    let here = ["tollhouse.yaml", ".mcp.json"].into_iter().find(|name| Path::new(name).exists());
+    let hint = match here {
+        Some(name) => format!("this directory has one; to use it: tollhouse serve --config {name}"),
+        None => "name one with --config, or see it work without: tollhouse demo".to_owned(),
+    };
+    writeln!(std::io::stderr(), "error: there is no configuration{place}\nhint: {hint}").context("say so")?;
+    Ok(None)
+}
+
+/// Where a user's configuration is kept, by the XDG rules.
+fn user_configuration(environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    // XDG Base Directory: a relative path counts as not set.
+    let absolute = |name| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")))?;
+    Some(home.join("tollhouse/tollhouse.yaml"))
+}
+
+#[cfg(test)]
+mod tests;

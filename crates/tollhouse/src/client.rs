@@ -1,0 +1,108 @@
+//! A small HTTP/1.1 client for asking our own listeners: health, and the demonstration's agent.
+//!
+//! One connection, kept open and opened again when it is gone. It reads whole bodies and has a limit for each.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+/// What we ask ourselves is small.
+const ANSWER_MAX: usize = 16 << 20;
+
+/// A client of one address.
+pub(crate) struct Client {
+    authority: Authority,
+    timeout: Duration,
+    sender: Option<SendRequest<Full<Bytes>>>,
+    /// The task that drives the connection; it ends with the client.
+    connection: JoinSet<()>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The URL is not one this client can ask.
+    #[error("`{0}` is not a URL of the form http://host:port/path")]
+    Url(Uri),
+    /// Nobody listens there; nothing was sent.
+    #[error("connect to {0}")]
+    Connect(Authority, #[source] std::io::Error),
+    /// The exchange broke.
+    #[error("exchange with {0}")]
+    Exchange(Authority, #[source] hyper::Error),
+    /// The answer is larger than [`ANSWER_MAX`], or ended early.
+    #[error("read the answer of {0}")]
+    Body(Authority, #[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It took too long.
+    #[error("{0} did not answer within {1:?}")]
+    Timeout(Authority, Duration),
+}
+
+impl Client {
+    /// A client for the host and port of `url`; each request may take `timeout`. Nothing is sent yet.
+    pub(crate) fn new(url: &Uri, timeout: Duration) -> Result<Self, Error> {
+        match (url.scheme(), url.authority()) {
+            (Some(scheme), Some(authority)) if *scheme == Scheme::HTTP => {
+                Ok(Self { authority: authority.clone(), timeout, sender: None, connection: JoinSet::new() })
+            }
+            _ => Err(Error::Url(url.clone())),
+        }
+    }
+
+    /// Sends a request, whose URI may be a path, and reads the whole answer.
+    ///
+    /// # Cancel safety
+    /// Dropped half-way, the request may have been sent; the next one uses a new connection.
+    pub(crate) async fn send(&mut self, request: Request<Bytes>) -> Result<Response<Bytes>, Error> {
+        let timeout = self.timeout;
+        match tokio::time::timeout(timeout, self.exchange(request)).await {
+            Ok(answered) => answered,
+            Err(_) => Err(Error::Timeout(self.authority.clone(), timeout)),
+        }
+    }
+
+    async fn exchange(&mut self, request: Request<Bytes>) -> Result<Response<Bytes>, Error> {
+        let broke = |error| Error::Exchange(self.authority.clone(), error);
+        // Taken out for the time of the exchange: one that was dropped half-way is not used again.
+        let mut sender = match self.sender.take() {
+            Some(sender) if !sender.is_closed() => sender,
+            _ => connect(&self.authority, &mut self.connection).await?,
+        };
+        sender.ready().await.map_err(broke)?;
+        let (mut head, body) = request.into_parts();
+        let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        head.uri = Uri::from(path);
+        let host = HeaderValue::from_str(self.authority.as_str()).expect("an authority is visible ASCII");
+        head.headers.insert(HOST, host);
+        let response = sender.send_request(Request::from_parts(head, Full::new(body))).await.map_err(broke)?;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, ANSWER_MAX).collect().await;
+        let body = body.map_err(|error| Error::Body(self.authority.clone(), error))?.to_bytes();
+        self.sender = Some(sender);
+        Ok(Response::from_parts(head, body))
+    }
+}
+
+async fn connect(authority: &Authority, connection: &mut JoinSet<()>) -> Result<SendRequest<Full<Bytes>>, Error> {
+    let port = authority.port_u16().unwrap_or(80);
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let stream = TcpStream::connect((host, port)).await.map_err(|error| Error::Connect(authority.clone(), error))?;
+    // Requests are small and whole; waiting to fill a packet only delays them.
+    let _ = stream.set_nodelay(true);
+    let (sender, driver) =
+        handshake(TokioIo::new(stream)).await.map_err(|error| Error::Exchange(authority.clone(), error))?;
+    connection.abort_all();
+    connection.spawn(async move {
+        // The same error reaches whoever waits for the answer.
+        let _ = driver.await;
+    });
+    Ok(sender)
+}

@@ -1,0 +1,189 @@
+//! The demonstration's agent: a script played through a gateway's public address, each call told as it passes.
+//!
+//! It plays two clients. One is modern and says everything anew with each request; the other is legacy, opens a
+//! session and gets its answers as event streams. Both are the plain protocol and nothing else.
+
+mod table;
+
+mod peer;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http::Uri;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tollhouse_core::clock;
+use tollhouse_core::era::Era;
+
+use self::peer::{Answer, Peer};
+use self::table::Table;
+use super::server::Name;
+
+/// Between two calls, when somebody watches: slow enough to be read.
+const PACE: Duration = Duration::from_millis(400);
+
+/// One server as the agent finds it.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// Which of the demonstration's servers.
+    pub(crate) server: Name,
+    /// Where it is reached.
+    pub(crate) url: Uri,
+}
+
+/// Both servers behind the gateway at `listen`.
+pub(crate) fn behind(listen: SocketAddr) -> Vec<Target> {
+    let target = |server: Name| {
+        let url = format!("http://{listen}/servers/{}/mcp", server.as_str());
+        Target { server, url: url.parse().expect("an address and a word make a URL") }
+    };
+    Name::ALL.map(target).into()
+}
+
+/// How often the script is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Play {
+    /// Once, without pauses, and a table at the end.
+    Once,
+    /// Again and again, at a pace one can watch, until stopped.
+    Again,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Played {
+    /// Calls made, tools and others.
+    pub(crate) calls: u64,
+    /// Calls without a proper answer. A tool that says no has answered.
+    pub(crate) lost: u64,
+}
+
+/// Plays the script against `targets` and tells each call on `out`.
+///
+/// # Errors
+/// `out` cannot be written. A call that goes wrong is told, counted, and no error.
+///
+/// # Cancel safety
+/// Dropping it ends the clients' connections; prefer `stop`, which still says goodbye to sessions.
+pub(crate) async fn run(
+    targets: &[Target],
+    play: Play,
+    out: &mut impl Write,
+    stop: CancellationToken,
+) -> anyhow::Result<Played> {
+    let mut agent = Agent { out, play, stop, table: Table::default() };
+    agent.tell(&HEADING).context("write the heading")?;
+    for round in 0.. {
+        for target in targets {
+            for era in [Era::Modern, Era::Legacy] {
+                agent.visit(target, era, round).await?;
+            }
+        }
+        if play == Play::Once || agent.stop.is_cancelled() {
+            break;
+        }
+    }
+    if play == Play::Once {
+        write!(agent.out, "\n{}", agent.table).context("write the table")?;
+    }
+    Ok(agent.table.played())
+}
+
+const HEADING: [&str; 7] = ["time (UTC)", "server", "era", "call", "outcome", "ms", "bytes"];
+
+struct Agent<'a, W> {
+    out: &'a mut W,
+    play: Play,
+    stop: CancellationToken,
+    table: Table,
+}
+
+impl<W: Write> Agent<'_, W> {
+    /// One client's dealings with one server, from hello to goodbye.
+    async fn visit(&mut self, target: &Target, era: Era, round: u64) -> anyhow::Result<()> {
+        let mut peer = Peer::new(&target.url, era).context("prepare a client")?;
+        let hello = if era == Era::Modern { "server/discover" } else { "initialize" };
+        self.ask(target, &mut peer, hello, json!({})).await?;
+        self.ask(target, &mut peer, "tools/list", json!({})).await?;
+        match target.server {
+            Name::Notes => self.notes(target, &mut peer, round).await?,
+            Name::Almanac => self.almanac(target, &mut peer, round).await?,
+        }
+        // Nothing depends on the goodbye, and it is no call.
+        let _ = peer.leave().await;
+        Ok(())
+    }
+
+    async fn notes(&mut self, target: &Target, peer: &mut Peer, round: u64) -> anyhow::Result<()> {
+        let note = json!({"title": format!("round {round}"), "text": "Look at the moon before the market."});
+        let added = self.tool(target, peer, "add_note", note).await?;
+        self.tool(target, peer, "list_notes", json!({})).await?;
+        let id = added.pointer("/structuredContent/id").cloned().unwrap_or(json!(1));
+        self.tool(target, peer, "read_note", json!({"id": id})).await?;
+        self.ask(target, peer, "resources/read", json!({"uri": format!("notes://{id}")})).await?;
+        self.tool(target, peer, "delete_note", json!({"id": id})).await?;
+        Ok(())
+    }
+
+    async fn almanac(&mut self, target: &Target, peer: &mut Peer, round: u64) -> anyhow::Result<()> {
+        let date = format!("2026-{:02}-{:02}", round / 28 % 12 + 1, round % 28 + 1);
+        self.tool(target, peer, "moon_phase", json!({"date": date})).await?;
+        self.tool(target, peer, "day_length", json!({"date": date, "latitude": 38.7})).await?;
+        self.tool(target, peer, "convert", json!({"value": 3, "from": "nautical-mile", "to": "km"})).await?;
+        for place in ["Lisbon", "Tromsø", "Quito", "Hobart"] {
+            self.tool(target, peer, "star_tonight", json!({"date": date, "place": place})).await?;
+        }
+        self.tool(target, peer, "moon_calendar", json!({"date": date, "days": 5})).await?;
+        Ok(())
+    }
+
+    /// Calls a tool; answers with its result, or null.
+    async fn tool(&mut self, target: &Target, peer: &mut Peer, name: &str, arguments: Value) -> anyhow::Result<Value> {
+        self.ask(target, peer, "tools/call", json!({"name": name, "arguments": arguments})).await
+    }
+
+    async fn ask(&mut self, target: &Target, peer: &mut Peer, method: &str, params: Value) -> anyhow::Result<Value> {
+        if self.stop.is_cancelled() {
+            return Ok(Value::Null);
+        }
+        if self.play == Play::Again {
+            tokio::select! {
+                () = tokio::time::sleep(PACE) => {}
+                () = self.stop.cancelled() => return Ok(Value::Null),
+            }
+        }
+        let tool = if method == "tools/call" { params["name"].as_str() } else { None };
+        let what = tool.unwrap_or(method).to_owned();
+        let (started, time) = (Instant::now(), time_of_day());
+        let Answer { outcome, bytes, result } = tokio::select! {
+            answer = peer.ask(method, params) => answer,
+            () = self.stop.cancelled() => return Ok(Value::Null),
+        };
+        let time_taken = started.elapsed();
+        let server = target.server.as_str();
+        self.table.add(server, &what, &outcome, time_taken, bytes);
+        let (millis, bytes) = (table::millis(time_taken), bytes.to_string());
+        self.tell(&[&time, server, peer.era().as_str(), &what, &outcome.to_string(), &millis, &bytes])
+            .context("write a line")?;
+        Ok(result)
+    }
+
+    fn tell(&mut self, [time, server, era, what, outcome, ms, bytes]: &[&str; 7]) -> std::io::Result<()> {
+        writeln!(self.out, "{time:12}  {server:7}  {era:6}  {what:15}  {outcome:24}  {ms:>8}  {bytes:>6}")?;
+        self.out.flush()
+    }
+}
+
+/// Hours, minutes, seconds and milliseconds UTC.
+fn time_of_day() -> String {
+    let millis = clock::unix_millis(clock::wall()) % 86_400_000;
+    let (seconds, millis) = (millis / 1000, millis % 1000);
+    format!("{:02}:{:02}:{:02}.{millis:03}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests;

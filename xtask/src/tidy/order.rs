@@ -1,0 +1,197 @@
+//! Inside a crate, `mod` lines stand in the order a call, a record or a start meets them, and a module uses only
+//! modules that stand below it. So there is no cycle, and a crate can be read from top to bottom.
+//!
+//! The check reads text, not meaning: paths that begin with `crate::`, `super::` or `self::`. Between siblings it is
+//! exact; what a parent re-exports it does not see. Tests may look anywhere.
+
+use std::collections::BTreeMap;
+
+use super::Findings;
+
+/// The modules of a crate: for the path of each parent, its children in order.
+type Children = BTreeMap<Vec<String>, Vec<String>>;
+
+/// One source file.
+struct Source<'a> {
+    path: &'a str,
+    module: Vec<String>,
+    code: String,
+}
+
+/// Checks every crate among the files.
+pub(super) fn check(texts: &[(String, String)]) -> Findings {
+    let mut crates: BTreeMap<&str, Vec<Source<'_>>> = BTreeMap::new();
+    for (path, text) in texts {
+        if let Some((root, module)) = module_of(path) {
+            crates.entry(root).or_default().push(Source { path, module, code: without_tests(text) });
+        }
+    }
+    crates.values().flat_map(|sources| check_crate(sources)).collect()
+}
+
+fn check_crate(sources: &[Source<'_>]) -> Findings {
+    let children: Children = sources
+        .iter()
+        .map(|source| (source.module.clone(), source.code.lines().filter_map(declared).collect()))
+        .collect();
+    let mut findings = Findings::new();
+    for source in sources {
+        for (line, used) in paths(&source.code, &source.module) {
+            if let Some((own, used)) = looks_up(&children, &source.module, &used) {
+                findings.push(format!("{}:{line}: `{own}` uses `{used}`, which stands above it", source.path));
+            }
+        }
+    }
+    findings
+}
+
+/// The siblings through which a use goes up, if it does.
+fn looks_up(children: &Children, from: &[String], to: &[String]) -> Option<(String, String)> {
+    let shared = from.iter().zip(to).take_while(|(one, other)| one == other).count();
+    let (own, used) = (from.get(shared)?, to.get(shared)?);
+    let siblings = children.get(&from[..shared])?;
+    let place = |name: &String| siblings.iter().position(|sibling| sibling == name);
+    (place(used)? < place(own)?).then(|| (own.clone(), used.clone()))
+}
+
+/// The crate's root and the module that a file holds; `None` for files of no crate, and for tests.
+fn module_of(path: &str) -> Option<(&str, Vec<String>)> {
+    let (root, inner) = path.split_once("/src/")?;
+    let inner = inner.strip_suffix(".rs")?;
+    let mut module: Vec<String> = inner.split('/').map(str::to_owned).collect();
+    if module.iter().any(|part| part == "tests") {
+        return None;
+    }
+    if module.last().is_some_and(|last| last == "mod") || ["lib", "main"].contains(&inner) {
+        module.pop();
+    }
+    Some((root, module))
+}
+
+/// The file up to its tests, without comments. Lines keep their numbers.
+fn without_tests(text: &str) -> String {
+    let code: Vec<&str> = text
+        .lines()
+        .take_while(|line| *line != "#[cfg(test)]")
+        .map(|line| line.split_once("//").map_or(line, |(code, _)| code))
+        .collect();
+    code.join("\n")
+}
+
+/// The module a line declares.
+fn declared(line: &str) -> Option<String> {
+    let line = line.trim_start();
+    let rest = line.strip_prefix("pub ").or_else(|| line.strip_prefix("pub(crate) "));
+    let rest = rest.or_else(|| line.strip_prefix("pub(super) ")).unwrap_or(line);
+    rest.strip_prefix("mod ")?.strip_suffix(';').map(str::to_owned)
+}
+
+/// Every module path the code names, from the crate's root, and on which line.
+fn paths(code: &str, module: &[String]) -> Vec<(usize, Vec<String>)> {
+    let mut found = Vec::new();
+    for start in ["crate::", "super::", "self::"] {
+        for (at, _) in code.match_indices(start) {
+            let (before, after) = code.split_at(at);
+            if before.chars().next_back().is_some_and(|c| c.is_alphanumeric() || "_:$".contains(c)) {
+                continue;
+            }
+            let mut named = Vec::new();
+            spread(after, &mut Vec::new(), &mut named);
+            let line = before.matches('\n').count() + 1;
+            found.extend(named.into_iter().map(|path| (line, absolute(&path, module))));
+        }
+    }
+    found
+}
+
+/// Reads a use tree: `a::{b, c::d}` names `a::b` and `a::c::d`.
+fn spread(code: &str, prefix: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
+    let name: String = code.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    let rest = code.get(name.len()..).unwrap_or_default();
+    if let Some(group) = rest.strip_prefix('{').filter(|_| name.is_empty()) {
+        for part in top_level(group) {
+            spread(part.trim(), &mut prefix.clone(), found);
+        }
+        return;
+    }
+    if name.is_empty() {
+        // A glob, or the comma before a closing brace.
+        found.extend(rest.starts_with('*').then(|| prefix.clone()));
+        return;
+    }
+    prefix.push(name);
+    match rest.strip_prefix("::") {
+        Some(rest) => spread(rest, prefix, found),
+        None => found.push(prefix.clone()),
+    }
+}
+
+/// The parts of a group, to its closing brace.
+fn top_level(group: &str) -> Vec<&str> {
+    let (mut parts, mut depth, mut start) = (Vec::new(), 0, 0);
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                parts.push(group.get(start..at).unwrap_or_default());
+                return parts;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(group.get(start..at).unwrap_or_default());
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(group.get(start..).unwrap_or_default());
+    parts
+}
+
+fn absolute(path: &[String], module: &[String]) -> Vec<String> {
+    let ups = path.iter().take_while(|part| *part == "super").count();
+    let rest = path.iter().skip(ups.max(1)).cloned();
+    match path.first().map(String::as_str) {
+        Some("super") => module.iter().take(module.len().saturating_sub(ups)).cloned().chain(rest).collect(),
+        Some("self") => module.iter().cloned().chain(rest).collect(),
+        _ => rest.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    fn files(files: &[(&str, &str)]) -> Vec<String> {
+        check(&files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_module_that_uses_one_above_it_is_found() {
+        let root = ("c/src/lib.rs", "mod first;\n\npub mod second;\n");
+        assert_eq!(files(&[root, ("c/src/first.rs", "use crate::second::X;")]), Vec::<String>::new());
+        assert_eq!(
+            files(&[root, ("c/src/second.rs", "\nuse crate::first::X;")]),
+            ["c/src/second.rs:2: `second` uses `first`, which stands above it"]
+        );
+    }
+
+    #[test]
+    fn groups_parents_and_deeper_modules_are_looked_through() {
+        let root = ("c/src/main.rs", "mod a;\nmod b;\nmod c;\n");
+        let inner = ("c/src/b/mod.rs", "mod x;\nmod y;\n");
+        for (path, code, findings) in [
+            ("c/src/b/y.rs", "use super::x::X;", 1),
+            ("c/src/b/x.rs", "use super::y::Y;", 0),
+            ("c/src/b/x.rs", "use super::super::a;", 1),
+            ("c/src/c.rs", "use crate::{b::{x, y}, a};", 3),
+            ("c/src/c.rs", "use crate::{\n    a,\n    b::{\n        x,\n    },\n};", 2),
+            ("c/src/c.rs", "fn f() { crate::a::g() }", 1),
+            ("c/src/c.rs", "// crate::a is above\n#[cfg(test)]\nuse crate::a;", 0),
+            ("c/src/c/tests.rs", "use crate::a;", 0),
+            ("c/src/a.rs", "use self::z::Z;\nuse crate::c::C;", 0),
+        ] {
+            assert_eq!(files(&[root, inner, (path, code)]).len(), findings, "{path}: {code}");
+        }
+    }
+}
