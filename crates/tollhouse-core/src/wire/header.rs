@@ -145,6 +145,8 @@ mod tests {
             (" padded ", "=?base64?IHBhZGRlZCA=?="),
             ("line1\nline2", "=?base64?bGluZTEKbGluZTI=?="),
             ("=?base64?literal?=", "=?base64?PT9iYXNlNjQ/bGl0ZXJhbD89?="),
+            (" before", "=?base64?IGJlZm9yZQ==?="),
+            ("after ", "=?base64?YWZ0ZXIg?="),
             ("two words", "two words"),
             ("tab\tinside", "=?base64?dGFiCWluc2lkZQ==?="),
             ("=?base64?open", "=?base64?open"),
