@@ -253,5 +253,6 @@ fn isolate(process: &mut tokio::process::Command) {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests;
