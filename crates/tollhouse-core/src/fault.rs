@@ -41,6 +41,14 @@ pub enum Kind {
     Unreachable,
     /// The server's certificate was not accepted; nothing was sent.
     Tls,
+    /// The server no longer knows the session the call was sent in.
+    SessionGone,
+    /// The server did not accept the gateway's credentials.
+    Unauthorized,
+    /// The server refused the HTTP request (another 4xx) without a JSON-RPC answer.
+    Rejected,
+    /// The server failed (5xx) without a JSON-RPC answer.
+    ServerError,
     /// The connection or the process ended after the call was sent.
     Lost,
     /// The server answered with something that is no answer.
@@ -79,6 +87,10 @@ impl Kind {
             Self::EraUnsupported => "era_unsupported",
             Self::Unreachable => "connection_refused",
             Self::Tls => "tls",
+            Self::SessionGone => "session_not_found",
+            Self::Unauthorized => "unauthorized",
+            Self::Rejected => "rejected",
+            Self::ServerError => "server_error",
             Self::Lost => "connection_reset",
             Self::InvalidAnswer => "invalid_response",
             Self::AnswerTooLarge => "response_too_large",
@@ -97,9 +109,11 @@ impl Kind {
             }
             Self::Cancelled => (Side::Downstream, Replay::Never),
             Self::Limited | Self::Deadline | Self::Draining => (Side::Gateway, Replay::Safe),
-            Self::Unreachable => (Side::Upstream, Replay::Safe),
-            Self::Tls => (Side::Upstream, Replay::AfterFix),
-            Self::Lost | Self::InvalidAnswer | Self::AnswerTooLarge | Self::Timeout => (Side::Upstream, Replay::Never),
+            Self::Unreachable | Self::SessionGone => (Side::Upstream, Replay::Safe),
+            Self::Tls | Self::Unauthorized | Self::Rejected => (Side::Upstream, Replay::AfterFix),
+            Self::ServerError | Self::Lost | Self::InvalidAnswer | Self::AnswerTooLarge | Self::Timeout => {
+                (Side::Upstream, Replay::Never)
+            }
         };
         Fault { kind: self, side, replay }
     }

@@ -12,6 +12,7 @@ use crate::era::{Era, Version};
 use crate::fault::Fault;
 use crate::ids::{CallId, ServerId};
 use crate::trace::TraceContext;
+use crate::wire::method::Method;
 
 /// One finished call.
 #[derive(Debug, Clone)]
@@ -35,7 +36,7 @@ pub struct CallRecord {
     /// The name the client gives itself; a claim, for display only.
     pub client: Option<Arc<str>>,
     /// The JSON-RPC method.
-    pub method: Arc<str>,
+    pub method: Method,
     /// The tool, prompt or resource asked for, by the name the client used.
     pub name: Option<Box<str>>,
     /// The server it was routed to.

@@ -1,1 +1,8 @@
-//! (to be written)
+//! What others may see of a call: log lines.
+//!
+//! Everything here is made from a finished [`CallRecord`](tollhouse_core::record::CallRecord) or from a diagnostic
+//! event, beside the path of a call: no call waits for it.
+
+pub mod logs;
+
+mod civil;

@@ -4,6 +4,9 @@ mod cli;
 
 mod demo;
 
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the program does not serve its configuration yet"))]
+mod config;
+
 mod client;
 
 use std::io::Write as _;
@@ -35,6 +38,7 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
     let stop = CancellationToken::new();
     match &cli.verb {
         Verb::Health(_) => return cli::health::run(&cli.common, &mut out).await,
+        Verb::Check(args) => return cli::check::run(&cli.common, args, &config::env::Process, &mut out),
         Verb::Completions(args) => cli::completions::run(args, &mut out)?,
         Verb::Reference(args) => cli::reference::run(args, &mut out)?,
         Verb::DemoServer(args) => {
@@ -45,7 +49,7 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
                 _ = tokio::signal::ctrl_c() => { stop.cancel(); serving.await? }
             }
         }
-        Verb::Serve(_) | Verb::Stdio(_) | Verb::Demo(_) | Verb::Check(_) => anyhow::bail!("not wired yet"),
+        Verb::Serve(_) | Verb::Stdio(_) | Verb::Demo(_) => anyhow::bail!("not wired yet"),
     }
     Ok(Exit::Ok)
 }

@@ -13,19 +13,17 @@ pub(crate) mod serve;
 pub(crate) mod stdio;
 
 mod exit;
+pub(crate) mod find;
 
 use std::ffi::OsString;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
 pub(crate) use self::exit::Exit;
-
-/// Where agents are served unless told otherwise.
-pub(crate) const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7070);
-/// Where health is answered unless told otherwise.
-pub(crate) const ADMIN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7071);
+use crate::config;
+use crate::config::env::Environment;
 
 /// Examples stand above the usage line.
 const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
@@ -117,26 +115,31 @@ fn exit_of(error: &clap::Error) -> Exit {
 }
 
 impl Common {
-    /// The address agents are served at.
-    pub(crate) fn listen(&self) -> SocketAddr {
-        self.listen.unwrap_or(LISTEN_DEFAULT)
+    /// The address agents are served at: as told, else as configured.
+    pub(crate) fn listen(&self, configured: Option<SocketAddr>) -> SocketAddr {
+        let default = || config::LISTEN_DEFAULT.parse().expect("the default is an address");
+        self.listen.or(configured).unwrap_or_else(default)
     }
 
-    /// The address health is answered at.
-    pub(crate) fn admin(&self) -> SocketAddr {
-        self.admin.unwrap_or(ADMIN_DEFAULT)
+    /// The address health is answered at: as told, else as configured.
+    pub(crate) fn admin(&self, configured: Option<SocketAddr>) -> SocketAddr {
+        let default = || config::ADMIN_DEFAULT.parse().expect("the default is an address");
+        self.admin.or(configured).unwrap_or_else(default)
     }
 
     /// Where the program keeps its state: as told, else by the XDG rules; `None` without a home directory.
-    pub(crate) fn data_dir(&self, environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-        if let Some(told) = &self.data_dir {
-            return Some(told.clone());
-        }
-        // XDG Base Directory: a relative path counts as not set.
-        let absolute = |name| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
-        Some(state.join("tollhouse"))
+    pub(crate) fn data_dir(&self, env: &dyn Environment) -> Option<PathBuf> {
+        self.data_dir.clone().or_else(|| xdg(env, "XDG_STATE_HOME", ".local/state"))
     }
+}
+
+/// Our folder below the one `variable` names, or else below `default` in the user's home.
+///
+/// XDG Base Directory: a relative path counts as not set.
+fn xdg(env: &dyn Environment, variable: &str, default: &str) -> Option<PathBuf> {
+    let absolute = |name| env.var(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(default)))?;
+    Some(base.join("tollhouse"))
 }
 
 #[cfg(test)]

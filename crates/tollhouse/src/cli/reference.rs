@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::CommandFactory as _;
 
 use super::Cli;
+use crate::config;
 
 /// Wide enough for the examples, narrow enough for a page.
 const WIDTH: usize = 100;
@@ -23,12 +24,15 @@ pub(crate) struct Args {
 pub(crate) enum Page {
     /// The command line.
     Cli,
+    /// The keys of tollhouse.yaml.
+    Configuration,
 }
 
 /// Writes the page as Markdown.
 pub(crate) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<()> {
     let page = match args.page {
         Page::Cli => command_line(),
+        Page::Configuration => config::reference(),
     };
     out.write_all(page.as_bytes()).context("write the page")
 }

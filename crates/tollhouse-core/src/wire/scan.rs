@@ -1,0 +1,316 @@
+//! Validates a JSON text in one pass and reports the members of its outermost object.
+//!
+//! Strict by RFC 8259: what this accepts, every conforming parser accepts, so that nothing behind the gateway sees
+//! another document than the gateway did. A subtree that is skipped is not a checked one; therefore the whole body
+//! passes here once, without recursion, with a bound on nesting. Lone surrogates written as escapes are accepted:
+//! the grammar allows them and the bytes pass on as they are; where a string is read, [`super::members::text`]
+//! refuses them.
+//!
+//! Long strings are where the time goes, so they are searched in blocks that the compiler turns into vector code.
+
+use super::members::Span;
+
+/// The deepest nesting accepted. A schema or argument that needs more is broken or an attack.
+pub const MAX_DEPTH: usize = 128;
+
+/// Why a text is refused, and at which byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ScanError {
+    /// Nothing but white space.
+    #[error("the body is empty")]
+    Empty,
+    /// Not UTF-8.
+    #[error("not UTF-8 at byte {at}")]
+    Utf8 {
+        /// The first bad byte.
+        at: usize,
+    },
+    /// Not JSON.
+    #[error("not JSON at byte {at}")]
+    Syntax {
+        /// Where the grammar was left.
+        at: usize,
+    },
+    /// Nested deeper than [`MAX_DEPTH`].
+    #[error("nested deeper than {MAX_DEPTH} levels at byte {at}")]
+    Depth {
+        /// The bracket that is one too many.
+        at: usize,
+    },
+}
+
+/// What the outermost value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Top {
+    /// An object; its members were reported.
+    Object,
+    /// An array: a batch.
+    Array,
+    /// A string, number or literal.
+    Scalar,
+}
+
+/// Validates `text`; `member` gets the spans of key (without quotes) and value of each outermost member, in order.
+pub fn scan(text: &[u8], mut member: impl FnMut(Span, Span)) -> Result<Top, ScanError> {
+    if let Err(error) = std::str::from_utf8(text) {
+        return Err(ScanError::Utf8 { at: error.valid_up_to() });
+    }
+    let mut scanner = Scanner { text, at: 0 };
+    scanner.skip_blank();
+    let top = match scanner.peek() {
+        None => return Err(ScanError::Empty),
+        Some(b'{') => Top::Object,
+        Some(b'[') => Top::Array,
+        Some(_) => Top::Scalar,
+    };
+    scanner.value(&mut member)?;
+    scanner.skip_blank();
+    if scanner.at == text.len() { Ok(top) } else { Err(scanner.syntax()) }
+}
+
+struct Scanner<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+/// The open brackets, innermost last: one bit each, set for an object.
+#[derive(Clone, Copy)]
+struct Nesting {
+    objects: u128,
+    depth: usize,
+}
+
+impl Nesting {
+    fn open(&mut self, object: bool) -> bool {
+        if self.depth == MAX_DEPTH {
+            return false;
+        }
+        self.objects = self.objects << 1 | u128::from(object);
+        self.depth += 1;
+        true
+    }
+
+    fn close(&mut self) {
+        self.objects >>= 1;
+        self.depth -= 1;
+    }
+
+    fn in_object(self) -> bool {
+        self.objects & 1 == 1
+    }
+}
+
+impl Scanner<'_> {
+    /// One value with everything in it. A loop over tokens: depth costs a bit, not a stack frame.
+    fn value(&mut self, member: &mut impl FnMut(Span, Span)) -> Result<(), ScanError> {
+        let mut nesting = Nesting { objects: 0, depth: 0 };
+        // Key and start of the value of the outermost member that is being read.
+        let mut outer: Option<(Span, usize)> = None;
+        loop {
+            self.skip_blank();
+            // A value begins here.
+            match self.peek() {
+                Some(open @ (b'{' | b'[')) => {
+                    let object = open == b'{';
+                    if !nesting.open(object) {
+                        return Err(ScanError::Depth { at: self.at });
+                    }
+                    self.at += 1;
+                    self.skip_blank();
+                    let empty = self.peek() == Some(if object { b'}' } else { b']' });
+                    if !empty {
+                        if object {
+                            let key = self.key()?;
+                            if nesting.depth == 1 {
+                                outer = Some((key, self.at));
+                            }
+                        }
+                        continue;
+                    }
+                    self.at += 1;
+                    nesting.close();
+                }
+                Some(b'"') => {
+                    self.at += 1;
+                    self.string()?;
+                }
+                Some(b'-' | b'0'..=b'9') => self.number()?,
+                Some(b't') => self.literal(b"true")?,
+                Some(b'f') => self.literal(b"false")?,
+                Some(b'n') => self.literal(b"null")?,
+                _ => return Err(self.syntax()),
+            }
+            // A value has ended; close what ends with it.
+            loop {
+                if nesting.depth == 0 {
+                    return Ok(());
+                }
+                if nesting.depth == 1
+                    && let Some((key, start)) = outer.take()
+                {
+                    member(key, Span::new(start, self.at));
+                }
+                self.skip_blank();
+                let object = nesting.in_object();
+                match self.peek() {
+                    Some(b',') => {
+                        self.at += 1;
+                        self.skip_blank();
+                        if object {
+                            let key = self.key()?;
+                            if nesting.depth == 1 {
+                                outer = Some((key, self.at));
+                            }
+                        }
+                        break;
+                    }
+                    Some(b'}') if object => {}
+                    Some(b']') if !object => {}
+                    _ => return Err(self.syntax()),
+                }
+                self.at += 1;
+                nesting.close();
+            }
+        }
+    }
+
+    /// A key, its colon, and the blanks up to the value.
+    fn key(&mut self) -> Result<Span, ScanError> {
+        if self.peek() != Some(b'"') {
+            return Err(self.syntax());
+        }
+        self.at += 1;
+        let start = self.at;
+        self.string()?;
+        let key = Span::new(start, self.at - 1);
+        self.skip_blank();
+        if self.peek() != Some(b':') {
+            return Err(self.syntax());
+        }
+        self.at += 1;
+        self.skip_blank();
+        Ok(key)
+    }
+
+    /// The rest of a string behind its opening quote, up to and with the closing one.
+    fn string(&mut self) -> Result<(), ScanError> {
+        loop {
+            self.at = plain_end(self.text, self.at);
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => self.escape()?,
+                _ => return Err(self.syntax()),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), ScanError> {
+        match self.text.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                self.at += 2;
+                Ok(())
+            }
+            Some(b'u') => {
+                let digits = self.text.get(self.at + 2..self.at + 6);
+                if digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
+                    self.at += 6;
+                    Ok(())
+                } else {
+                    Err(self.syntax())
+                }
+            }
+            _ => Err(self.syntax()),
+        }
+    }
+
+    fn number(&mut self) -> Result<(), ScanError> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        match self.peek() {
+            Some(b'0') => self.at += 1,
+            Some(b'1'..=b'9') => self.digits(),
+            _ => return Err(self.syntax()),
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.some_digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.some_digits()?;
+        }
+        Ok(())
+    }
+
+    fn some_digits(&mut self) -> Result<(), ScanError> {
+        let start = self.at;
+        self.digits();
+        if self.at == start { Err(self.syntax()) } else { Ok(()) }
+    }
+
+    fn digits(&mut self) {
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn literal(&mut self, literal: &[u8]) -> Result<(), ScanError> {
+        if self.text[self.at..].starts_with(literal) {
+            self.at += literal.len();
+            Ok(())
+        } else {
+            Err(self.syntax())
+        }
+    }
+
+    fn skip_blank(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn syntax(&self) -> ScanError {
+        ScanError::Syntax { at: self.at }
+    }
+}
+
+/// The first byte at or behind `at` that is not a plain string byte: a quote, a backslash, a control character,
+/// or the end.
+fn plain_end(text: &[u8], mut at: usize) -> usize {
+    /// Keys and short values end within this; only behind it is a block worth its price.
+    const SHORT: usize = 16;
+    const BLOCK: usize = 32;
+    let special = |byte: u8| byte == b'"' || byte == b'\\' || byte < b' ';
+    let short_end = text.len().min(at + SHORT);
+    while at < short_end {
+        if special(text[at]) {
+            return at;
+        }
+        at += 1;
+    }
+    while let Some(block) = text.get(at..at + BLOCK) {
+        // No early exit inside a block: that is what lets the compiler compare all bytes at once.
+        if block.iter().fold(false, |found, &byte| found | special(byte)) {
+            break;
+        }
+        at += BLOCK;
+    }
+    while at < text.len() && !special(text[at]) {
+        at += 1;
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests;

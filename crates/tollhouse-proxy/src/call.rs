@@ -1,0 +1,232 @@
+//! A call on its way: what was fixed when it arrived, and what has happened to it since.
+//!
+//! It is owned by the one who serves it and ends exactly once, in [`Call::finish`], as a record.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use tokio::time::Instant;
+use tollhouse_core::era::{Era, Version};
+use tollhouse_core::ids::{CallId, ServerId};
+use tollhouse_core::record::{CallRecord, Listener, Outcome, Principal, SessionRef, Times, Traffic};
+use tollhouse_core::trace::TraceContext;
+use tollhouse_core::wire::method::{self, Method};
+use tollhouse_core::wire::{Envelope, Form, Span, members};
+
+/// One request and its story.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) id: CallId,
+    received_at: SystemTime,
+    pub(crate) received: Instant,
+    listener: Listener,
+    pub(crate) principal: Principal,
+    pub(crate) session: SessionRef,
+    pub(crate) version: Version,
+    client: Option<Arc<str>>,
+    trace: TraceContext,
+    /// The request, as it was received.
+    pub(crate) envelope: Envelope,
+    /// The caller's id.
+    pub(crate) request_id: Span,
+    pub(crate) method: Method,
+    pub(crate) params: Params,
+    /// Headers of the caller that go on to a server of the same era.
+    pub(crate) passed: HeaderMap,
+    /// Where it was routed.
+    pub(crate) server: Option<ServerId>,
+    /// The name the server knows its tool or prompt by, where the caller uses another.
+    pub(crate) local_name: Option<Box<str>>,
+    /// The id under which the server knows it, once it was sent.
+    pub(crate) upstream_id: Option<u64>,
+    times: Times,
+    attempts: u32,
+    pub(crate) response_bytes: u64,
+}
+
+/// Who asks, from where, in whose conversation: what step 3 of the path fixes.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(crate) listener: Listener,
+    pub(crate) principal: Principal,
+    pub(crate) session: SessionRef,
+    pub(crate) version: Version,
+    pub(crate) client: Option<Arc<str>>,
+    pub(crate) trace: TraceContext,
+    pub(crate) passed: HeaderMap,
+}
+
+/// The members of `params` that the gateway reads.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Params {
+    /// What the request is about: `name`, `uri` or `taskId`, by the method.
+    pub(crate) subject: Option<Span>,
+    pub(crate) arguments: Option<Span>,
+    pub(crate) meta: Option<Span>,
+    pub(crate) progress_token: Option<Span>,
+}
+
+impl Params {
+    /// Finds them in a request of `method`.
+    ///
+    /// # Errors
+    /// One of them stands there twice or in a confusing spelling.
+    pub(crate) fn read(envelope: &Envelope, method: &str) -> Result<Self, members::KeyError> {
+        let [subject, arguments, meta] = match method::subject(method) {
+            Some(subject) => envelope.pick_params([subject, "arguments", "_meta"])?,
+            None => {
+                let [meta] = envelope.pick_params(["_meta"])?;
+                [None, None, meta]
+            }
+        };
+        Ok(Self { subject, arguments, meta, progress_token: None })
+    }
+}
+
+impl Call {
+    /// A request that was received at `received`.
+    pub(crate) fn new(
+        received: Instant,
+        received_at: SystemTime,
+        envelope: Envelope,
+        params: Params,
+        caller: Caller,
+    ) -> Self {
+        let Form::Request { id, method } = &envelope.form else { unreachable!("only requests become calls") };
+        let (request_id, method) = (*id, method.clone());
+        Self {
+            id: CallId::mint(received_at),
+            received_at,
+            received,
+            listener: caller.listener,
+            principal: caller.principal,
+            session: caller.session,
+            version: caller.version,
+            client: caller.client,
+            trace: caller.trace,
+            envelope,
+            request_id,
+            method,
+            params,
+            passed: caller.passed,
+            server: None,
+            local_name: None,
+            upstream_id: None,
+            times: Times::default(),
+            attempts: 0,
+            response_bytes: 0,
+        }
+    }
+
+    pub(crate) fn era(&self) -> Era {
+        self.version.era()
+    }
+
+    /// The caller's id, as it is written.
+    pub(crate) fn raw_id(&self) -> &[u8] {
+        self.envelope.raw(self.request_id)
+    }
+
+    /// What the request is about, by the caller's name.
+    pub(crate) fn name(&self) -> Option<Cow<'_, str>> {
+        members::text(self.envelope.raw(self.params.subject?))
+    }
+
+    /// What the request is about, by the server's name.
+    pub(crate) fn upstream_name(&self) -> Option<Cow<'_, str>> {
+        self.local_name.as_deref().map(Cow::Borrowed).or_else(|| self.name())
+    }
+
+    /// An attempt begins: the next byte leaves for the server, which knows the call as `upstream_id`.
+    pub(crate) fn sent_as(&mut self, upstream_id: u64) {
+        // A connection found closed is replaced within the same attempt.
+        if self.upstream_id.replace(upstream_id) != Some(upstream_id) {
+            self.attempts += 1;
+        }
+        self.times.sent.get_or_insert_with(|| self.received.elapsed());
+    }
+
+    /// Something came back.
+    pub(crate) fn responded(&mut self) {
+        self.times.first_response.get_or_insert_with(|| self.received.elapsed());
+    }
+
+    /// The server's answer is complete, or there will be none.
+    pub(crate) fn answered(&mut self) {
+        let now = self.received.elapsed();
+        self.times.answered.get_or_insert(now);
+    }
+
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Time since it arrived, when it was first sent.
+    pub(crate) fn sent_at(&self) -> Option<SystemTime> {
+        self.times.sent.map(|sent| self.received_at + sent)
+    }
+
+    /// The request as the server gets it: its id is ours, and so are its name and progress token where they differ.
+    pub(crate) fn outbound(&self, upstream_id: &[u8], progress_token: Option<&[u8]>) -> Bytes {
+        let mut edits: Vec<(Span, &[u8])> = Vec::with_capacity(3);
+        edits.push((self.request_id, upstream_id));
+        let quoted;
+        if let (Some(local), Some(subject)) = (&self.local_name, self.params.subject) {
+            quoted = quote(local);
+            edits.push((subject, &quoted));
+        }
+        if let (Some(token), Some(span)) = (progress_token, self.params.progress_token) {
+            edits.push((span, token));
+        }
+        edits.sort_unstable_by_key(|(span, _)| span.start());
+        tollhouse_core::wire::splice::splice(&self.envelope.bytes, &edits)
+    }
+
+    /// The call is over: what remains of it.
+    pub(crate) fn finish(mut self, outcome: Outcome) -> CallRecord {
+        self.times.done = self.received.elapsed();
+        let text = |raw: &[u8]| String::from_utf8_lossy(raw).into_owned().into_boxed_str();
+        CallRecord {
+            id: self.id,
+            received_at: self.received_at,
+            listener: self.listener,
+            request_id: text(self.envelope.raw(self.request_id)),
+            name: self.name().map(|name| name.into_owned().into_boxed_str()),
+            arguments: self.params.arguments.map(|span| self.envelope.slice(span)),
+            era: self.version.era(),
+            bytes: Traffic { request: self.envelope.bytes.len() as u64, response: self.response_bytes },
+            principal: self.principal,
+            session: self.session,
+            version: self.version,
+            client: self.client,
+            method: self.method,
+            server: self.server,
+            trace: self.trace,
+            times: self.times,
+            attempts: self.attempts,
+            outcome,
+        }
+    }
+}
+
+/// `text` as a JSON string.
+pub(crate) fn quote(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + 2);
+    out.push(b'"');
+    for character in text.chars() {
+        match character {
+            '"' => out.extend_from_slice(b"\\\""),
+            '\\' => out.extend_from_slice(b"\\\\"),
+            '\n' => out.extend_from_slice(b"\\n"),
+            '\r' => out.extend_from_slice(b"\\r"),
+            '\t' => out.extend_from_slice(b"\\t"),
+            control if control < ' ' => out.extend_from_slice(format!("\\u{:04x}", u32::from(control)).as_bytes()),
+            other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    out.push(b'"');
+    out
+}

@@ -1,0 +1,434 @@
+//! From a message to the one who answers it: the gateway itself, one server, or several.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use tokio::time::Instant;
+use tollhouse_core::era::{Era, Version};
+use tollhouse_core::fault::Kind;
+use tollhouse_core::record::{Listener, Outcome, Principal, SessionRef, SessionSource};
+use tollhouse_core::wire::{Envelope, Form, Members, Span, members, splice};
+use tracing::debug;
+
+use crate::answer::{self, Refusal, code};
+use crate::call::{Call, Caller, Params};
+use crate::clocks::Clocks;
+use crate::exchange::{Attempt, Message, relay};
+use crate::failure::Failure;
+use crate::gateway::{Admitted, Gateway};
+use crate::meta::Meta;
+use crate::router::{self, Routed};
+use crate::session::identify;
+use crate::session::legacy::{Endpoint, Outlet, Session};
+use crate::settings::Timeouts;
+use crate::upstream::{CANCELLED, Link, Opened};
+
+/// A request as it arrived, its era decided.
+pub(crate) struct Arrived {
+    pub(crate) received: Instant,
+    pub(crate) received_at: SystemTime,
+    pub(crate) listener: Listener,
+    pub(crate) peer: IpAddr,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) era: Era,
+    pub(crate) envelope: Envelope,
+    pub(crate) meta: Meta,
+    pub(crate) params: Params,
+    /// Empty over a pipe.
+    pub(crate) headers: HeaderMap,
+    /// The legacy session it came in.
+    pub(crate) session: Option<Arc<Session>>,
+}
+
+/// Who answers.
+pub(crate) enum Dispatched {
+    /// It is answered, and recorded.
+    Answered(Message),
+    /// One server will.
+    One(Box<Attempt>),
+}
+
+impl Arrived {
+    /// The call this request is, as far as it is known before it is routed.
+    pub(crate) fn into_call(self, gateway: &Gateway) -> Call {
+        let headers = (!self.headers.is_empty()).then_some(&self.headers);
+        let (trace, inbound) = identify::trace(headers, &self.envelope, &self.meta);
+        let client = match &self.session {
+            Some(session) => session.client.clone(),
+            None => self.meta.client(&self.envelope).map(|name| name.as_ref().into()),
+        };
+        let session = identify::named(headers, &self.envelope, &self.meta).unwrap_or_else(|| match &self.session {
+            Some(session) => SessionRef { id: session.id.clone(), source: SessionSource::Protocol },
+            None if inbound => identify::of_trace(&trace),
+            None => gateway.guesses.find(client.as_ref(), self.peer, self.received),
+        });
+        let version = match (&self.session, self.era) {
+            (Some(session), _) => session.version,
+            (None, Era::Modern) => Version::MODERN,
+            (None, Era::Legacy) => Version::LATEST_LEGACY,
+        };
+        let params = Params { progress_token: self.meta.progress_token, ..self.params };
+        let caller = Caller {
+            listener: self.listener,
+            principal: Principal::Anonymous,
+            session,
+            version,
+            client,
+            trace,
+            passed: passed_on(self.headers),
+        };
+        Call::new(self.received, self.received_at, self.envelope, params, caller)
+    }
+
+    /// The answer that refuses it, and the record that says so.
+    pub(crate) fn refuse(self, gateway: &Gateway, refusal: &Refusal) -> Message {
+        let call = self.into_call(gateway);
+        let bytes = refusal.message(Some(call.raw_id()));
+        conclude(gateway, call, Message { status: refusal.status, bytes }, refusal.outcome())
+    }
+}
+
+/// Headers of the caller that a modern server may need: parameters mirrored into headers, and the trace. Everything
+/// else is between the caller and the gateway, credentials first of all.
+fn passed_on(mut headers: HeaderMap) -> HeaderMap {
+    let pass = |name: &str| name.starts_with("mcp-param-") || matches!(name, "traceparent" | "tracestate" | "baggage");
+    let others: Vec<_> = headers.keys().filter(|name| !pass(name.as_str())).cloned().collect();
+    for name in others {
+        headers.remove(name);
+    }
+    // Above this a baggage is dropped: intermediaries differ in what they do with it (W3C baggage, limits).
+    if headers.get_all("baggage").iter().map(http::HeaderValue::len).sum::<usize>() > BAGGAGE_MAX {
+        headers.remove("baggage");
+    }
+    headers
+}
+
+/// W3C baggage: at least this much is to be passed on; we pass no more.
+const BAGGAGE_MAX: usize = 8192;
+
+/// Records a call that was answered without being sent.
+pub(crate) fn conclude(gateway: &Gateway, mut call: Call, message: Message, outcome: Outcome) -> Message {
+    call.response_bytes += message.bytes.len() as u64;
+    gateway.recorder.record(call.finish(outcome));
+    message
+}
+
+/// Finds out who answers a request. Not for `initialize`: see [`open_session`].
+pub(crate) async fn dispatch(gateway: &Arc<Gateway>, arrived: Arrived) -> Dispatched {
+    let admitted = match gateway.admit() {
+        Ok(admitted) => admitted,
+        Err(refusal) => return Dispatched::Answered(arrived.refuse(gateway, &refusal)),
+    };
+    let (session, endpoint) = (arrived.session.clone(), arrived.endpoint);
+    let call = arrived.into_call(gateway);
+    if call.era() == Era::Legacy && call.method == "ping" {
+        return answered_here(gateway, call, b"{}");
+    }
+    let (call, place) = match endpoint {
+        Endpoint::One(place) => (call, place),
+        Endpoint::All => match router::route(gateway, call, session.as_ref()).await {
+            Routed::One { call, place } => (*call, place),
+            Routed::Answered(message) => return Dispatched::Answered(message),
+        },
+    };
+    attempt(gateway, call, place, session, admitted).await
+}
+
+fn answered_here(gateway: &Gateway, call: Call, result: &[u8]) -> Dispatched {
+    let bytes = answer::result(call.raw_id(), result);
+    Dispatched::Answered(conclude(gateway, call, Message { status: StatusCode::OK, bytes }, Outcome::Ok))
+}
+
+async fn attempt(
+    gateway: &Arc<Gateway>,
+    mut call: Call,
+    place: usize,
+    session: Option<Arc<Session>>,
+    admitted: Admitted,
+) -> Dispatched {
+    let upstream = gateway.servers[place].clone();
+    call.server = Some(upstream.id.clone());
+    let clocks = if call.method == "subscriptions/listen" {
+        Clocks::unlimited()
+    } else {
+        Clocks::start(call.received, &upstream.timeouts)
+    };
+    let linked = match session {
+        None => Ok(None),
+        Some(session) => match live_link(gateway, &session, place, &clocks).await {
+            Ok(link) => Ok(Some((session, link))),
+            Err(failure) => Err(failure),
+        },
+    };
+    let (session, failure) = match linked {
+        Ok(session) => (session, None),
+        Err(failure) => (None, Some(failure)),
+    };
+    let attempt = Attempt { gateway: gateway.clone(), call, upstream, place, session, clocks, _admitted: admitted };
+    match failure {
+        None => Dispatched::One(Box::new(attempt)),
+        Some(failure) => Dispatched::Answered(attempt.fail(failure).await),
+    }
+}
+
+/// The session's link to a server, opened again if the server's process has ended since.
+pub(crate) async fn live_link(
+    gateway: &Arc<Gateway>,
+    session: &Arc<Session>,
+    place: usize,
+    clocks: &Clocks,
+) -> Result<Link, Failure> {
+    let dead = match session.link(place) {
+        Some(Link::Stdio(connection)) if connection.has_ended() => Some(connection),
+        Some(link) => return Ok(link),
+        None => None,
+    };
+    // One at a time: a second caller finds the link that the first has opened.
+    let _turn = session.reopening.lock().await;
+    match session.link(place) {
+        Some(Link::Stdio(connection)) if connection.has_ended() => {}
+        Some(link) => return Ok(link),
+        None => {}
+    }
+    if let Some(dead) = dead {
+        clocks.within(session.pause_before_restart(place, dead.uptime())).await??;
+    }
+    let upstream = &gateway.servers[place];
+    let (initialize, id) = &session.initialize;
+    let opened = upstream.open(initialize, *id, clocks).await?;
+    upstream.tell(Bytes::from_static(INITIALIZED), Some(&opened.link), clocks).await?;
+    let link = opened.link.clone();
+    join(gateway, session, place, opened);
+    Ok(link)
+}
+
+const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+
+/// Makes an opened link part of the session: what the process says outside of calls goes to the client.
+fn join(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize, opened: Opened) {
+    session.set_link(place, opened.link);
+    if let Some(mut unattached) = opened.unattached {
+        let session = session.clone();
+        gateway.server_tasks.spawn(async move {
+            while let Some(envelope) = unattached.recv().await {
+                if let Some(message) = relay(&session, place, &envelope) {
+                    session.deliver(message).await;
+                }
+            }
+        });
+    }
+}
+
+/// Answers `initialize`: opens the servers' sessions with the client's own words, and the client's session.
+///
+/// Without a session the answer says why there is none.
+pub(crate) async fn open_session(
+    gateway: &Arc<Gateway>,
+    arrived: Arrived,
+    outlet: Outlet,
+) -> (Message, Option<Arc<Session>>) {
+    let admitted = match gateway.admit() {
+        Ok(admitted) => admitted,
+        Err(refusal) => return (arrived.refuse(gateway, &refusal), None),
+    };
+    let asked = match Initialize::read(&arrived.envelope) {
+        Ok(asked) => asked,
+        Err(refusal) => return (arrived.refuse(gateway, &refusal), None),
+    };
+    let endpoint = arrived.endpoint;
+    let mut call = arrived.into_call(gateway);
+    call.version = asked.granted;
+    let session = Arc::new(Session::new(
+        endpoint,
+        asked.granted,
+        asked.client,
+        (asked.outbound, asked.id),
+        outlet,
+        &gateway.limits,
+        gateway.stop.child_token(),
+    ));
+    call.session = SessionRef { id: session.id.clone(), source: SessionSource::Protocol };
+    let result = match endpoint {
+        Endpoint::One(place) => open_one(gateway, &session, place, &mut call).await,
+        Endpoint::All => Ok(router::open_all(gateway, &session).await),
+    };
+    drop(admitted);
+    match result {
+        Ok(result) => {
+            let bytes = answer::result(call.raw_id(), &result);
+            let message = conclude(gateway, call, Message { status: StatusCode::OK, bytes }, Outcome::Ok);
+            (message, Some(session))
+        }
+        Err(failure) => {
+            let (message, outcome) = if failure.fault.kind == Kind::EraUnsupported {
+                let refusal = Refusal::version(asked.granted.as_str(), &[Version::MODERN]);
+                let message = Message { status: refusal.status, bytes: refusal.message(Some(call.raw_id())) };
+                (message, refusal.outcome())
+            } else {
+                let message = Message { status: StatusCode::OK, bytes: answer::failed(&call, &failure) };
+                (message, Outcome::Failed(failure.fault))
+            };
+            (conclude(gateway, call, message, outcome), None)
+        }
+    }
+}
+
+async fn open_one(
+    gateway: &Arc<Gateway>,
+    session: &Arc<Session>,
+    place: usize,
+    call: &mut Call,
+) -> Result<Bytes, Failure> {
+    let upstream = &gateway.servers[place];
+    call.server = Some(upstream.id.clone());
+    let opened = open_link(gateway, session, place).await?;
+    let Form::Result { result, .. } = &opened.answer.form else { unreachable!("an accepted session has a result") };
+    // The server may have chosen another revision than the client was granted; each side keeps to its own.
+    let version = Members::of(&opened.answer.bytes, *result).get("protocolVersion");
+    let granted = format!("\"{}\"", session.version);
+    let whole = match version {
+        Some(span) if opened.answer.raw(span) != granted.as_bytes() => {
+            let changed = splice::splice(&opened.answer.bytes, &[(span, granted.as_bytes())]);
+            let grown = changed.len() + result.end() - opened.answer.bytes.len();
+            changed.slice(result.start()..grown)
+        }
+        _ => opened.answer.slice(*result),
+    };
+    join(gateway, session, place, opened);
+    Ok(whole)
+}
+
+/// Opens a server's session for a session that begins.
+pub(crate) async fn open_link(gateway: &Arc<Gateway>, session: &Session, place: usize) -> Result<Opened, Failure> {
+    let upstream = &gateway.servers[place];
+    let start = upstream.timeouts.start;
+    let clocks = Clocks::start(Instant::now(), &Timeouts { idle: start, hard: start, ..upstream.timeouts });
+    let (initialize, id) = &session.initialize;
+    upstream.open(initialize, *id, &clocks).await
+}
+
+/// Makes a link that [`open_link`] opened part of the session.
+pub(crate) fn adopt(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize, opened: Opened) {
+    join(gateway, session, place, opened);
+}
+
+/// What a client asks of a session.
+struct Initialize {
+    /// The request as servers get it: a revision we do not know is replaced by our newest.
+    outbound: Envelope,
+    id: Span,
+    granted: Version,
+    client: Option<Arc<str>>,
+}
+
+impl Initialize {
+    fn read(envelope: &Envelope) -> Result<Self, Refusal> {
+        let malformed = |message: &str| Refusal::malformed(code::INVALID_PARAMS, message);
+        let picked = envelope.pick_params(["protocolVersion", "capabilities", "clientInfo"]);
+        let [version, _, client] =
+            picked.map_err(|error| Refusal::malformed(code::INVALID_REQUEST, error.to_string()))?;
+        let span = version.ok_or_else(|| malformed("`initialize` needs `protocolVersion`"))?;
+        let asked = members::text(envelope.raw(span)).ok_or_else(|| malformed("`protocolVersion` must be a string"))?;
+        let known = Version::parse(&asked).filter(|version| version.era() == Era::Legacy);
+        let outbound = match known {
+            Some(_) => envelope.clone(),
+            None => {
+                let newest = format!("\"{}\"", Version::LATEST_LEGACY);
+                let changed = splice::splice(&envelope.bytes, &[(span, newest.as_bytes())]);
+                Envelope::parse(changed).expect("one string in place of another keeps a message valid")
+            }
+        };
+        let Form::Request { id, .. } = outbound.form else { unreachable!("`initialize` is a request") };
+        let name = client.and_then(|client| Members::of(&envelope.bytes, client).get("name"));
+        let client = name.and_then(|name| members::text(envelope.raw(name))).map(|name| name.as_ref().into());
+        Ok(Self { outbound, id, granted: known.unwrap_or(Version::LATEST_LEGACY), client })
+    }
+}
+
+/// Takes a notification of a legacy client.
+pub(crate) async fn notified(gateway: &Arc<Gateway>, session: &Arc<Session>, envelope: &Envelope) {
+    let Form::Notification { method } = &envelope.form else { return };
+    if method == CANCELLED {
+        let id = envelope.params.and_then(|params| Members::of(&envelope.bytes, params).get("requestId"));
+        if let Some(id) = id {
+            session.cancel(envelope.raw(id));
+        }
+        return;
+    }
+    tell_all(gateway, session, &envelope.bytes).await;
+    if method == "notifications/initialized" && !session.waits_for_reader() {
+        listen(gateway, session);
+    }
+}
+
+async fn tell_all(gateway: &Arc<Gateway>, session: &Arc<Session>, message: &Bytes) {
+    for (place, link) in session.links() {
+        let upstream = &gateway.servers[place];
+        let clocks = Clocks::start(Instant::now(), &upstream.timeouts);
+        if let Err(failure) = upstream.tell(message.clone(), Some(&link), &clocks).await {
+            debug!(target: "tollhouse.server", server = %upstream.id, cause = %failure.cause, "a notification was not delivered");
+        }
+    }
+}
+
+/// Takes a client's answer to a server's question.
+pub(crate) async fn answered(gateway: &Arc<Gateway>, session: &Arc<Session>, envelope: &Envelope) {
+    let (Form::Result { id, .. } | Form::Error { id: Some(id), .. }) = envelope.form else { return };
+    let asked = members::integer(envelope.raw(id)).and_then(|id| u64::try_from(id).ok());
+    let Some(asked) = asked.and_then(|id| session.answered(id)) else { return };
+    let Some(link) = session.link(asked.server) else { return };
+    let upstream = &gateway.servers[asked.server];
+    let clocks = Clocks::start(Instant::now(), &upstream.timeouts);
+    let message = splice::splice(&envelope.bytes, &[(id, &asked.id)]);
+    if let Err(failure) = upstream.tell(message, Some(&link), &clocks).await {
+        debug!(target: "tollhouse.server", server = %upstream.id, cause = %failure.cause, "an answer was not delivered");
+    }
+}
+
+/// Opens the streams of messages that belong to no call, at every server that is reached over HTTP. Once per session.
+pub(crate) fn listen(gateway: &Arc<Gateway>, session: &Arc<Session>) {
+    if !session.begin_listening() {
+        return;
+    }
+    for (place, link) in session.links() {
+        if let Link::Stdio(_) = link {
+            continue;
+        }
+        let (gateway_, session) = (gateway.clone(), session.clone());
+        gateway.server_tasks.spawn(async move {
+            let stop = session.stop.clone();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = follow(&gateway_, &session, place, &link) => {}
+            }
+        });
+    }
+}
+
+async fn follow(gateway: &Gateway, session: &Session, place: usize, link: &Link) {
+    let upstream = &gateway.servers[place];
+    let mut after: Option<String> = None;
+    let mut pause = std::time::Duration::from_secs(1);
+    loop {
+        let opened = upstream.listen(link, after.as_deref()).await;
+        match opened {
+            // It offers no such stream.
+            Ok(None) => return,
+            Ok(Some(mut events)) => {
+                while let Ok(envelope) = events.next().await {
+                    if let Some(message) = relay(session, place, &envelope) {
+                        session.deliver(message).await;
+                    }
+                }
+                after = events.last_event_id().map(ToOwned::to_owned);
+                pause = events.retry();
+            }
+            Err(failure) if failure.fault.kind == Kind::SessionGone => return,
+            Err(_) => pause = (pause * 2).min(std::time::Duration::from_mins(1)),
+        }
+        tokio::time::sleep(pause).await;
+    }
+}

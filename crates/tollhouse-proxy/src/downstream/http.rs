@@ -1,0 +1,615 @@
+//! Streamable HTTP for clients of both eras, on one endpoint, decided per request.
+//!
+//! A connection serves one request at a time. The request's work lives beside the connection, not inside it: when
+//! the client goes away in the middle, the connection's owner still has the work and takes it to its end, which is
+//! cancellation in the modern era and completion in the legacy one. So every call ends in its own code and leaves
+//! its record there, and nothing has to happen in a destructor.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tollhouse_core::clock;
+use tollhouse_core::era::{Era, Version};
+use tollhouse_core::fault::Kind;
+use tollhouse_core::record::Listener;
+use tollhouse_core::wire::sse::Event;
+use tollhouse_core::wire::{Envelope, EnvelopeError, Form, members};
+use tracing::{debug, warn};
+
+use super::body::{Body, KeepAlive, Log, Messages, ReadError, read_capped};
+use super::front_door::TurnedAway;
+use crate::answer::{Refusal, code};
+use crate::call::Params;
+use crate::dispatch::{self, Arrived, Dispatched};
+use crate::exchange::{Attempt, Begun, Cancel, Message, Step, Streaming};
+use crate::gateway::Gateway;
+use crate::meta::Meta;
+use crate::session::era;
+use crate::session::legacy::{Endpoint, Outlet, Session};
+use crate::session::streams::{GENERAL, ResumeError};
+use crate::upstream::http::{LAST_EVENT_ID, PROTOCOL_VERSION, SESSION_ID};
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+/// Headers of a request, all together, and how many.
+const HEAD_MAX: usize = 32 << 10;
+const HEADERS_MAX: usize = 100;
+/// A client has this long for the head of its request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// After an accept that failed for want of descriptors, others get time to close theirs.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Messages of a modern call that wait for its client. Full: the server is not read any further.
+const MESSAGES: usize = 16;
+
+/// Accepts connections until the gateway drains.
+pub(crate) async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
+    loop {
+        let accepted = tokio::select! {
+            () = gateway.draining.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                gateway.tasks.spawn(connection(gateway.clone(), stream, peer));
+            }
+            Err(error) => {
+                warn!(target: "tollhouse.http", %error, "could not accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// The work of the request that a connection is busy with.
+type Work = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+
+/// Where the work lives, so that it outlives the connection.
+#[derive(Clone, Default)]
+struct Bench(Arc<Mutex<Option<Work>>>);
+
+/// What the connection waits for: the work on the bench.
+struct Pending(Bench);
+
+impl Future for Pending {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut bench = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Taken away: the connection has ended, and nobody looks at this any more.
+        let Some(work) = bench.as_mut() else { return Poll::Pending };
+        let response = std::task::ready!(work.as_mut().poll(cx));
+        *bench = None;
+        Poll::Ready(Ok(response))
+    }
+}
+
+async fn connection(gateway: Arc<Gateway>, stream: TcpStream, peer: SocketAddr) {
+    // A message is one write; waiting for more to send would only add latency.
+    let _ = stream.set_nodelay(true);
+    let bench = Bench::default();
+    let gone = Arc::new(AtomicBool::new(false));
+    let service = hyper::service::service_fn(|request| {
+        let client = Client { gateway: gateway.clone(), peer: peer.ip(), gone: gone.clone() };
+        let work: Work = Box::pin(client.serve(request));
+        *bench.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(work);
+        Pending(bench.clone())
+    });
+    let mut connection = std::pin::pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(HEAD_MAX)
+            .max_headers(HEADERS_MAX)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let draining = gateway.draining.clone();
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = draining.cancelled() => {
+            // What is under way is finished; no further request is read.
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = gateway.stop.cancelled() => Ok(()),
+            }
+        }
+    };
+    if let Err(error) = ended {
+        debug!(target: "tollhouse.http", %peer, %error, "a connection ended early");
+    }
+    let unfinished = bench.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(work) = unfinished {
+        gone.store(true, Ordering::Relaxed);
+        drop(work.await);
+    }
+}
+
+/// One connection's client, while it is served.
+struct Client {
+    gateway: Arc<Gateway>,
+    peer: IpAddr,
+    /// Set when the connection has ended before its answer.
+    gone: Arc<AtomicBool>,
+}
+
+impl Client {
+    async fn serve(self, request: Request<Incoming>) -> Response<Body> {
+        let received = Instant::now();
+        if let Err(why) = self.gateway.front_door.check(request.headers()) {
+            let status = if why == TurnedAway::BadHost { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN };
+            return plain(status, why.reason());
+        }
+        let endpoint = match request.uri().path() {
+            "/mcp" => Some(self.gateway.front()),
+            "/healthz" => {
+                return match *request.method() {
+                    Method::GET | Method::HEAD => plain(StatusCode::OK, "ok"),
+                    _ => not_allowed("GET, HEAD"),
+                };
+            }
+            path => path
+                .strip_prefix("/servers/")
+                .and_then(|rest| rest.strip_suffix("/mcp"))
+                .and_then(|server| self.gateway.endpoint(server)),
+        };
+        let Some(endpoint) = endpoint else {
+            return plain(StatusCode::NOT_FOUND, "nothing is served here; MCP is at /mcp and /servers/<id>/mcp");
+        };
+        match *request.method() {
+            Method::POST => self.post(request, endpoint, received).await,
+            Method::GET => self.get(request.headers(), endpoint),
+            Method::DELETE => self.delete(request.headers(), endpoint),
+            _ => not_allowed("GET, POST, DELETE"),
+        }
+    }
+
+    /// A message from the client.
+    async fn post(self, request: Request<Incoming>, endpoint: Endpoint, received: Instant) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        if let Some(refused) = refuse_content(&head.headers) {
+            return refused;
+        }
+        let limit = self.gateway.limits.request;
+        let bytes = match read_capped(body, limit).await {
+            Ok(bytes) => bytes,
+            Err(ReadError::Broken) => return plain(StatusCode::BAD_REQUEST, "the body did not arrive"),
+            Err(ReadError::TooLarge) => {
+                let refusal = Refusal::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    code::TOO_LARGE,
+                    Kind::TooLarge,
+                    format!("the body is larger than {limit}"),
+                );
+                let mut response = refuse(&refusal);
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                return response;
+            }
+        };
+        let envelope = match Envelope::parse(bytes.clone()) {
+            Ok(envelope) => envelope,
+            Err(EnvelopeError::Batch) => return self.batch(&head.headers, endpoint, &bytes, received).await,
+            Err(error) => return refuse(&Refusal::malformed(error.code(), error.to_string())),
+        };
+        self.message(head.headers, envelope, endpoint, received).await
+    }
+
+    async fn message(
+        self,
+        headers: HeaderMap,
+        envelope: Envelope,
+        endpoint: Endpoint,
+        received: Instant,
+    ) -> Response<Body> {
+        let method = envelope.method().cloned();
+        let read = match &method {
+            Some(method) => Params::read(&envelope, method),
+            None => Ok(Params::default()),
+        };
+        let read = read.and_then(|params| Meta::read(&envelope, params.meta).map(|meta| (params, meta)));
+        let (params, meta) = match read {
+            Ok(read) => read,
+            Err(error) => return refuse_for(&envelope, &Refusal::malformed(code::INVALID_REQUEST, error.to_string())),
+        };
+        let era = match era::over_http(&headers, &envelope, &meta, params.subject) {
+            Ok(era) => era,
+            Err(refusal) => return refuse_for(&envelope, &refusal),
+        };
+        if matches!(envelope.form, Form::Request { .. }) {
+            let arrived = Arrived {
+                received,
+                received_at: clock::wall(),
+                listener: Listener::Http,
+                peer: self.peer,
+                endpoint,
+                era,
+                envelope,
+                meta,
+                params,
+                headers,
+                session: None,
+            };
+            return match era {
+                Era::Modern => self.modern(arrived).await,
+                Era::Legacy => self.legacy(arrived).await,
+            };
+        }
+        match era {
+            // The modern revision has no notification that a client sends over HTTP; unknown ones are ignored.
+            Era::Modern => accepted(),
+            Era::Legacy => match self.session(&headers, endpoint) {
+                Ok(session) => {
+                    match envelope.form {
+                        Form::Notification { .. } => dispatch::notified(&self.gateway, &session, &envelope).await,
+                        _ => dispatch::answered(&self.gateway, &session, &envelope).await,
+                    }
+                    accepted()
+                }
+                Err(refusal) => refuse(&refusal),
+            },
+        }
+    }
+
+    async fn modern(self, arrived: Arrived) -> Response<Body> {
+        let attempt = match dispatch::dispatch(&self.gateway, arrived).await {
+            Dispatched::Answered(message) => return json(message),
+            Dispatched::One(attempt) => attempt,
+        };
+        let gateway = self.gateway.clone();
+        match attempt.begin(&Cancel::Gone(self.gone)).await {
+            Begun::Answered(message) => json(message),
+            Begun::Cancelled => accepted(),
+            Begun::Streaming(streaming) => {
+                // Full: the pump waits, and so does the server.
+                let (sender, receiver) = mpsc::channel(MESSAGES);
+                gateway.tasks.spawn(pump(streaming, sender, gateway.clone()));
+                events(Body::Messages(Messages { receiver, alive: KeepAlive::new() }))
+            }
+        }
+    }
+
+    async fn legacy(self, mut arrived: Arrived) -> Response<Body> {
+        if arrived.envelope.method().is_some_and(|method| method == "initialize") {
+            return self.initialize(arrived).await;
+        }
+        let session = match self.session(&arrived.headers, arrived.endpoint) {
+            Ok(session) => session,
+            Err(refusal) => return refuse_for(&arrived.envelope, &refusal),
+        };
+        arrived.session = Some(session.clone());
+        let Form::Request { id, .. } = arrived.envelope.form else { unreachable!("only requests come here") };
+        let running = session.start(arrived.envelope.raw(id));
+        let attempt = match dispatch::dispatch(&self.gateway, arrived).await {
+            Dispatched::Answered(message) => return json(message),
+            Dispatched::One(attempt) => attempt,
+        };
+        // 2025-11-25: a call is answered by a stream whose priming event lets the client come back for the answer.
+        if session.version >= Version::V2025_11_25 && attempt.call.method == "tools/call" {
+            let stream = session.streams.open();
+            let response = stream_response(&session, stream).expect("the stream was just opened");
+            let owner = session.clone();
+            self.gateway.tasks.spawn(async move {
+                let cancel = Cancel::Token(running.cancelled.clone());
+                let begun = attempt.begin(&cancel).await;
+                finish_into(begun, &owner, stream, &cancel).await;
+                drop(running);
+            });
+            return response;
+        }
+        let cancel = Cancel::Token(running.cancelled.clone());
+        match begin_boxed(attempt, &cancel).await {
+            Begun::Answered(message) => json(message),
+            Begun::Cancelled => accepted(),
+            streaming @ Begun::Streaming(_) => {
+                let stream = session.streams.open();
+                let response = stream_response(&session, stream).expect("the stream was just opened");
+                self.gateway.tasks.spawn(async move {
+                    finish_into(streaming, &session, stream, &cancel).await;
+                    drop(running);
+                });
+                response
+            }
+        }
+    }
+
+    async fn initialize(self, arrived: Arrived) -> Response<Body> {
+        let (message, session) = dispatch::open_session(&self.gateway, arrived, Outlet::Stream).await;
+        let mut response = json(message);
+        let Some(session) = session else { return response };
+        let id = HeaderValue::from_str(&session.id).expect("a session id is base64");
+        match self.gateway.sessions.insert(session) {
+            Ok(evicted) => {
+                if let Some(evicted) = evicted {
+                    self.gateway.end_session(evicted);
+                }
+                response.headers_mut().insert(SESSION_ID, id);
+                response
+            }
+            Err(session) => {
+                self.gateway.end_session(session);
+                let mut refused = refuse(&Refusal::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    code::LIMITED,
+                    Kind::Limited,
+                    "all sessions are in use, which is the limit",
+                ));
+                refused.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+                refused
+            }
+        }
+    }
+
+    /// The legacy session a request names.
+    fn session(&self, headers: &HeaderMap, endpoint: Endpoint) -> Result<Arc<Session>, Refusal> {
+        let id = headers.get(SESSION_ID).ok_or_else(|| {
+            Refusal::malformed(code::INVALID_REQUEST, "the header Mcp-Session-Id is missing; begin with `initialize`")
+        })?;
+        let session = id.to_str().ok().and_then(|id| self.gateway.sessions.get(id, endpoint));
+        let session = session.ok_or_else(|| {
+            // 2025-11-25, basic/transports: 404 tells the client to begin anew.
+            Refusal::new(StatusCode::NOT_FOUND, code::INVALID_REQUEST, Kind::Unknown, "this session is not known")
+        })?;
+        session.touch();
+        Ok(session)
+    }
+
+    /// The stream of messages that belong to no call, or an interrupted one from where it stopped.
+    fn get(&self, headers: &HeaderMap, endpoint: Endpoint) -> Response<Body> {
+        if !accepts(headers, "text/event-stream") {
+            return plain(StatusCode::NOT_ACCEPTABLE, "`Accept` must allow text/event-stream");
+        }
+        if headers.get(PROTOCOL_VERSION).is_some_and(|version| version == Version::MODERN.as_str()) {
+            return not_allowed("POST");
+        }
+        let session = match self.session(headers, endpoint) {
+            Ok(session) => session,
+            Err(refusal) => return refuse(&refusal),
+        };
+        dispatch::listen(&self.gateway, &session);
+        let Some(id) = headers.get(LAST_EVENT_ID) else {
+            return stream_response(&session, GENERAL).expect("the general stream lives as long as its session");
+        };
+        match session.streams.resume(id.to_str().unwrap_or_default()) {
+            Ok(reader) => {
+                let log = Log { reader, first: None, alive: KeepAlive::new(), _occupied: session.occupy() };
+                events(Body::Log(log))
+            }
+            Err(ResumeError::Malformed) => plain(StatusCode::BAD_REQUEST, "this is no event id"),
+            Err(ResumeError::Unknown) => plain(StatusCode::NOT_FOUND, "this event is not, or no longer, known"),
+        }
+    }
+
+    /// The client ends its session.
+    fn delete(&self, headers: &HeaderMap, endpoint: Endpoint) -> Response<Body> {
+        match self.session(headers, endpoint) {
+            Ok(session) => {
+                if let Some(session) = self.gateway.sessions.remove(&session.id) {
+                    self.gateway.end_session(session);
+                }
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = StatusCode::NO_CONTENT;
+                response
+            }
+            Err(refusal) => refuse(&refusal),
+        }
+    }
+
+    /// Several messages at once, which only the revision 2025-03-26 knows: each is served as if it came alone.
+    async fn batch(self, headers: &HeaderMap, endpoint: Endpoint, bytes: &Bytes, received: Instant) -> Response<Body> {
+        let refusal = Refusal::malformed(code::INVALID_REQUEST, EnvelopeError::Batch.to_string());
+        let in_batch_era = self.session(headers, endpoint).is_ok_and(|session| session.version == Version::V2025_03_26);
+        let start = bytes.iter().position(|byte| *byte == b'[').unwrap_or(0);
+        let whole = tollhouse_core::wire::Span::new(start, bytes.len());
+        let mut messages = Vec::new();
+        for span in members::elements(bytes, whole) {
+            match Envelope::parse(bytes.slice(span.start()..span.end())) {
+                Ok(envelope) if in_batch_era => messages.push(envelope),
+                _ => return refuse(&refusal),
+            }
+        }
+        if messages.is_empty() || messages.len() > BATCH_MAX {
+            return refuse(&refusal);
+        }
+        let mut answers: Vec<Bytes> = Vec::new();
+        for envelope in messages {
+            let client = Client { gateway: self.gateway.clone(), peer: self.peer, gone: self.gone.clone() };
+            let response = Box::pin(client.message(headers.clone(), envelope, endpoint, received)).await;
+            answers.extend(collect(response.into_body()).await);
+        }
+        if answers.is_empty() {
+            return accepted();
+        }
+        let joined = answers.join(&b","[..]);
+        json(Message { status: StatusCode::OK, bytes: [b"[", joined.as_slice(), b"]"].concat().into() })
+    }
+}
+
+/// Messages of one batch; more are refused.
+const BATCH_MAX: usize = 100;
+
+/// The messages of a body, each by itself.
+async fn collect(mut body: Body) -> Vec<Bytes> {
+    use http_body::Body as _;
+    let streamed = !matches!(body, Body::Whole(_));
+    let mut decoder = tollhouse_core::wire::sse::Decoder::new(tollhouse_core::units::ByteSize::mib(16));
+    let mut messages = Vec::new();
+    while let Some(Ok(frame)) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let Ok(data) = frame.into_data() else { continue };
+        if !streamed {
+            messages.push(data);
+            continue;
+        }
+        decoder.push(data);
+        while let Ok(Some(event)) = decoder.next_event() {
+            if !event.data.is_empty() {
+                messages.push(event.data);
+            }
+        }
+    }
+    messages
+}
+
+/// Keeps the future of an attempt out of the one that answers most requests.
+fn begin_boxed<'a>(attempt: Box<Attempt>, cancel: &'a Cancel) -> Pin<Box<dyn Future<Output = Begun> + Send + 'a>> {
+    Box::pin(async move { attempt.begin(cancel).await })
+}
+
+/// Carries the messages of a modern call to its client, until either side is through.
+async fn pump(streaming: Streaming, sender: mpsc::Sender<Bytes>, gateway: Arc<Gateway>) {
+    let left = tokio_util::sync::CancellationToken::new();
+    let watch = left.clone();
+    let pumping = async {
+        let mut streaming = streaming;
+        loop {
+            let (rest, step) = streaming.next(&Cancel::Token(left.clone())).await;
+            let message = match step {
+                Step::Message(bytes) => bytes,
+                Step::Answer(message) => message.bytes,
+                Step::Cancelled => return,
+            };
+            let sent = sender.send(Event::message(message).encode()).await;
+            if sent.is_err() {
+                left.cancel();
+            }
+            match rest {
+                Some(rest) => streaming = rest,
+                None => return,
+            }
+        }
+    };
+    // MCP 2026-07-28, streamable HTTP: a closed response stream is a cancellation.
+    let watching = async {
+        tokio::select! {
+            () = sender.closed() => {}
+            () = gateway.stop.cancelled() => {}
+        }
+        watch.cancel();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = pumping => {}
+        () = watching => {}
+    }
+}
+
+/// Carries the messages of a legacy call into its stream, whether anybody reads it or not: in this era a disconnect
+/// is no cancellation.
+async fn finish_into(begun: Begun, session: &Session, stream: u32, cancel: &Cancel) {
+    let mut streaming = match begun {
+        Begun::Answered(message) => return session.streams.append(stream, &message.bytes, true),
+        Begun::Cancelled => return session.streams.end(stream),
+        Begun::Streaming(streaming) => streaming,
+    };
+    loop {
+        let (rest, step) = streaming.next(cancel).await;
+        match step {
+            Step::Message(bytes) => session.streams.append(stream, &bytes, false),
+            Step::Answer(message) => session.streams.append(stream, &message.bytes, true),
+            Step::Cancelled => session.streams.end(stream),
+        }
+        match rest {
+            Some(rest) => streaming = rest,
+            None => return,
+        }
+    }
+}
+
+fn stream_response(session: &Arc<Session>, stream: u32) -> Option<Response<Body>> {
+    let reader = session.streams.attach(stream)?;
+    // Older clients parse the empty data of a priming event as a message and fail.
+    let first = (session.version >= Version::V2025_11_25).then(|| reader.priming());
+    Some(events(Body::Log(Log { reader, first, alive: KeepAlive::new(), _occupied: session.occupy() })))
+}
+
+/// MCP, streamable HTTP: JSON comes in, and the client takes JSON and event streams.
+fn refuse_content(headers: &HeaderMap) -> Option<Response<Body>> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return Some(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "`Content-Type` must be application/json"));
+    }
+    if !accepts(headers, "application/json") || !accepts(headers, "text/event-stream") {
+        return Some(plain(
+            StatusCode::NOT_ACCEPTABLE,
+            "`Accept` must allow both application/json and text/event-stream",
+        ));
+    }
+    None
+}
+
+fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
+    let (group, _) = wanted.split_once('/').unwrap_or((wanted, ""));
+    headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(
+        |range| {
+            let range = range.split(';').next().unwrap_or_default().trim();
+            range.eq_ignore_ascii_case(wanted)
+                || range == "*/*"
+                || range.strip_suffix("/*").is_some_and(|prefix| prefix.eq_ignore_ascii_case(group))
+        },
+    )
+}
+
+fn json(message: Message) -> Response<Body> {
+    let mut response = Response::new(Body::whole(message.bytes));
+    *response.status_mut() = message.status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+fn events(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, EVENT_STREAM);
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    response
+}
+
+fn accepted() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+}
+
+/// A refusal of a message whose sender cannot be told which one it was.
+fn refuse(refusal: &Refusal) -> Response<Body> {
+    json(Message { status: refusal.status, bytes: refusal.message(None) })
+}
+
+/// A refusal of a message that has an id, unless it has none.
+fn refuse_for(envelope: &Envelope, refusal: &Refusal) -> Response<Body> {
+    let id = match envelope.form {
+        Form::Request { id, .. } => Some(envelope.raw(id)),
+        _ => None,
+    };
+    json(Message { status: refusal.status, bytes: refusal.message(id) })
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::whole(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+fn not_allowed(allow: &'static str) -> Response<Body> {
+    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "this method is not allowed here");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    response
+}

@@ -1,0 +1,133 @@
+//! What all calls share: the servers, the sessions, the limits, and the way records leave.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http::StatusCode;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tollhouse_core::fault::Kind;
+
+use crate::answer::{Refusal, code};
+use crate::record::Recorder;
+use crate::router::Router;
+use crate::session::identify::Guesses;
+use crate::session::legacy::{Endpoint, Session, Table};
+use crate::settings::{FrontDoor, Limits, Settings};
+use crate::upstream::child::Spawner;
+use crate::upstream::{OriginError, Upstream};
+
+/// The shared state of the data plane.
+pub(crate) struct Gateway {
+    /// In the order of the configuration.
+    pub(crate) servers: Vec<Arc<Upstream>>,
+    pub(crate) router: Router,
+    pub(crate) sessions: Table,
+    pub(crate) guesses: Guesses,
+    pub(crate) limits: Limits,
+    pub(crate) front_door: FrontDoor,
+    pub(crate) recorder: Recorder,
+    in_flight: AtomicUsize,
+    /// Cancelled when no more calls are accepted.
+    pub(crate) draining: CancellationToken,
+    /// Cancelled when everything has to end.
+    pub(crate) stop: CancellationToken,
+    /// Calls and streams; a drain waits for them.
+    pub(crate) tasks: TaskTracker,
+    /// Servers and their processes; they end after the calls.
+    pub(crate) server_tasks: TaskTracker,
+}
+
+impl Gateway {
+    pub(crate) fn new(settings: &Settings, recorder: Recorder, spawner: &Spawner) -> Result<Arc<Self>, OriginError> {
+        let stop = CancellationToken::new();
+        let server_tasks = TaskTracker::new();
+        let servers = settings
+            .servers
+            .iter()
+            .map(|server| {
+                Upstream::new(server, spawner, &settings.limits, server_tasks.clone(), stop.clone()).map(Arc::new)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        for server in &servers {
+            server_tasks.spawn(server.clone().attend());
+        }
+        Ok(Arc::new(Self {
+            router: Router::default(),
+            sessions: Table::new(settings.limits),
+            guesses: Guesses::default(),
+            limits: settings.limits,
+            front_door: settings.front_door.clone(),
+            recorder,
+            in_flight: AtomicUsize::new(0),
+            draining: stop.child_token(),
+            stop,
+            tasks: TaskTracker::new(),
+            server_tasks,
+            servers,
+        }))
+    }
+
+    /// `/mcp` with one server is that server.
+    pub(crate) fn front(&self) -> Endpoint {
+        if self.servers.len() == 1 { Endpoint::One(0) } else { Endpoint::All }
+    }
+
+    /// The endpoint of one server.
+    pub(crate) fn endpoint(&self, server: &str) -> Option<Endpoint> {
+        self.servers.iter().position(|upstream| upstream.id.as_str() == server).map(Endpoint::One)
+    }
+
+    /// Room for one more call.
+    ///
+    /// # Errors
+    /// The gateway works on as many calls as it may, or takes no more.
+    pub(crate) fn admit(self: &Arc<Self>) -> Result<Admitted, Refusal> {
+        if self.draining.is_cancelled() {
+            return Err(Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                code::UPSTREAM_UNAVAILABLE,
+                Kind::Draining,
+                "the gateway is shutting down",
+            ));
+        }
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) >= self.limits.calls {
+            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+            let mut refusal = Refusal::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                code::LIMITED,
+                Kind::Limited,
+                format!("{} calls are under way, which is the limit", self.limits.calls),
+            );
+            refusal.data = Some("\"limit\":\"calls\",\"retryAfterMs\":1000".to_owned());
+            return Err(refusal);
+        }
+        Ok(Admitted(self.clone()))
+    }
+
+    pub(crate) fn calls_in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Ends a session at both ends.
+    pub(crate) fn end_session(self: &Arc<Self>, session: Arc<Session>) {
+        session.stop.cancel();
+        let gateway = self.clone();
+        self.tasks.spawn(async move {
+            for (server, link) in session.links() {
+                let server = &gateway.servers[server];
+                let clocks = crate::clocks::Clocks::start(tokio::time::Instant::now(), &server.timeouts);
+                server.close(&link, &clocks).await;
+            }
+        });
+    }
+}
+
+/// A call that may run; its place is free again when this is dropped.
+pub(crate) struct Admitted(Arc<Gateway>);
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,177 @@
+//! The data plane as the program sees it: started, looked at, drained.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::downstream;
+use crate::gateway::Gateway;
+use crate::record::{Counts, Recorder};
+use crate::settings::Settings;
+use crate::upstream::child::Spawner;
+use crate::upstream::{OriginError, State};
+
+/// How often sessions are looked through for idle ones.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// Why the data plane did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The system gives no thread for children.
+    #[error("start the thread that starts servers")]
+    Spawner(#[source] std::io::Error),
+    /// A server's URL cannot be used.
+    #[error("use the URL of a server")]
+    Origin(#[source] OriginError),
+}
+
+/// The running data plane. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    gateway: Arc<Gateway>,
+    started: Instant,
+}
+
+/// What can be said of the data plane at a moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Since when it runs.
+    pub uptime: Duration,
+    /// No more calls are accepted.
+    pub draining: bool,
+    /// Legacy sessions over HTTP.
+    pub sessions: usize,
+    /// Calls under way.
+    pub calls_in_flight: usize,
+    /// What happened to records.
+    pub records: Counts,
+    /// In the order of the configuration.
+    pub servers: Vec<ServerSnapshot>,
+}
+
+/// What can be said of one server.
+#[derive(Debug, Clone)]
+pub struct ServerSnapshot {
+    /// Its id.
+    pub id: String,
+    /// `http` or `stdio`.
+    pub transport: &'static str,
+    /// `modern`, `legacy`, `both`; `None` until it was asked.
+    pub eras: Option<&'static str>,
+    /// `connecting`, `connected`, `down` or `parked`.
+    pub state: &'static str,
+    /// Why, if that is not plain.
+    pub reason: Option<String>,
+    /// Tools it offers.
+    pub tools: Option<usize>,
+}
+
+impl Handle {
+    /// Starts the data plane: servers are asked what they speak, and started where they must be.
+    ///
+    /// Runs in the current tokio runtime. Nothing listens yet: see [`Self::listen`] and [`Self::serve_pipe`].
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn start(settings: &Settings, recorder: Recorder) -> Result<Self, StartError> {
+        let spawner = Spawner::start().map_err(StartError::Spawner)?;
+        let gateway = Gateway::new(settings, recorder, &spawner).map_err(StartError::Origin)?;
+        let sweeping = gateway.clone();
+        gateway.server_tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = sweeping.stop.cancelled() => return,
+                    () = sleep(SWEEP) => {}
+                }
+                for session in sweeping.sessions.expire() {
+                    sweeping.end_session(session);
+                }
+            }
+        });
+        Ok(Self { gateway, started: Instant::now() })
+    }
+
+    /// Serves streamable HTTP on `listener` until the drain.
+    pub fn listen(&self, listener: TcpListener) -> std::io::Result<SocketAddr> {
+        let address = listener.local_addr()?;
+        self.gateway.server_tasks.spawn(downstream::http::serve(self.gateway.clone(), listener));
+        Ok(address)
+    }
+
+    /// Serves one client over its pipes until its input ends.
+    pub async fn serve_pipe(&self, input: impl AsyncRead + Unpin, output: impl AsyncWrite + Unpin + Send + 'static) {
+        downstream::stdio::serve(self.gateway.clone(), input, output).await;
+    }
+
+    /// How things stand.
+    pub fn snapshot(&self) -> Snapshot {
+        let gateway = &self.gateway;
+        Snapshot {
+            uptime: self.started.elapsed(),
+            draining: gateway.draining.is_cancelled(),
+            sessions: gateway.sessions.len(),
+            calls_in_flight: gateway.calls_in_flight(),
+            records: gateway.recorder.counts(),
+            servers: gateway
+                .servers
+                .iter()
+                .map(|server| {
+                    let status = server.status();
+                    ServerSnapshot {
+                        id: server.id.to_string(),
+                        transport: server.transport(),
+                        eras: status.eras.map(|eras| match (eras.modern, eras.legacy) {
+                            (true, Some(true)) => "both",
+                            (true, _) => "modern",
+                            (false, _) => "legacy",
+                        }),
+                        state: match status.state {
+                            State::Connecting => "connecting",
+                            State::Connected => "connected",
+                            State::Down => "down",
+                            State::Parked => "parked",
+                        },
+                        reason: status.reason,
+                        tools: status.tools,
+                    }
+                })
+                .collect(),
+        }
+    }
+
+    /// Ends everything in order: no more calls, those under way finish within the drain limit, the rest is cancelled
+    /// and recorded as such, sessions and servers' processes end.
+    ///
+    /// # Cancel safety
+    /// Dropped half-way, what is left ends with the process.
+    pub async fn drain(&self) {
+        let gateway = &self.gateway;
+        gateway.draining.cancel();
+        let finished = async {
+            while gateway.calls_in_flight() > 0 {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let _ = timeout(gateway.limits.drain, finished).await;
+        for session in gateway.sessions.drain() {
+            gateway.end_session(session);
+        }
+        gateway.tasks.close();
+        // Sessions are ended at their servers, and cancelled calls leave their records.
+        let _ = timeout(ENDING, gateway.tasks.wait()).await;
+        gateway.stop.cancel();
+        let _ = timeout(ENDING, gateway.tasks.wait()).await;
+        gateway.server_tasks.close();
+        // A process that ignores everything is killed after 5 s.
+        let _ = timeout(PROCESSES, gateway.server_tasks.wait()).await;
+    }
+}
+
+/// For what is left after the calls: ending sessions at their servers, writing last answers.
+const ENDING: Duration = Duration::from_secs(2);
+/// For children: 2 s after their input closed they are asked, 3 s later ended.
+const PROCESSES: Duration = Duration::from_secs(7);

@@ -1,0 +1,108 @@
+//! What a request says of itself in `params._meta`, read in one pass.
+
+use tollhouse_core::wire::members::{KeyError, Picked};
+use tollhouse_core::wire::{Envelope, Members, Span, members};
+
+/// Members that known clients use to name the conversation a call belongs to, best first. Not standardised:
+/// what each client sends was read in its source or its users' reports.
+const SESSION_KEYS: [&str; 9] = [
+    "dev.tollhouse/session",
+    "x-codex-turn-metadata",
+    "threadId",
+    "vscode.conversationId",
+    "openai/session",
+    "agent-session-id",
+    "sessionID",
+    "ai.opencode/sessionID",
+    "antigravity.google/conversation_id",
+];
+
+/// The members of `_meta` that the gateway reads.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Meta {
+    /// `io.modelcontextprotocol/protocolVersion`: makes the request a modern one.
+    pub(crate) version: Option<Span>,
+    pub(crate) capabilities: Option<Span>,
+    pub(crate) client: Option<Span>,
+    pub(crate) progress_token: Option<Span>,
+    pub(crate) traceparent: Option<Span>,
+    pub(crate) baggage: Option<Span>,
+    /// The best member that names a conversation, with its name.
+    pub(crate) session: Option<(&'static str, Span)>,
+}
+
+impl Meta {
+    /// Reads the `_meta` of a request, if it has one.
+    ///
+    /// # Errors
+    /// A member the gateway acts on stands there twice or in a confusing spelling.
+    pub(crate) fn read(envelope: &Envelope, meta: Option<Span>) -> Result<Self, KeyError> {
+        let Some(meta) = meta else { return Ok(Self::default()) };
+        let text = &envelope.bytes;
+        let mut acted_on = Picked::new([
+            "io.modelcontextprotocol/protocolVersion",
+            "io.modelcontextprotocol/clientCapabilities",
+            "io.modelcontextprotocol/clientInfo",
+            "progressToken",
+            "traceparent",
+            "baggage",
+        ]);
+        let mut session: Option<(usize, Span)> = None;
+        for (key, value) in Members::of(text, meta) {
+            acted_on.see(key.of(text), value)?;
+            let rank = SESSION_KEYS.iter().position(|name| members::is_key(key.of(text), name));
+            if let Some(rank) = rank
+                && session.is_none_or(|(best, _)| rank < best)
+            {
+                session = Some((rank, value));
+            }
+        }
+        let [version, capabilities, client, progress_token, traceparent, baggage] = acted_on.values();
+        let session = session.map(|(rank, value)| (SESSION_KEYS[rank], value));
+        Ok(Self { version, capabilities, client, progress_token, traceparent, baggage, session })
+    }
+
+    /// The conversation the client names, and the member that names it.
+    pub(crate) fn session<'a>(&self, envelope: &'a Envelope) -> Option<(&'static str, std::borrow::Cow<'a, str>)> {
+        let (key, value) = self.session?;
+        // Codex puts an object there.
+        let value = Members::of(&envelope.bytes, value).get("session_id").unwrap_or(value);
+        let id = members::text(envelope.raw(value))?;
+        (!id.is_empty() && id.len() <= 256).then_some((key, id))
+    }
+
+    /// The name the client gives itself.
+    pub(crate) fn client<'a>(&self, envelope: &'a Envelope) -> Option<std::borrow::Cow<'a, str>> {
+        let name = Members::of(&envelope.bytes, self.client?).get("name")?;
+        members::text(envelope.raw(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(meta: &str) -> (Envelope, Result<Meta, KeyError>) {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"_meta":{meta}}}}}"#);
+        let envelope = Envelope::parse(text.into()).unwrap();
+        let meta = Meta::read(&envelope, envelope.meta());
+        (envelope, meta)
+    }
+
+    #[test]
+    fn the_best_known_member_names_the_conversation() {
+        let (envelope, meta) = read(r#"{"sessionID":"b","threadId":"a","x":{"threadId":"c"}}"#);
+        assert_eq!(meta.unwrap().session(&envelope), Some(("threadId", "a".into())));
+        let (envelope, meta) = read(r#"{"x-codex-turn-metadata":{"turn_id":"t","session_id":"s"}}"#);
+        assert_eq!(meta.unwrap().session(&envelope), Some(("x-codex-turn-metadata", "s".into())));
+        let (envelope, meta) = read(r#"{"threadId":7}"#);
+        assert_eq!(meta.unwrap().session(&envelope), None);
+    }
+
+    #[test]
+    fn what_is_acted_on_may_stand_there_once() {
+        assert!(read(r#"{"progressToken":1,"progressToken":2}"#).1.is_err());
+        assert!(read(r#"{"ProgressToken":1}"#).1.is_err());
+        assert!(read(r#"{"vendor":1,"vendor":2}"#).1.is_ok());
+    }
+}

@@ -1,0 +1,105 @@
+//! Hands finished calls to the pipeline, and never waits for it.
+//!
+//! The channel is bounded twice, in records and in the bytes of bodies they hold. When the bodies are too many, a
+//! record goes without its body; when the records are too many, the record is dropped. Both are counted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use tokio::sync::mpsc;
+use tollhouse_core::record::CallRecord;
+
+use crate::settings::Limits;
+
+/// Creates the channel between the path of a call and the pipeline.
+pub fn channel(limits: &Limits) -> (Recorder, Records) {
+    // Full: the record is dropped and counted (`Recorder::record`).
+    let (sender, receiver) = mpsc::channel(limits.records);
+    let shared = Arc::new(Shared { body_limit: limits.record_bodies.bytes(), ..Shared::default() });
+    (Recorder { sender, shared: shared.clone() }, Records { receiver, shared })
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    body_limit: usize,
+    bodies: AtomicUsize,
+    recorded: AtomicU64,
+    dropped: AtomicU64,
+    bodies_dropped: AtomicU64,
+}
+
+/// The sending side.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    sender: mpsc::Sender<CallRecord>,
+    shared: Arc<Shared>,
+}
+
+/// How many records went which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Handed on.
+    pub recorded: u64,
+    /// Dropped because the channel was full.
+    pub dropped: u64,
+    /// Handed on without the body.
+    pub bodies_dropped: u64,
+}
+
+impl Recorder {
+    /// Hands on one record. Never waits.
+    pub fn record(&self, mut record: CallRecord) {
+        let held = record.arguments.as_ref().map_or(0, bytes::Bytes::len);
+        if held > 0 {
+            let before = self.shared.bodies.fetch_add(held, Ordering::Relaxed);
+            if before + held > self.shared.body_limit {
+                self.shared.bodies.fetch_sub(held, Ordering::Relaxed);
+                self.shared.bodies_dropped.fetch_add(1, Ordering::Relaxed);
+                record.arguments = None;
+            }
+        }
+        match self.sender.try_send(record) {
+            Ok(()) => _ = self.shared.recorded.fetch_add(1, Ordering::Relaxed),
+            Err(mpsc::error::TrySendError::Full(lost) | mpsc::error::TrySendError::Closed(lost)) => {
+                self.shared.release(&lost);
+                self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// What happened to the records so far.
+    pub fn counts(&self) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            recorded: read(&self.shared.recorded),
+            dropped: read(&self.shared.dropped),
+            bodies_dropped: read(&self.shared.bodies_dropped),
+        }
+    }
+}
+
+/// The receiving side.
+#[derive(Debug)]
+pub struct Records {
+    receiver: mpsc::Receiver<CallRecord>,
+    shared: Arc<Shared>,
+}
+
+impl Records {
+    /// Waits for records and moves up to `limit` of them into `batch`; 0 when every sender is gone.
+    pub async fn receive(&mut self, batch: &mut Vec<CallRecord>, limit: usize) -> usize {
+        let received = self.receiver.recv_many(batch, limit).await;
+        for record in batch.iter().rev().take(received) {
+            self.shared.release(record);
+        }
+        received
+    }
+}
+
+impl Shared {
+    fn release(&self, record: &CallRecord) {
+        if let Some(body) = &record.arguments {
+            self.bodies.fetch_sub(body.len(), Ordering::Relaxed);
+        }
+    }
+}

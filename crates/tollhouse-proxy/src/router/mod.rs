@@ -1,0 +1,180 @@
+//! `/mcp` with several servers: which one a request is for, and what they offer together.
+//!
+//! A tool is called by `<server>__<tool>`. Such a name is never taken apart: it is looked up in a table that lists
+//! were made from, so a tool may be called whatever its server likes.
+
+mod aggregate;
+mod names;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use tokio::time::Instant;
+use tollhouse_core::era::Era;
+use tollhouse_core::fault::Kind;
+use tollhouse_core::record::Outcome;
+use tollhouse_core::wire::{Members, members};
+use tracing::warn;
+
+use self::names::Kind as Listed;
+pub(crate) use self::names::Router;
+use crate::answer::{self, Refusal, code};
+use crate::call::{Call, quote};
+use crate::clocks::Clocks;
+use crate::dispatch::{adopt, conclude, open_link};
+use crate::exchange::Message;
+use crate::gateway::Gateway;
+use crate::session::legacy::Session;
+use crate::upstream::Opened;
+
+/// Where a request goes.
+pub(crate) enum Routed {
+    /// To one server, under its own name for what is asked.
+    One { call: Box<Call>, place: usize },
+    /// It is answered from what several servers said, and recorded.
+    Answered(Message),
+}
+
+/// Routes a request that came to the endpoint of all servers.
+pub(crate) async fn route(gateway: &Arc<Gateway>, mut call: Call, session: Option<&Arc<Session>>) -> Routed {
+    let found = match call.method.as_ref() {
+        "tools/list" => return list(gateway, call, session, Listed::Tool).await,
+        "prompts/list" => return list(gateway, call, session, Listed::Prompt).await,
+        "resources/list" => return list(gateway, call, session, Listed::Resource).await,
+        "resources/templates/list" => return list(gateway, call, session, Listed::Template).await,
+        "server/discover" if call.era() == Era::Modern => {
+            let result = aggregate::discover(gateway, &call).await;
+            return answered(gateway, call, &result);
+        }
+        "logging/setLevel" if call.era() == Era::Legacy => {
+            aggregate::set_level(gateway, &call, session).await;
+            return answered(gateway, call, b"{}");
+        }
+        "tools/call" => by_name(gateway, &mut call, session, Listed::Tool).await,
+        "prompts/get" => by_name(gateway, &mut call, session, Listed::Prompt).await,
+        "resources/read" | "resources/subscribe" | "resources/unsubscribe" => by_uri(gateway, &call, session).await,
+        "completion/complete" => by_reference(gateway, &mut call, session).await,
+        method => Err(Refusal::unknown_method(call.era(), method)),
+    };
+    match found {
+        Ok(place) => Routed::One { call: Box::new(call), place },
+        Err(refusal) => {
+            let bytes = refusal.message(Some(call.raw_id()));
+            Routed::Answered(conclude(gateway, call, Message { status: refusal.status, bytes }, refusal.outcome()))
+        }
+    }
+}
+
+fn answered(gateway: &Gateway, call: Call, result: &[u8]) -> Routed {
+    let bytes = answer::result(call.raw_id(), result);
+    Routed::Answered(conclude(gateway, call, Message { status: StatusCode::OK, bytes }, Outcome::Ok))
+}
+
+/// Opens a link to every server that takes one; the result of `initialize`.
+pub(crate) async fn open_all(gateway: &Arc<Gateway>, session: &Arc<Session>) -> Bytes {
+    let opening: Vec<_> = (0..gateway.servers.len())
+        .map(|place| {
+            let (gateway, session) = (gateway.clone(), session.clone());
+            gateway.tasks.clone().spawn(async move { (place, open_link(&gateway, &session, place).await) })
+        })
+        .collect();
+    let mut results = Vec::new();
+    for opened in opening {
+        let Ok((place, opened)) = opened.await else { continue };
+        match opened {
+            Ok(opened) => {
+                results.push(opened.answer.clone());
+                adopt(gateway, session, place, Opened { answer: opened.answer, ..opened });
+            }
+            // A server that is down is missing from the lists; the others are not affected.
+            Err(failure) => {
+                warn!(target: "tollhouse.server", server = %gateway.servers[place].id, cause = %failure.cause, "not part of a session");
+            }
+        }
+    }
+    aggregate::initialize_result(session.version, &results)
+}
+
+async fn list(gateway: &Arc<Gateway>, call: Call, session: Option<&Arc<Session>>, kind: Listed) -> Routed {
+    let [cursor] = call.envelope.pick_params(["cursor"]).unwrap_or([None]);
+    if cursor.is_some() {
+        // All pages of all servers were given at once; there is no further one.
+        let refusal = Refusal::unknown_name("this cursor is not from this list".to_owned());
+        let bytes = refusal.message(Some(call.raw_id()));
+        return Routed::Answered(conclude(gateway, call, Message { status: refusal.status, bytes }, refusal.outcome()));
+    }
+    let merged = aggregate::list(gateway, &call, session, kind).await;
+    answered(gateway, call, &merged)
+}
+
+/// The server of a tool or prompt. An unknown name is looked for once more in fresh lists.
+async fn by_name(
+    gateway: &Arc<Gateway>,
+    call: &mut Call,
+    session: Option<&Arc<Session>>,
+    kind: Listed,
+) -> Result<usize, Refusal> {
+    let name = call.name().unwrap_or_default().into_owned();
+    let mut found = gateway.router.find(kind, &name);
+    if found.is_none() {
+        aggregate::list(gateway, call, session, kind).await;
+        found = gateway.router.find(kind, &name);
+    }
+    let Some((place, local)) = found else {
+        return Err(Refusal::unknown_name(format!("{} `{name}` is not offered here", kind.word())));
+    };
+    call.local_name = Some(local);
+    Ok(place)
+}
+
+/// The server of a resource: the one that listed it, else the one whose template it fits.
+async fn by_uri(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Session>>) -> Result<usize, Refusal> {
+    let uri = call.name().unwrap_or_default().into_owned();
+    if let Some(place) = gateway.router.owner(&uri) {
+        return Ok(place);
+    }
+    aggregate::list(gateway, call, session, Listed::Resource).await;
+    aggregate::list(gateway, call, session, Listed::Template).await;
+    gateway.router.owner(&uri).ok_or_else(|| {
+        let mut refusal = Refusal::unknown_name(format!("resource `{uri}` is not offered here"));
+        if call.era() == Era::Legacy {
+            refusal.code = code::RESOURCE_NOT_FOUND;
+        }
+        refusal.data = Some(format!("\"uri\":{}", String::from_utf8_lossy(&quote(&uri))));
+        refusal
+    })
+}
+
+/// The server of a completion: that of the prompt or template it completes.
+async fn by_reference(
+    gateway: &Arc<Gateway>,
+    call: &mut Call,
+    session: Option<&Arc<Session>>,
+) -> Result<usize, Refusal> {
+    let missing = || Refusal::malformed(code::INVALID_PARAMS, "`completion/complete` needs a `ref`");
+    let [reference] = call.envelope.pick_params(["ref"]).map_err(|_| missing())?;
+    let members = Members::of(&call.envelope.bytes, reference.ok_or_else(missing)?);
+    let (name, uri) = (members.get("name"), members.get("uri"));
+    call.params.subject = Some(name.or(uri).ok_or_else(missing)?);
+    if name.is_some() {
+        return by_name(gateway, call, session, Listed::Prompt).await;
+    }
+    let uri = uri.and_then(|span| members::text(call.envelope.raw(span))).unwrap_or_default().into_owned();
+    match gateway.router.template(&uri) {
+        Some(place) => Ok(place),
+        None => by_uri(gateway, call, session).await,
+    }
+}
+
+/// The clocks of a question that several servers are asked.
+fn question_clocks(gateway: &Gateway, place: usize) -> Clocks {
+    Clocks::start(Instant::now(), &gateway.servers[place].timeouts)
+}
+
+/// Why a server is left out, said where it is left out.
+fn left_out(gateway: &Gateway, place: usize, cause: &crate::failure::Failure) {
+    if cause.fault.kind != Kind::EraUnsupported {
+        warn!(target: "tollhouse.server", server = %gateway.servers[place].id, cause = %cause.cause, "left out of a list");
+    }
+}

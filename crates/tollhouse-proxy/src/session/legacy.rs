@@ -1,0 +1,315 @@
+//! A legacy session: what `initialize` began, at the client's end and at each server's.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tollhouse_core::clock;
+use tollhouse_core::era::Version;
+use tollhouse_core::fault::Kind;
+use tollhouse_core::wire::{Envelope, Span};
+
+use super::streams::{GENERAL, Streams};
+use crate::failure::Failure;
+use crate::settings::Limits;
+use crate::upstream::Link;
+use crate::upstream::restart::{Decision, Restart};
+
+/// One session.
+pub(crate) struct Session {
+    pub(crate) id: Arc<str>,
+    /// The endpoint it was opened at: a session id means nothing anywhere else.
+    pub(crate) endpoint: Endpoint,
+    /// The revision the client was told.
+    pub(crate) version: Version,
+    pub(crate) client: Option<Arc<str>>,
+    /// The client's `initialize`, to open further servers' sessions with.
+    pub(crate) initialize: (Envelope, Span),
+    pub(crate) streams: Arc<Streams>,
+    outlet: Outlet,
+    /// The servers' side, by the server's place in the configuration.
+    links: Mutex<HashMap<usize, Link>>,
+    /// Requests of servers that wait for the client's answer, by the id the client sees.
+    asked: Mutex<HashMap<u64, Asked>>,
+    next_asked: AtomicU64,
+    /// Calls under way, by the client's id: one id may be used by several at once.
+    running: Mutex<HashMap<Box<[u8]>, Vec<(u64, CancellationToken)>>>,
+    next_running: AtomicU64,
+    /// Calls and readers that keep the session from being idle.
+    busy: AtomicUsize,
+    last_used: Mutex<Instant>,
+    /// Held while a link is opened again.
+    pub(crate) reopening: tokio::sync::Mutex<()>,
+    restarts: Mutex<HashMap<usize, Restart>>,
+    listening: AtomicBool,
+    /// Cancelled when the session ends.
+    pub(crate) stop: CancellationToken,
+}
+
+/// The path a client uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Endpoint {
+    /// `/mcp`: all servers.
+    All,
+    /// `/servers/<id>/mcp`: one, by its place in the configuration.
+    One(usize),
+}
+
+/// Where messages go that belong to no call.
+pub(crate) enum Outlet {
+    /// Into the general stream, for whoever reads it.
+    Stream,
+    /// To the client's pipe.
+    Pipe(mpsc::Sender<Bytes>),
+}
+
+/// A request of a server that the client was asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) server: usize,
+    /// The server's id for it.
+    pub(crate) id: Bytes,
+}
+
+impl Session {
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        version: Version,
+        client: Option<Arc<str>>,
+        initialize: (Envelope, Span),
+        outlet: Outlet,
+        limits: &Limits,
+        stop: CancellationToken,
+    ) -> Self {
+        // 128 bits nobody can guess, in characters a header may hold.
+        let mut secret = [0; 16];
+        clock::secret_bytes(&mut secret);
+        Self {
+            id: URL_SAFE_NO_PAD.encode(secret).into(),
+            endpoint,
+            version,
+            client,
+            initialize,
+            streams: Arc::new(Streams::new(limits)),
+            outlet,
+            links: Mutex::default(),
+            asked: Mutex::default(),
+            next_asked: AtomicU64::new(1),
+            running: Mutex::default(),
+            next_running: AtomicU64::new(0),
+            busy: AtomicUsize::new(0),
+            last_used: Mutex::new(Instant::now()),
+            reopening: tokio::sync::Mutex::default(),
+            restarts: Mutex::default(),
+            listening: AtomicBool::new(false),
+            stop,
+        }
+    }
+
+    pub(crate) fn link(&self, server: usize) -> Option<Link> {
+        lock(&self.links).get(&server).cloned()
+    }
+
+    pub(crate) fn set_link(&self, server: usize, link: Link) -> Option<Link> {
+        lock(&self.links).insert(server, link)
+    }
+
+    pub(crate) fn links(&self) -> Vec<(usize, Link)> {
+        let mut links: Vec<_> = lock(&self.links).iter().map(|(server, link)| (*server, link.clone())).collect();
+        links.sort_unstable_by_key(|(server, _)| *server);
+        links
+    }
+
+    /// Sends a message that belongs to no call.
+    pub(crate) async fn deliver(&self, message: Bytes) {
+        match &self.outlet {
+            Outlet::Stream => self.streams.append(GENERAL, &message, false),
+            // The client is gone when nobody takes it, and then the session ends.
+            Outlet::Pipe(pipe) => _ = pipe.send(message).await,
+        }
+    }
+
+    /// Notes a server's request; the id under which the client is asked.
+    pub(crate) fn ask(&self, asked: Asked) -> u64 {
+        let id = self.next_asked.fetch_add(1, Ordering::Relaxed);
+        lock(&self.asked).insert(id, asked);
+        id
+    }
+
+    /// The request the client's answer `id` belongs to. Each is answered once.
+    pub(crate) fn answered(&self, id: u64) -> Option<Asked> {
+        lock(&self.asked).remove(&id)
+    }
+
+    /// A server withdraws its request: the id under which the client knows it.
+    pub(crate) fn withdrawn(&self, server: usize, id: &[u8]) -> Option<u64> {
+        let mut asked = lock(&self.asked);
+        let ours = asked.iter().find(|(_, asked)| asked.server == server && asked.id == id).map(|(ours, _)| *ours)?;
+        asked.remove(&ours);
+        Some(ours)
+    }
+
+    /// Notes a call under way. The token is cancelled when the client cancels it.
+    pub(crate) fn start(self: &Arc<Self>, client_id: &[u8]) -> Running {
+        let number = self.next_running.fetch_add(1, Ordering::Relaxed);
+        let cancelled = self.stop.child_token();
+        lock(&self.running).entry(client_id.into()).or_default().push((number, cancelled.clone()));
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        Running { session: self.clone(), client_id: client_id.into(), number, cancelled }
+    }
+
+    /// The client cancels its call `client_id`: the newest, if it uses the id more than once. Unknown ids are ignored.
+    pub(crate) fn cancel(&self, client_id: &[u8]) {
+        if let Some((_, cancelled)) = lock(&self.running).get(client_id).and_then(|calls| calls.last()) {
+            cancelled.cancel();
+        }
+    }
+
+    /// Is a call with this id under way?
+    pub(crate) fn is_running(&self, client_id: &[u8]) -> bool {
+        lock(&self.running).contains_key(client_id)
+    }
+
+    /// Waits as long as the process of a server must stay down that ended after `uptime`.
+    ///
+    /// # Errors
+    /// It ended too often: it is not started again in this session.
+    pub(crate) async fn pause_before_restart(&self, server: usize, uptime: Duration) -> Result<(), Failure> {
+        let decision = lock(&self.restarts).entry(server).or_default().exited(uptime);
+        match decision {
+            Decision::After(pause) => {
+                tokio::time::sleep(pause).await;
+                Ok(())
+            }
+            Decision::Park => Err(Failure::new(Kind::Unreachable, "the server's process ended too often in a row")),
+        }
+    }
+
+    /// Do messages that belong to no call wait until somebody reads them?
+    pub(crate) fn waits_for_reader(&self) -> bool {
+        matches!(self.outlet, Outlet::Stream)
+    }
+
+    /// True the first time.
+    pub(crate) fn begin_listening(&self) -> bool {
+        !self.listening.swap(true, Ordering::Relaxed)
+    }
+
+    pub(crate) fn touch(&self) {
+        *lock(&self.last_used) = Instant::now();
+    }
+
+    /// Keeps the session from being idle while it lives.
+    pub(crate) fn occupy(self: &Arc<Self>) -> Occupied {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        Occupied(self.clone())
+    }
+
+    /// How long nothing has happened; `None` while something does.
+    fn idle(&self) -> Option<Duration> {
+        (self.busy.load(Ordering::Relaxed) == 0).then(|| lock(&self.last_used).elapsed())
+    }
+}
+
+/// A call under way; forgotten when dropped.
+pub(crate) struct Running {
+    session: Arc<Session>,
+    client_id: Box<[u8]>,
+    number: u64,
+    pub(crate) cancelled: CancellationToken,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut running = lock(&self.session.running);
+        if let Some(calls) = running.get_mut(&self.client_id) {
+            calls.retain(|(number, _)| *number != self.number);
+            if calls.is_empty() {
+                running.remove(&self.client_id);
+            }
+        }
+        drop(running);
+        self.session.busy.fetch_sub(1, Ordering::Relaxed);
+        self.session.touch();
+    }
+}
+
+/// Somebody reads the session's streams.
+pub(crate) struct Occupied(Arc<Session>);
+
+impl Drop for Occupied {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+        self.0.touch();
+    }
+}
+
+/// All sessions over HTTP.
+pub(crate) struct Table {
+    sessions: Mutex<HashMap<Arc<str>, Arc<Session>>>,
+    limits: Limits,
+}
+
+impl Table {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { sessions: Mutex::default(), limits }
+    }
+
+    /// Keeps `session`. At the limit the one that has been idle longest makes room, and is returned to be closed.
+    ///
+    /// # Errors
+    /// All sessions are in use: the new one is given back.
+    pub(crate) fn insert(&self, session: Arc<Session>) -> Result<Option<Arc<Session>>, Arc<Session>> {
+        let mut sessions = lock(&self.sessions);
+        let mut evicted = None;
+        // Nobody has to say who they are: all sessions are of one principal.
+        if sessions.len() >= self.limits.sessions.min(self.limits.sessions_per_principal) {
+            let idlest = sessions.values().filter_map(|session| Some((session.idle()?, session.id.clone()))).max();
+            let Some((_, id)) = idlest else { return Err(session) };
+            evicted = sessions.remove(&id);
+        }
+        sessions.insert(session.id.clone(), session);
+        Ok(evicted)
+    }
+
+    /// The session `id` opened at `endpoint`.
+    pub(crate) fn get(&self, id: &str, endpoint: Endpoint) -> Option<Arc<Session>> {
+        lock(&self.sessions).get(id).filter(|session| session.endpoint == endpoint).cloned()
+    }
+
+    pub(crate) fn remove(&self, id: &str) -> Option<Arc<Session>> {
+        lock(&self.sessions).remove(id)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.sessions).len()
+    }
+
+    /// Takes out the sessions that have been idle for too long.
+    pub(crate) fn expire(&self) -> Vec<Arc<Session>> {
+        let mut sessions = lock(&self.sessions);
+        let idle = self.limits.session_idle;
+        let expired: Vec<_> =
+            sessions.values().filter(|session| session.idle().is_some_and(|for_| for_ >= idle)).cloned().collect();
+        for session in &expired {
+            sessions.remove(&session.id);
+        }
+        expired
+    }
+
+    /// Takes out all sessions.
+    pub(crate) fn drain(&self) -> Vec<Arc<Session>> {
+        lock(&self.sessions).drain().map(|(_, session)| session).collect()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

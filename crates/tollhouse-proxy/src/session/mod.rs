@@ -1,0 +1,6 @@
+//! Whose call it is: the era of a request, the conversation it belongs to, and the state of legacy sessions.
+
+pub(crate) mod era;
+pub(crate) mod identify;
+pub(crate) mod legacy;
+pub(crate) mod streams;

@@ -1,0 +1,319 @@
+//! The event streams of one legacy session, kept for a client that comes back.
+//!
+//! Every answer stream and the stream of messages that belong to no call is a log: messages are appended whether
+//! somebody reads or not, and a reader that returns with `Last-Event-ID` gets exactly what came later on its stream.
+//! An event id names stream and place: `<stream>-<place>`.
+//!
+//! The logs of a session are bounded together. What has been delivered goes first, then notifications; an answer that
+//! nobody has fetched stays. A place that was trimmed away is answered as unknown, never with a hole.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use tollhouse_core::wire::sse::{self, Event};
+
+use crate::settings::Limits;
+
+/// The stream of messages that belong to no call.
+pub(crate) const GENERAL: u32 = 0;
+/// What a client is told to wait before it reconnects, in milliseconds.
+const RETRY_MS: u64 = 3000;
+
+/// The streams of one session.
+pub(crate) struct Streams {
+    state: Mutex<State>,
+    max_events: usize,
+    max_bytes: usize,
+}
+
+struct State {
+    streams: BTreeMap<u32, Stream>,
+    next: u32,
+    events: usize,
+    bytes: usize,
+    dropped: u64,
+}
+
+#[derive(Default)]
+struct Stream {
+    /// What is kept, oldest first.
+    events: VecDeque<Kept>,
+    /// The place of the next event; places count from 1, 0 is the priming event.
+    next: u32,
+    /// All up to here went out.
+    delivered: u32,
+    /// Nothing will follow.
+    ended: bool,
+    /// Only the newest reader gets anything: a message goes to one stream only.
+    reader: u64,
+    /// Woken when something arrives.
+    waiting: Option<Waker>,
+}
+
+struct Kept {
+    place: u32,
+    frame: Bytes,
+    /// An answer: kept until it is delivered.
+    answer: bool,
+}
+
+/// A stream cannot be taken up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ResumeError {
+    /// This is no event id of ours.
+    Malformed,
+    /// It is not, or no longer, known.
+    Unknown,
+}
+
+impl Streams {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let general = Stream { next: 1, ..Stream::default() };
+        let state = State { streams: BTreeMap::from([(GENERAL, general)]), next: 1, events: 0, bytes: 0, dropped: 0 };
+        Self { state: Mutex::new(state), max_events: limits.events, max_bytes: limits.event_bytes.bytes() }
+    }
+
+    /// Begins the stream that will answer one request.
+    pub(crate) fn open(&self) -> u32 {
+        let mut state = self.lock();
+        let stream = state.next;
+        state.next += 1;
+        state.streams.insert(stream, Stream { next: 1, ..Stream::default() });
+        stream
+    }
+
+    /// Appends a message to a stream.
+    pub(crate) fn append(&self, stream: u32, message: &Bytes, answer: bool) {
+        let mut state = self.lock();
+        let Some(log) = state.streams.get_mut(&stream) else { return };
+        let place = log.next;
+        log.next += 1;
+        let frame = Event::message(message.clone()).with_id(format!("{stream}-{place}")).encode();
+        let length = frame.len();
+        log.events.push_back(Kept { place, frame, answer });
+        log.ended |= answer;
+        let waiting = log.waiting.take();
+        state.events += 1;
+        state.bytes += length;
+        state.trim(self.max_events, self.max_bytes);
+        drop(state);
+        wake(waiting);
+    }
+
+    /// Ends a stream that gets no answer: its call was cancelled.
+    pub(crate) fn end(&self, stream: u32) {
+        let mut state = self.lock();
+        if let Some(log) = state.streams.get_mut(&stream) {
+            log.ended = true;
+            let waiting = log.waiting.take();
+            state.forget_finished(stream);
+            drop(state);
+            wake(waiting);
+        }
+    }
+
+    /// Reads a stream from where its last reader left it.
+    pub(crate) fn attach(self: &Arc<Self>, stream: u32) -> Option<Reader> {
+        let mut state = self.lock();
+        let log = state.streams.get_mut(&stream)?;
+        let after = log.delivered;
+        Some(self.reader(log, stream, after))
+    }
+
+    /// Reads a stream from behind the event `id`.
+    pub(crate) fn resume(self: &Arc<Self>, id: &str) -> Result<Reader, ResumeError> {
+        let (stream, place) = id.split_once('-').ok_or(ResumeError::Malformed)?;
+        let number = |text: &str| {
+            let canonical = text.parse::<u32>().ok().filter(|n| n.to_string() == text);
+            canonical.ok_or(ResumeError::Malformed)
+        };
+        let (stream, place) = (number(stream)?, number(place)?);
+        let mut state = self.lock();
+        let log = state.streams.get_mut(&stream).ok_or(ResumeError::Unknown)?;
+        let oldest = log.events.front().map_or(log.next, |kept| kept.place);
+        if place >= log.next || place + 1 < oldest {
+            return Err(ResumeError::Unknown);
+        }
+        Ok(self.reader(log, stream, place))
+    }
+
+    fn reader(self: &Arc<Self>, log: &mut Stream, stream: u32, after: u32) -> Reader {
+        log.reader += 1;
+        // Whoever read before finds out that it is not the reader any more.
+        wake(log.waiting.take());
+        Reader { streams: self.clone(), stream, after, reader: log.reader }
+    }
+
+    /// Messages that nobody fetched in time.
+    #[cfg(test)]
+    fn dropped(&self) -> u64 {
+        self.lock().dropped
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Brings the logs back within their bounds, if that is possible without losing an answer.
+    fn trim(&mut self, max_events: usize, max_bytes: usize) {
+        while self.events > max_events || self.bytes > max_bytes {
+            let delivered = |log: &Stream| log.events.front().is_some_and(|kept| kept.place <= log.delivered);
+            let expendable = |log: &Stream| log.events.front().is_some_and(|kept| !kept.answer);
+            let oldest = |wanted: &dyn Fn(&Stream) -> bool| {
+                self.streams.iter().find(|(_, log)| wanted(log)).map(|(stream, _)| *stream)
+            };
+            let Some(stream) = oldest(&delivered).or_else(|| oldest(&expendable)) else { return };
+            let log = self.streams.get_mut(&stream).expect("it was just found");
+            let kept = log.events.pop_front().expect("it has a first event");
+            self.events -= 1;
+            self.bytes -= kept.frame.len();
+            if kept.place > log.delivered {
+                self.dropped += 1;
+            }
+            self.forget_finished(stream);
+        }
+    }
+
+    /// A stream of a call that is over, and of which nothing is kept, is gone.
+    fn forget_finished(&mut self, stream: u32) {
+        if self.streams.get(&stream).is_some_and(|log| log.ended && log.events.is_empty()) {
+            self.streams.remove(&stream);
+        }
+    }
+}
+
+/// Reads one stream. Detached when dropped; the stream goes on.
+pub(crate) struct Reader {
+    streams: Arc<Streams>,
+    stream: u32,
+    after: u32,
+    reader: u64,
+}
+
+fn wake(waiting: Option<Waker>) {
+    if let Some(waker) = waiting {
+        waker.wake();
+    }
+}
+
+impl Reader {
+    /// The event that gives a client an id to come back with before anything else is said.
+    pub(crate) fn priming(&self) -> Bytes {
+        sse::priming(&format!("{}-{}", self.stream, self.after), RETRY_MS)
+    }
+
+    /// The next event; `None` when the stream has ended, or another reader took over. What was not returned counts as
+    /// not delivered.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let mut state = self.streams.lock();
+        let Some(log) = state.streams.get_mut(&self.stream) else { return Poll::Ready(None) };
+        if log.reader != self.reader {
+            return Poll::Ready(None);
+        }
+        let at = log.events.partition_point(|kept| kept.place <= self.after);
+        if let Some(kept) = log.events.get(at) {
+            self.after = kept.place;
+            log.delivered = log.delivered.max(kept.place);
+            return Poll::Ready(Some(kept.frame.clone()));
+        }
+        if log.ended {
+            return Poll::Ready(None);
+        }
+        log.waiting = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    #[cfg(test)]
+    async fn next(&mut self) -> Option<Bytes> {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tollhouse_core::units::ByteSize;
+
+    fn streams(events: usize) -> Arc<Streams> {
+        Arc::new(Streams::new(&Limits { events, event_bytes: ByteSize::mib(1), ..Limits::default() }))
+    }
+
+    fn message(n: u32) -> Bytes {
+        format!("{n}").into()
+    }
+
+    async fn read_all(reader: &mut Reader) -> Vec<String> {
+        let mut all = Vec::new();
+        while let Some(frame) = reader.next().await {
+            all.push(String::from_utf8(frame.to_vec()).unwrap());
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn who_comes_back_gets_exactly_what_came_later_on_that_stream() {
+        let streams = streams(100);
+        let (first, second) = (streams.open(), streams.open());
+        let mut reader = streams.attach(first).unwrap();
+        for n in 1..=3 {
+            streams.append(first, &message(n), false);
+            streams.append(second, &message(90 + n), false);
+        }
+        assert_eq!(reader.next().await.unwrap(), format!("id: {first}-1\ndata: 1\n\n"));
+        drop(reader);
+        streams.append(first, &message(4), true);
+        let mut resumed = streams.resume(&format!("{first}-1")).unwrap();
+        let got = read_all(&mut resumed).await;
+        let expected: Vec<_> = (2..=4).map(|n| format!("id: {first}-{n}\ndata: {n}\n\n")).collect();
+        assert_eq!(got, expected);
+        // An answer that went out may still be asked for again.
+        assert!(streams.resume(&format!("{first}-3")).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_place_that_was_trimmed_or_never_was_is_unknown() {
+        let streams = streams(2);
+        let stream = streams.open();
+        for n in 1..=5 {
+            streams.append(stream, &message(n), false);
+        }
+        assert_eq!(streams.resume(&format!("{stream}-1")).err(), Some(ResumeError::Unknown));
+        assert!(streams.resume(&format!("{stream}-3")).is_ok());
+        for (id, why) in [
+            (format!("{stream}-6"), ResumeError::Unknown),
+            ("77-1".to_owned(), ResumeError::Unknown),
+            ("rubbish".to_owned(), ResumeError::Malformed),
+            (format!("{stream}-01"), ResumeError::Malformed),
+            (format!("+{stream}-1"), ResumeError::Malformed),
+        ] {
+            assert_eq!(streams.resume(&id).err(), Some(why), "{id}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_outlives_any_number_of_notifications() {
+        let streams = streams(3);
+        let answered = streams.open();
+        streams.append(answered, &message(1), true);
+        for n in 0..50 {
+            streams.append(GENERAL, &message(n), false);
+        }
+        let mut reader = streams.attach(answered).unwrap();
+        assert_eq!(read_all(&mut reader).await.len(), 1);
+        assert_eq!(streams.dropped(), 48);
+    }
+
+    #[tokio::test]
+    async fn only_the_newest_reader_gets_anything() {
+        let streams = streams(100);
+        let mut first = streams.attach(GENERAL).unwrap();
+        let mut second = streams.attach(GENERAL).unwrap();
+        streams.append(GENERAL, &message(1), false);
+        assert_eq!(first.next().await, None);
+        assert!(second.next().await.is_some());
+    }
+}

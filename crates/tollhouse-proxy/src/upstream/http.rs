@@ -1,0 +1,431 @@
+//! A server behind streamable HTTP, in both eras: one POST a request, answered by JSON or by an event stream.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::Full;
+use tollhouse_core::era::Version;
+use tollhouse_core::fault::Kind;
+use tollhouse_core::units::ByteSize;
+use tollhouse_core::wire::sse::{Decoder, SseError};
+use tollhouse_core::wire::{Envelope, Form, header, method};
+
+use super::connect::{Origin, OriginError};
+use super::pool::{Answer, Body, Pool};
+use super::{Link, Reply};
+use crate::call::Call;
+use crate::clocks::Clocks;
+use crate::failure::Failure;
+use crate::settings::{Limits, Timeouts};
+
+pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+pub(crate) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+pub(crate) const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
+pub(crate) const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
+pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const BOTH_KINDS: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+
+/// How long to wait before a stream is taken up again when the server did not say.
+const RETRY_DEFAULT: Duration = Duration::from_secs(1);
+/// The longest wait a server may ask for.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+/// A stream that was taken up this often without bringing a single event is lost.
+const FRUITLESS_RESUMES: u32 = 3;
+
+/// One HTTP server.
+pub(crate) struct Server {
+    pool: Arc<Pool>,
+    target: Uri,
+    host: HeaderValue,
+    headers: HeaderMap,
+    next_id: AtomicU64,
+    answer_limit: ByteSize,
+}
+
+/// A legacy session with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    /// `None` if the server keeps none.
+    pub(crate) id: Option<HeaderValue>,
+    pub(crate) version: Version,
+}
+
+impl Server {
+    pub(crate) fn new(
+        url: &Uri,
+        headers: HeaderMap,
+        timeouts: &Timeouts,
+        limits: &Limits,
+    ) -> Result<Self, OriginError> {
+        let authority = url.authority().ok_or_else(|| OriginError::Url(url.to_string()))?;
+        // Userinfo in a URL is a credential, not a part of the host.
+        let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+        let path = url.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        Ok(Self {
+            pool: Pool::new(Origin::of(url)?, timeouts.connect),
+            target: Uri::from(path),
+            host: HeaderValue::from_str(host).map_err(|_| OriginError::Url(url.to_string()))?,
+            headers,
+            next_id: AtomicU64::new(1),
+            answer_limit: limits.answer,
+        })
+    }
+
+    /// An id no other request to this server has.
+    pub(crate) fn mint_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Sends a call and waits for the first of its answer.
+    ///
+    /// # Cancel safety
+    /// Dropped, the connection closes: a modern server takes that as cancellation, a legacy one must not.
+    pub(crate) async fn call(
+        self: &Arc<Self>,
+        call: &mut Call,
+        session: Option<&Session>,
+        clocks: &Clocks,
+    ) -> Result<Reply, Failure> {
+        let id = self.mint_id();
+        let body = call.outbound(itoa(id).as_bytes(), None);
+        let request = match session {
+            None => self.modern(call, body),
+            Some(session) => self.legacy(session, body),
+        };
+        let answer = clocks.within(self.pool.send(request, || call.sent_as(id))).await??;
+        call.responded();
+        self.reply(answer, id, session, clocks).await
+    }
+
+    /// A modern request: its headers repeat what the body says.
+    fn modern(&self, call: &Call, body: Bytes) -> Request<Full<Bytes>> {
+        let mut headers = self.base(&body);
+        headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(Version::MODERN.as_str()));
+        if let Ok(name) = HeaderValue::from_str(&call.method) {
+            headers.insert(MCP_METHOD, name);
+        }
+        if method::names_in_header(&call.method)
+            && let Some(name) = call.upstream_name()
+            && let Ok(value) = HeaderValue::from_str(&header::encode_name(&name))
+        {
+            headers.insert(MCP_NAME, value);
+        }
+        for (name, value) in &call.passed {
+            headers.append(name, value.clone());
+        }
+        self.post(headers, body)
+    }
+
+    fn legacy(&self, session: &Session, body: Bytes) -> Request<Full<Bytes>> {
+        let mut headers = self.base(&body);
+        session.stamp(&mut headers);
+        self.post(headers, body)
+    }
+
+    fn base(&self, body: &Bytes) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(12);
+        headers.insert(HOST, self.host.clone());
+        headers.insert(CONTENT_TYPE, JSON);
+        headers.insert(ACCEPT, BOTH_KINDS);
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        headers
+    }
+
+    /// The configured headers come last: no client header overrides them.
+    fn post(&self, mut headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
+        for (name, value) in &self.headers {
+            headers.insert(name, value.clone());
+        }
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.target.clone();
+        *request.headers_mut() = headers;
+        request
+    }
+
+    fn bare(&self, method: Method, session: &Session, accept: HeaderValue) -> Request<Full<Bytes>> {
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(HOST, self.host.clone());
+        headers.insert(ACCEPT, accept);
+        session.stamp(&mut headers);
+        let mut request = self.post(headers, Bytes::new());
+        *request.method_mut() = method;
+        request
+    }
+
+    /// What the head of an answer announces.
+    async fn reply(
+        self: &Arc<Self>,
+        answer: Answer,
+        id: u64,
+        session: Option<&Session>,
+        clocks: &Clocks,
+    ) -> Result<Reply, Failure> {
+        let status = answer.head.status;
+        match content(&answer.head.headers) {
+            Content::Events if status.is_success() => Ok(Reply::Http(Box::new(Events {
+                server: self.clone(),
+                body: answer.body,
+                decoder: Decoder::new(self.answer_limit),
+                id,
+                session: session.cloned(),
+                last_event_id: None,
+                retry: RETRY_DEFAULT,
+                fruitless: 0,
+            }))),
+            Content::Json => {
+                let bytes = answer.body.whole(self.answer_limit, clocks).await?;
+                match Envelope::parse(bytes) {
+                    Ok(envelope) if answers(&envelope, id) => Ok(Reply::Whole { envelope, status }),
+                    _ if !status.is_success() => Err(refused(status, session)),
+                    Ok(_) => Err(Failure::new(Kind::InvalidAnswer, "the answer belongs to another request")),
+                    Err(error) => {
+                        Err(Failure::new(Kind::InvalidAnswer, format_args!("the answer is no message: {error}")))
+                    }
+                }
+            }
+            Content::Events | Content::Other if !status.is_success() => Err(refused(status, session)),
+            Content::Events | Content::Other => {
+                Err(Failure::new(Kind::InvalidAnswer, format_args!("HTTP {status} without an answer")))
+            }
+        }
+    }
+
+    /// Sends a request of the gateway's own and waits for the whole answer.
+    pub(crate) async fn ask(
+        self: &Arc<Self>,
+        body: Bytes,
+        id: u64,
+        method: &'static str,
+        session: Option<&Session>,
+        clocks: &Clocks,
+    ) -> Result<(Envelope, HeaderMap), Failure> {
+        let mut headers = self.base(&body);
+        match session {
+            Some(session) => session.stamp(&mut headers),
+            None if method != "initialize" => {
+                headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(Version::MODERN.as_str()));
+                headers.insert(MCP_METHOD, HeaderValue::from_static(method));
+            }
+            None => {}
+        }
+        let answer = clocks.within(self.pool.send(self.post(headers, body), || {})).await??;
+        let head = answer.head.headers.clone();
+        let envelope = match self.reply(answer, id, session, clocks).await? {
+            Reply::Whole { envelope, .. } => envelope,
+            Reply::Http(mut events) => loop {
+                let message = clocks.within(events.next()).await??;
+                if answers(&message, id) {
+                    break message;
+                }
+            },
+            Reply::Stdio(_) => unreachable!("an HTTP server answers over HTTP"),
+        };
+        Ok((envelope, head))
+    }
+
+    /// Delivers a notification or an answer. The server says no more than that it has it.
+    pub(crate) async fn tell(&self, body: Bytes, session: Option<&Session>, clocks: &Clocks) -> Result<(), Failure> {
+        let mut headers = self.base(&body);
+        match session {
+            Some(session) => session.stamp(&mut headers),
+            None => _ = headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(Version::MODERN.as_str())),
+        }
+        let answer = clocks.within(self.pool.send(self.post(headers, body), || {})).await??;
+        let status = answer.head.status;
+        answer.body.whole(self.answer_limit, clocks).await?;
+        if status.is_success() { Ok(()) } else { Err(refused(status, session)) }
+    }
+
+    /// Ends a legacy session. Servers may refuse that (405); nothing depends on it.
+    pub(crate) async fn end(&self, session: &Session, clocks: &Clocks) {
+        if session.id.is_none() {
+            return;
+        }
+        let request = self.bare(Method::DELETE, session, BOTH_KINDS);
+        if let Ok(Ok(answer)) = clocks.within(self.pool.send(request, || {})).await {
+            let _ = answer.body.whole(self.answer_limit, clocks).await;
+        }
+    }
+
+    /// Opens the stream of messages that belong to no call; `None` if the server offers none.
+    pub(crate) async fn listen(
+        self: &Arc<Self>,
+        session: &Session,
+        after: Option<&str>,
+    ) -> Result<Option<Events>, Failure> {
+        let mut request = self.bare(Method::GET, session, EVENT_STREAM);
+        if let Some(value) = after.and_then(|id| HeaderValue::from_str(id).ok()) {
+            request.headers_mut().insert(LAST_EVENT_ID, value);
+        }
+        let answer = self.pool.send(request, || {}).await?;
+        let status = answer.head.status;
+        match content(&answer.head.headers) {
+            Content::Events if status.is_success() => Ok(Some(Events {
+                server: self.clone(),
+                body: answer.body,
+                decoder: Decoder::new(self.answer_limit),
+                id: 0,
+                session: Some(session.clone()),
+                last_event_id: after.map(Into::into),
+                retry: RETRY_DEFAULT,
+                fruitless: 0,
+            })),
+            _ if status == StatusCode::METHOD_NOT_ALLOWED => Ok(None),
+            _ => Err(refused(status, Some(session))),
+        }
+    }
+}
+
+impl Session {
+    fn stamp(&self, headers: &mut HeaderMap) {
+        if let Some(id) = &self.id {
+            headers.insert(SESSION_ID, id.clone());
+        }
+        // Revisions before 2025-06-18 know no version header, and one of their servers may refuse what it does not know.
+        if self.version >= Version::V2025_06_18 {
+            headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(self.version.as_str()));
+        }
+    }
+}
+
+enum Content {
+    Json,
+    Events,
+    Other,
+}
+
+fn content(headers: &HeaderMap) -> Content {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        Content::Json
+    } else if essence.eq_ignore_ascii_case("text/event-stream") {
+        Content::Events
+    } else {
+        Content::Other
+    }
+}
+
+/// Is `envelope` the answer to our request `id`? An error may lack the id (real servers send `null`): over HTTP the
+/// exchange decides.
+pub(crate) fn answers(envelope: &Envelope, id: u64) -> bool {
+    let same = |span| envelope.raw(span) == itoa(id).as_bytes();
+    match &envelope.form {
+        Form::Result { id, .. } => same(*id),
+        Form::Error { id, .. } => id.is_none_or(same),
+        Form::Request { .. } | Form::Notification { .. } => false,
+    }
+}
+
+/// An HTTP status that is no answer. Classified by status alone: texts differ from server to server.
+fn refused(status: StatusCode, session: Option<&Session>) -> Failure {
+    let in_session = session.is_some_and(|session| session.id.is_some());
+    let kind = match status {
+        StatusCode::NOT_FOUND if in_session => Kind::SessionGone,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            Kind::Unauthorized
+        }
+        StatusCode::TOO_MANY_REQUESTS => Kind::Limited,
+        status if status.is_client_error() => Kind::Rejected,
+        status if status.is_server_error() => Kind::ServerError,
+        _ => Kind::InvalidAnswer,
+    };
+    Failure::new(kind, format_args!("the server answered HTTP {status}"))
+}
+
+fn itoa(id: u64) -> String {
+    id.to_string()
+}
+
+/// The messages of an event stream, taken up again where a legacy server lets it break off.
+pub(crate) struct Events {
+    server: Arc<Server>,
+    body: Body,
+    decoder: Decoder,
+    /// The id of the request that this stream answers; 0 for a stream of its own.
+    pub(crate) id: u64,
+    session: Option<Session>,
+    last_event_id: Option<Box<str>>,
+    retry: Duration,
+    fruitless: u32,
+}
+
+impl Events {
+    /// The next message.
+    ///
+    /// # Errors
+    /// The stream broke off and cannot be taken up, or brought what is no message.
+    pub(crate) async fn next(&mut self) -> Result<Envelope, Failure> {
+        loop {
+            let event = self.decoder.next_event().map_err(|error| match error {
+                SseError::Line(_) | SseError::Event(_) => Failure::new(Kind::AnswerTooLarge, error),
+            })?;
+            if let Some(event) = event {
+                self.fruitless = 0;
+                if event.id.is_some() {
+                    self.last_event_id = event.id;
+                }
+                if let Some(millis) = event.retry {
+                    self.retry = Duration::from_millis(millis).min(RETRY_MAX);
+                }
+                // A priming event has an id and no data.
+                if event.data.is_empty() {
+                    continue;
+                }
+                return Envelope::parse(event.data).map_err(|error| {
+                    Failure::new(Kind::InvalidAnswer, format_args!("an event is no message: {error}"))
+                });
+            }
+            let broke = match self.body.next().await {
+                Ok(Some(piece)) => {
+                    self.decoder.push(piece);
+                    continue;
+                }
+                Ok(None) => Failure::new(Kind::Lost, "the event stream ended without an answer"),
+                Err(failure) => failure,
+            };
+            self.resume(broke).await?;
+        }
+    }
+
+    /// 2025-11-25, basic/transports: after an event with an id the server may close the stream, and the client takes
+    /// it up by GET and `Last-Event-ID`, after the time the server named.
+    async fn resume(&mut self, broke: Failure) -> Result<(), Failure> {
+        let (Some(session), Some(after)) = (&self.session, &self.last_event_id) else { return Err(broke) };
+        if self.fruitless == FRUITLESS_RESUMES {
+            return Err(broke);
+        }
+        self.fruitless += 1;
+        tokio::time::sleep(self.retry).await;
+        match self.server.listen(session, Some(after)).await {
+            Ok(Some(resumed)) => {
+                self.body = resumed.body;
+                self.decoder = Decoder::new(self.server.answer_limit);
+                Ok(())
+            }
+            Ok(None) | Err(_) => Err(broke),
+        }
+    }
+
+    pub(crate) fn last_event_id(&self) -> Option<&str> {
+        self.last_event_id.as_deref()
+    }
+
+    pub(crate) fn retry(&self) -> Duration {
+        self.retry
+    }
+}
+
+impl From<Session> for Link {
+    fn from(session: Session) -> Self {
+        Self::Http(session)
+    }
+}

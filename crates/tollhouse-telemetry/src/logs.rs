@@ -1,0 +1,272 @@
+//! Log lines: one per call, and what happens beside calls.
+//!
+//! Lines go to stderr, because stdout may carry the protocol. Each is written whole, under stderr's lock. A line is
+//! JSON for a collector or text for a person at a terminal; both hold the same, but the text of a call is short.
+//! Names that callers choose are shortened and cannot break a line.
+//!
+//! Diagnostic events come through [`tracing`]; the line of a call is made by the pipeline from its record, so that
+//! it says what became of the call and costs the call nothing.
+//!
+//! Path: `tracing::info!` or `pipeline` → **`logs`** → stderr.
+//!
+//! `MCP_LOG_LEVEL` is a level (`debug`, `info`, `warning`, `error`, `critical`, `off`) or a list of levels per module
+//! (`info,tollhouse_proxy.upstream=debug`); `MCP_LOG_FORMAT` is `json`, `text` or `auto`.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use tollhouse_core::fault;
+use tollhouse_core::record::{CallRecord, Outcome, Principal};
+use tollhouse_core::shape::shape;
+use tollhouse_core::trace::Hex;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use line::{Exception, Line, Location, Value};
+
+mod events;
+mod filter;
+mod line;
+
+#[cfg(test)]
+mod tests;
+
+/// The logger of the lines of calls, as it stands in filters.
+const CALL_TARGET: &str = "tollhouse::call";
+/// Names, ids and claims of callers are shown up to this many characters.
+const CLAIM_LEN_MAX: usize = 128;
+/// The shape of arguments is shown up to this many bytes: it should not outweigh the rest of its line.
+const SHAPE_LEN_MAX: usize = 256;
+
+/// How a line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object, for collectors.
+    Json,
+    /// `time - logger - LEVEL - message`, for people.
+    Text,
+}
+
+impl Format {
+    /// The format of that name; `auto` is text where stderr is a terminal, else JSON.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "json" => Some(Self::Json),
+            "text" => Some(Self::Text),
+            "auto" => Some(Self::auto()),
+            _ => None,
+        }
+    }
+
+    /// Text where stderr is a terminal, else JSON.
+    pub fn auto() -> Self {
+        if std::io::stderr().is_terminal() { Self::Text } else { Self::Json }
+    }
+}
+
+/// Where lines go, from [`init`] on.
+#[derive(Debug, Clone)]
+pub struct Log {
+    filter: Targets,
+    format: Format,
+}
+
+/// Sends diagnostic events and panics to stderr, for the rest of the process.
+///
+/// A `level` that cannot be read is taken for `info`, and the first line warns of it.
+///
+/// # Errors
+/// Something else receives the events of this process already.
+pub fn init(level: &str, format: Format) -> Result<Log, tracing::subscriber::SetGlobalDefaultError> {
+    let filter = filter::parse(level);
+    let readable = filter.is_some();
+    let log = Log { filter: filter.unwrap_or_else(filter::fallback), format };
+    let events = events::Events::new(format, write_to_stderr);
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(log.filter.clone()).with(events))?;
+    std::panic::set_hook(Box::new(move |panic| write_to_stderr(&panic_line(panic, format))));
+    if !readable {
+        tracing::warn!(value = level, "MCP_LOG_LEVEL names no level and no filter; lines are written from info up");
+    }
+    Ok(log)
+}
+
+impl Log {
+    /// Writes the line of a finished call, if its level passes the filter under the name `tollhouse.call`.
+    pub fn call(&self, record: &CallRecord) {
+        if self.filter.would_enable(CALL_TARGET, &level_of(&record.outcome)) {
+            write_to_stderr(&call_line(record, self.format));
+        }
+    }
+}
+
+fn write_to_stderr(line: &str) {
+    // There is nowhere left to tell of an error here.
+    _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+}
+
+/// The line of one finished call, without its line end. It holds the shape of the arguments, never their values.
+pub fn call_line(record: &CallRecord, format: Format) -> String {
+    let trace = &record.trace;
+    let mut line = Line {
+        at: record.received_at + record.times.done,
+        level: level_of(&record.outcome),
+        logger: CALL_TARGET,
+        message: call_message(record),
+        location: Some(Location { file: file!(), line: line!(), function: Some(module_path!()) }),
+        request_id: Some(record.id.to_string()),
+        user_id: match record.principal {
+            Principal::Anonymous => None,
+        },
+        trace_id: Some(Hex(&trace.trace_id).to_string()),
+        span_id: (trace.parent != [0; 8]).then(|| Hex(&trace.parent).to_string()),
+        exception: None,
+        extra: Vec::new(),
+    };
+    match format {
+        Format::Json => line.extra = call_extra(record),
+        Format::Text => line.extra.extend(error_type(&record.outcome).map(|text| ("error_type", Value::Text(text)))),
+    }
+    line.render(format)
+}
+
+/// `tools/call files.read - ok - 15.23ms`
+fn call_message(record: &CallRecord) -> String {
+    let mut message = clip(&record.method);
+    let subject = subject(record);
+    match (&record.server, subject) {
+        (Some(server), Some(subject)) => {
+            // Aggregated names begin with their server; one mention is enough.
+            let local = subject.strip_prefix(&format!("{server}__")).unwrap_or(&subject);
+            write!(message, " {server}.{local}")
+        }
+        (Some(server), None) => write!(message, " {server}"),
+        (None, Some(subject)) => write!(message, " {subject}"),
+        (None, None) => Ok(()),
+    }
+    .expect("writing to memory does not fail");
+    let micros = record.times.done.as_micros();
+    let (whole, hundredths) = (micros / 1000, micros % 1000 / 10);
+    write!(message, " - {} - {whole}.{hundredths:02}ms", record.outcome.as_str()).expect("as above");
+    message
+}
+
+fn call_extra(record: &CallRecord) -> Vec<(&'static str, Value)> {
+    let text = |text: &str| Value::Text(text.to_owned());
+    let mut extra = Vec::with_capacity(20);
+    extra.extend(record.server.as_ref().map(|server| ("server", text(server.as_str()))));
+    let kind = match &*record.method {
+        "tools/call" => "tool",
+        "prompts/get" => "prompt",
+        "resources/read" | "resources/subscribe" | "resources/unsubscribe" => "resource",
+        _ => "name",
+    };
+    extra.extend(subject(record).map(|subject| (kind, Value::Text(subject))));
+    extra.extend([
+        ("method", Value::Text(clip(&record.method))),
+        ("jsonrpc_id", Value::Text(clip(&record.request_id))),
+        ("session", Value::Text(clip(&record.session.id))),
+        ("session_source", text(record.session.source.as_str())),
+        ("era", text(record.era.as_str())),
+        ("version", text(record.version.as_str())),
+    ]);
+    extra.extend(record.client.as_ref().map(|client| ("client", Value::Text(clip(client)))));
+    extra.push(("outcome", text(record.outcome.as_str())));
+    extra.extend(error_type(&record.outcome).map(|error| ("error_type", Value::Text(error))));
+    if let Outcome::Refused { fault, .. } = record.outcome {
+        extra.push(("fault", text(fault.kind.as_str())));
+    }
+    let bytes = &record.bytes;
+    extra.extend([
+        ("attempts", Value::Raw(record.attempts.to_string())),
+        ("bytes", Value::Raw(format!(r#"{{"request":{},"response":{}}}"#, bytes.request, bytes.response))),
+        ("times_ms", Value::Raw(times(record))),
+    ]);
+    let arguments = record.arguments.as_ref().map(|arguments| shape(arguments, SHAPE_LEN_MAX));
+    extra.extend(arguments.map(|shape| ("arguments", Value::Text(shape))));
+    extra
+}
+
+fn times(record: &CallRecord) -> String {
+    let millis = |time: Duration| format!("{}.{:03}", time.as_micros() / 1000, time.as_micros() % 1000);
+    let times = &record.times;
+    let first = times.first_response.map(|first| format!(r#","first_response":{}"#, millis(first)));
+    format!(
+        r#"{{"total":{},"gateway":{},"upstream":{}{}}}"#,
+        millis(times.done),
+        millis(times.gateway()),
+        millis(times.upstream()),
+        first.unwrap_or_default()
+    )
+}
+
+/// What the call was about, as it may be shown: of an address neither credentials nor query.
+fn subject(record: &CallRecord) -> Option<String> {
+    let name = record.name.as_deref()?;
+    if !record.method.starts_with("resources/") {
+        return Some(clip(name));
+    }
+    let name = name.split(['?', '#']).next().unwrap_or_default();
+    let Some((scheme, rest)) = name.split_once("://") else { return Some(clip(name)) };
+    let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    Some(clip(&format!("{scheme}://{host}{path}")))
+}
+
+/// The value of `error.type`; `None` for a call that did not fail.
+fn error_type(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Ok | Outcome::InputRequired | Outcome::Task => None,
+        Outcome::ToolError => Some("tool_error".to_owned()),
+        Outcome::Error { code } | Outcome::Refused { code, .. } => Some(code.to_string()),
+        Outcome::Failed(fault) => Some(fault.kind.as_str().to_owned()),
+    }
+}
+
+/// Error: someone must look what became of the call. Warning: it was not served, and that is all.
+fn level_of(outcome: &Outcome) -> Level {
+    match outcome {
+        Outcome::Ok | Outcome::ToolError | Outcome::InputRequired | Outcome::Task => Level::INFO,
+        Outcome::Error { .. } | Outcome::Refused { .. } => Level::WARN,
+        Outcome::Failed(fault) if fault.kind == fault::Kind::Cancelled => Level::INFO,
+        Outcome::Failed(fault) if fault.not_executed() => Level::WARN,
+        Outcome::Failed(_) => Level::ERROR,
+    }
+}
+
+/// A claim of a caller, shortened if need be.
+fn clip(text: &str) -> String {
+    match text.char_indices().nth(CLAIM_LEN_MAX) {
+        Some((end, _)) => format!("{}…", text.split_at(end).0),
+        None => text.to_owned(),
+    }
+}
+
+/// The line of a panic. A message put together at run time is withheld: it may hold what a caller sent.
+fn panic_line(panic: &std::panic::PanicHookInfo<'_>, format: Format) -> String {
+    let literal = panic.payload().downcast_ref::<&'static str>().copied();
+    let backtrace = std::backtrace::Backtrace::capture();
+    // Asked for by `RUST_BACKTRACE`; far too long for a line of text.
+    let wanted = format == Format::Json && backtrace.status() == std::backtrace::BacktraceStatus::Captured;
+    let backtrace = if wanted { backtrace.to_string() } else { String::new() };
+    let location = panic.location();
+    let line = Line {
+        at: tollhouse_core::clock::wall(),
+        level: Level::ERROR,
+        logger: "tollhouse::panic",
+        message: format!("panic in thread {}", std::thread::current().name().unwrap_or("without a name")),
+        location: location.map(|at| Location { file: at.file(), line: at.line(), function: None }),
+        request_id: None,
+        user_id: None,
+        trace_id: None,
+        span_id: None,
+        exception: Some(Exception {
+            kind: "panic".to_owned(),
+            message: literal.unwrap_or("message withheld, it may hold data").to_owned(),
+            traceback: backtrace.lines().map(|frame| frame.trim().to_owned()).collect(),
+        }),
+        extra: Vec::new(),
+    };
+    line.render(format)
+}

@@ -1,0 +1,180 @@
+//! One log line: what it may hold, and how that is written.
+
+use std::fmt::Write as _;
+use std::time::SystemTime;
+
+use tracing::Level;
+
+use super::Format;
+use crate::civil::Civil;
+
+/// Everything a line can say, in the order in which it is written.
+pub(super) struct Line<'a> {
+    pub(super) at: SystemTime,
+    pub(super) level: Level,
+    /// A module path; it is shown with dots.
+    pub(super) logger: &'a str,
+    pub(super) message: String,
+    pub(super) location: Option<Location<'a>>,
+    pub(super) request_id: Option<String>,
+    pub(super) user_id: Option<String>,
+    pub(super) trace_id: Option<String>,
+    pub(super) span_id: Option<String>,
+    pub(super) exception: Option<Exception>,
+    pub(super) extra: Vec<(&'static str, Value)>,
+}
+
+/// Where in the source a line comes from.
+pub(super) struct Location<'a> {
+    pub(super) file: &'a str,
+    pub(super) line: u32,
+    /// The module path.
+    pub(super) function: Option<&'a str>,
+}
+
+/// An error and what led to it.
+pub(super) struct Exception {
+    pub(super) kind: String,
+    pub(super) message: String,
+    pub(super) traceback: Vec<String>,
+}
+
+/// The value of one of the other fields.
+pub(super) enum Value {
+    Text(String),
+    /// Written as it is: a JSON value of our own making.
+    Raw(String),
+}
+
+impl Line<'_> {
+    /// The line, without its end. Whatever its parts hold, it is one line.
+    pub(super) fn render(&self, format: Format) -> String {
+        match format {
+            Format::Json => self.json(),
+            Format::Text => self.text(),
+        }
+    }
+
+    fn json(&self) -> String {
+        let mut json = Object::new();
+        json.text("timestamp", &Civil::new(self.at).iso());
+        json.text("level", self.level());
+        json.text("logger", &self.logger());
+        json.text("message", &self.message);
+        if let Some(Location { file, line, function }) = &self.location {
+            let mut location = Object::new();
+            location.text("file", file);
+            location.raw("line", &line.to_string());
+            if let Some(function) = function {
+                location.text("function", function);
+            }
+            json.raw("location", &location.end());
+        }
+        let ids = [
+            ("request_id", &self.request_id),
+            ("user_id", &self.user_id),
+            ("trace_id", &self.trace_id),
+            ("span_id", &self.span_id),
+        ];
+        for (key, id) in ids.iter().filter_map(|(key, id)| Some((key, id.as_ref()?))) {
+            json.text(key, id);
+        }
+        if let Some(Exception { kind, message, traceback }) = &self.exception {
+            let causes: Vec<String> = traceback.iter().map(|cause| quoted(cause)).collect();
+            let mut exception = Object::new();
+            exception.text("type", kind);
+            exception.text("message", message);
+            exception.raw("traceback", &format!("[{}]", causes.join(",")));
+            json.raw("exception", &exception.end());
+        }
+        if !self.extra.is_empty() {
+            let mut extra = Object::new();
+            for (key, value) in &self.extra {
+                match value {
+                    Value::Text(text) => extra.text(key, text),
+                    Value::Raw(value) => extra.raw(key, value),
+                }
+            }
+            json.raw("extra", &extra.end());
+        }
+        json.end()
+    }
+
+    fn text(&self) -> String {
+        let (at, logger, level) = (Civil::new(self.at).plain(), self.logger(), self.level());
+        let mut text = format!("{at} - {logger} - {level} - {}", one_line(&self.message));
+        for (key, value) in &self.extra {
+            match value {
+                Value::Text(value) if is_plain(value) => write!(text, " {key}={value}"),
+                Value::Text(value) => write!(text, " {key}={}", quoted(value)),
+                Value::Raw(value) => write!(text, " {key}={value}"),
+            }
+            .expect("writing to memory does not fail");
+        }
+        if let Some(Exception { message, traceback, .. }) = &self.exception {
+            for cause in std::iter::once(message).chain(traceback) {
+                text.push_str(": ");
+                text.push_str(&one_line(cause));
+            }
+        }
+        text
+    }
+
+    fn logger(&self) -> String {
+        self.logger.replace("::", ".")
+    }
+
+    fn level(&self) -> &'static str {
+        match self.level {
+            Level::TRACE | Level::DEBUG => "DEBUG",
+            Level::INFO => "INFO",
+            Level::WARN => "WARNING",
+            Level::ERROR => "ERROR",
+        }
+    }
+}
+
+/// A JSON object in the making, with its members in the order they are added.
+struct Object(String);
+
+impl Object {
+    fn new() -> Self {
+        Self(String::from("{"))
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        self.raw(key, &quoted(value));
+    }
+
+    fn raw(&mut self, key: &str, value: &str) {
+        let comma = if self.0.len() > 1 { "," } else { "" };
+        write!(self.0, "{comma}{}:{value}", quoted(key)).expect("writing to memory does not fail");
+    }
+
+    fn end(mut self) -> String {
+        self.0.push('}');
+        self.0
+    }
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).expect("every text can be written as JSON")
+}
+
+/// May a value stand in a line of text without quotes?
+fn is_plain(value: &str) -> bool {
+    !value.is_empty() && !value.contains(|letter: char| letter.is_control() || " \"\\=".contains(letter))
+}
+
+/// The text with control characters escaped, so that it neither ends the line nor commands the terminal.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() {
+            line.extend(letter.escape_default());
+        } else {
+            line.push(letter);
+        }
+    }
+    line
+}

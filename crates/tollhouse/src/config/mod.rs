@@ -1,0 +1,114 @@
+//! Reads the configuration: one file in, what the program is told out, or every mistake at once.
+//!
+//! Text → tree (`yaml`, `jsonc`) → as written (`blocks`, `client`) → as meant (`check`). Each step reports what it
+//! finds and goes on, so that an operator mends a file in one round and not in ten. Nothing is read from the working
+//! directory unasked, and the environment only through `env`.
+
+mod block;
+mod blocks;
+mod check;
+mod client;
+pub(crate) mod env;
+mod expand;
+mod finding;
+mod jsonc;
+mod near;
+mod node;
+mod reference;
+mod secret;
+mod values;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+pub(crate) use blocks::{ADMIN_DEFAULT, LISTEN_DEFAULT, LogFormat};
+pub(crate) use check::{Loaded, Log, check_listen};
+pub(crate) use finding::{Code, Finding, Report, Severity};
+pub(crate) use reference::{reference, schema};
+
+use block::Value;
+use env::Environment;
+use finding::Findings;
+use node::Content;
+
+/// A thousand servers with all their keys take a tenth of this; what is larger is another kind of file.
+const FILE_MAX: u64 = 1 << 20;
+
+/// Reads the configuration at `path`: `tollhouse.yaml`, or an MCP client's own file in JSON.
+///
+/// # Errors
+/// Every mistake in the file, with the warnings, in the order of the file. Nothing was started.
+pub(crate) fn load(path: &Path, env: &dyn Environment) -> Result<Loaded, Report> {
+    let mut findings = Findings::about(path.display().to_string());
+    let loaded = read(path, &mut findings).and_then(|text| meaning(path, &text, env, &mut findings));
+    let refused = findings.any_error();
+    let findings = findings.in_order();
+    match loaded {
+        Some(loaded) if !refused => Ok(Loaded { notices: findings, ..loaded }),
+        _ => Err(Report { findings }),
+    }
+}
+
+fn read(path: &Path, findings: &mut Findings) -> Option<String> {
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut bytes));
+    if let Err(error) = read {
+        let finding = findings.file_error(Code::Unreadable, "the configuration cannot be read");
+        match error.kind() {
+            ErrorKind::NotFound => finding.detail("there is no such file").hint("give its path with `--config`"),
+            ErrorKind::PermissionDenied => finding.detail("this user may not read it"),
+            ErrorKind::IsADirectory => finding.detail("it is a directory").hint("name the file in it"),
+            _ => finding.detail(error.to_string()),
+        };
+        return None;
+    }
+    if u64::try_from(bytes.len()).is_ok_and(|len| len > FILE_MAX) {
+        findings
+            .file_error(Code::TooLarge, "the file is larger than 1 MiB")
+            .detail("a configuration is smaller than that");
+        return None;
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            let finding = findings.file_error(Code::Syntax, "the file is not UTF-8");
+            match error.as_bytes() {
+                [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => finding.detail("it is UTF-16").hint("save it as UTF-8"),
+                _ => finding.detail(format!("at byte {}", error.utf8_error().valid_up_to())).hint("save it as UTF-8"),
+            };
+            None
+        }
+    }
+}
+
+fn meaning(path: &Path, text: &str, env: &dyn Environment, findings: &mut Findings) -> Option<Loaded> {
+    let client = is_client_file(path, text);
+    let root = if client { jsonc::parse(text, findings) } else { yaml::parse(text, findings) }?;
+    if matches!(root.content, Content::Nothing) {
+        findings
+            .file_error(Code::Empty, "the file is empty")
+            .hint("name a server: `servers: { time: { command: uvx, args: [mcp-server-time] } }`");
+        return None;
+    }
+    root.report_duplicates(findings);
+    if client {
+        let servers = client::servers(&root, findings);
+        Some(check::client(&servers, env, findings))
+    } else {
+        let file = blocks::File::read(&root, findings)?;
+        Some(check::own(&file, &root.place, env, findings))
+    }
+}
+
+/// JSON is a client's; where the name does not say, an opening brace or a comment of its kind does.
+fn is_client_file(path: &Path, text: &str) -> bool {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("json" | "jsonc") => true,
+        Some("yaml" | "yml") => false,
+        _ => text.trim_start_matches('\u{feff}').trim_start().starts_with(['{', '/']),
+    }
+}
