@@ -1,10 +1,11 @@
-//! Inside a crate, `mod` lines stand in the order a call, a record or a start meets them, and a module uses only
-//! modules that stand below it. So there is no cycle, and a crate can be read from top to bottom.
+//! At a crate's root, `mod` lines stand in the order a call, a record or a start meets them, and a module uses only
+//! modules that stand below it, so that the crate can be read from top to bottom. Deeper down the order is free, but
+//! siblings form no cycle.
 //!
-//! The check reads text, not meaning: paths that begin with `crate::`, `super::` or `self::`. Between siblings it is
-//! exact; what a parent re-exports it does not see. Tests may look anywhere.
+//! The check reads text, not meaning: paths that begin with `crate::`, `super::` or `self::`. What a parent re-exports
+//! it does not see. Tests may look anywhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Findings;
 
@@ -34,24 +35,61 @@ fn check_crate(sources: &[Source<'_>]) -> Findings {
         .iter()
         .map(|source| (source.module.clone(), source.code.lines().filter_map(declared).collect()))
         .collect();
-    let mut findings = Findings::new();
+    let mut findings = BTreeSet::new();
+    let mut uses: BTreeMap<&[String], Uses> = BTreeMap::new();
     for source in sources {
         for (line, used) in paths(&source.code, &source.module) {
-            if let Some((own, used)) = looks_up(&children, &source.module, &used) {
-                findings.push(format!("{}:{line}: `{own}` uses `{used}`, which stands above it", source.path));
+            let Some(Siblings { parent, own, used }) = siblings(&children, &source.module, &used) else { continue };
+            if parent.is_empty() && stands_above(&children[parent], used, own) {
+                findings.insert(format!("{}:{line}: `{own}` uses `{used}`, which stands above it", source.path));
             }
+            uses.entry(parent).or_default().insert((own.to_owned(), used.to_owned()));
         }
     }
-    findings
+    let root = sources.first().map_or("", |source| source.path.split("/src/").next().unwrap_or_default());
+    for (parent, uses) in uses.into_iter().filter(|(parent, _)| !parent.is_empty()) {
+        let knot = knot(uses);
+        if !knot.is_empty() {
+            findings.insert(format!("{root}/src/{}: these use one another: {}", parent.join("/"), knot.join(", ")));
+        }
+    }
+    findings.into_iter().collect()
 }
 
-/// The siblings through which a use goes up, if it does.
-fn looks_up(children: &Children, from: &[String], to: &[String]) -> Option<(String, String)> {
+/// Which child uses which.
+type Uses = BTreeSet<(String, String)>;
+
+/// Two children of one parent, the first of which uses the second.
+struct Siblings<'a> {
+    parent: &'a [String],
+    own: &'a str,
+    used: &'a str,
+}
+
+/// Where the paths of a user and of what it uses part, if they part between two modules.
+fn siblings<'a>(children: &'a Children, from: &'a [String], to: &[String]) -> Option<Siblings<'a>> {
     let shared = from.iter().zip(to).take_while(|(one, other)| one == other).count();
-    let (own, used) = (from.get(shared)?, to.get(shared)?);
-    let siblings = children.get(&from[..shared])?;
-    let place = |name: &String| siblings.iter().position(|sibling| sibling == name);
-    (place(used)? < place(own)?).then(|| (own.clone(), used.clone()))
+    let (parent, own, used) = (&from[..shared], from.get(shared)?, to.get(shared)?);
+    let used = children.get(parent)?.iter().find(|sibling| *sibling == used)?;
+    Some(Siblings { parent, own, used })
+}
+
+fn stands_above(order: &[String], used: &str, own: &str) -> bool {
+    let place = |name: &str| order.iter().position(|module| module == name);
+    place(used) < place(own)
+}
+
+/// What remains when whatever uses nothing, or is used by nothing, is taken away, again and again.
+fn knot(mut uses: Uses) -> Vec<String> {
+    loop {
+        let above: BTreeSet<String> = uses.iter().map(|(own, _)| own.clone()).collect();
+        let below: BTreeSet<String> = uses.iter().map(|(_, used)| used.clone()).collect();
+        let before = uses.len();
+        uses.retain(|(one, other)| below.contains(one) && above.contains(other));
+        if uses.len() == before {
+            return above.into_iter().collect();
+        }
+    }
 }
 
 /// The crate's root and the module that a file holds; `None` for files of no crate, and for tests.
@@ -177,21 +215,30 @@ mod tests {
     }
 
     #[test]
-    fn groups_parents_and_deeper_modules_are_looked_through() {
+    fn groups_and_deeper_modules_are_looked_through() {
         let root = ("c/src/main.rs", "mod a;\nmod b;\nmod c;\n");
-        let inner = ("c/src/b/mod.rs", "mod x;\nmod y;\n");
         for (path, code, findings) in [
-            ("c/src/b/y.rs", "use super::x::X;", 1),
-            ("c/src/b/x.rs", "use super::y::Y;", 0),
             ("c/src/b/x.rs", "use super::super::a;", 1),
-            ("c/src/c.rs", "use crate::{b::{x, y}, a};", 3),
+            ("c/src/b/x.rs", "use crate::a::*;", 1),
+            ("c/src/c.rs", "use crate::{b::{x, y}, a};", 2),
             ("c/src/c.rs", "use crate::{\n    a,\n    b::{\n        x,\n    },\n};", 2),
-            ("c/src/c.rs", "fn f() { crate::a::g() }", 1),
+            ("c/src/c.rs", "fn f() { crate::a::g() }\nfn g() { crate::b::g() }", 2),
             ("c/src/c.rs", "// crate::a is above\n#[cfg(test)]\nuse crate::a;", 0),
             ("c/src/c/tests.rs", "use crate::a;", 0),
             ("c/src/a.rs", "use self::z::Z;\nuse crate::c::C;", 0),
         ] {
-            assert_eq!(files(&[root, inner, (path, code)]).len(), findings, "{path}: {code}");
+            assert_eq!(files(&[root, (path, code)]).len(), findings, "{path}: {code}");
         }
+    }
+
+    #[test]
+    fn deeper_down_the_order_is_free_but_a_cycle_is_found() {
+        let (root, inner) = (("c/src/main.rs", "mod b;\n"), ("c/src/b/mod.rs", "mod x;\nmod y;\nmod z;\n"));
+        let y = ("c/src/b/y.rs", "use super::x::X;\nuse super::z::Z;");
+        assert_eq!(files(&[root, inner, y]), Vec::<String>::new());
+        assert_eq!(
+            files(&[root, inner, y, ("c/src/b/x.rs", "use super::y::Y;")]),
+            ["c/src/b: these use one another: x, y"]
+        );
     }
 }
