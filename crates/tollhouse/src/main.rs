@@ -1,18 +1,22 @@
-//! Tollhouse, the program: reads the command line and does what the verb says.
+//! Tollhouse, the program: what the command line says, is done.
+//!
+//! A gateway's life reads: configuration → components built → every address told → wait → drain. It stands in
+//! [`run::gateway`]; the verbs differ in where its configuration and its clients come from.
+
+mod run;
+mod build;
+mod pipeline;
+mod drain;
 
 mod cli;
 
 mod demo;
 
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the program does not serve its configuration yet"))]
-mod config;
-
 mod client;
+mod config;
 
 use std::io::Write as _;
 use std::process::ExitCode;
-
-use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Cli, Exit, Verb};
 
@@ -22,7 +26,8 @@ fn main() -> ExitCode {
         Err(exit) => return exit.into(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the runtime starts");
-    let exit = runtime.block_on(run(cli));
+    let exit = runtime.block_on(verb(&cli));
+    // A client that never closes our input must not keep the process.
     runtime.shutdown_background();
     match exit {
         Ok(exit) => exit.into(),
@@ -33,23 +38,16 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli) -> anyhow::Result<Exit> {
+async fn verb(cli: &Cli) -> anyhow::Result<Exit> {
     let mut out = std::io::stdout();
-    let stop = CancellationToken::new();
     match &cli.verb {
-        Verb::Health(_) => return cli::health::run(&cli.common, &mut out).await,
-        Verb::Check(args) => return cli::check::run(&cli.common, args, &config::env::Process, &mut out),
-        Verb::Completions(args) => cli::completions::run(args, &mut out)?,
-        Verb::Reference(args) => cli::reference::run(args, &mut out)?,
-        Verb::DemoServer(args) => {
-            let serving = cli::demo_server::run(args, stop.clone());
-            tokio::pin!(serving);
-            tokio::select! {
-                ended = &mut serving => ended?,
-                _ = tokio::signal::ctrl_c() => { stop.cancel(); serving.await? }
-            }
-        }
-        Verb::Serve(_) | Verb::Stdio(_) | Verb::Demo(_) => anyhow::bail!("not wired yet"),
+        Verb::Serve(args) => cli::serve::run(&cli.common, args).await,
+        Verb::Stdio(_) => cli::stdio::run(&cli.common).await,
+        Verb::Demo(args) => cli::demo::run(&cli.common, args).await,
+        Verb::DemoServer(args) => cli::demo_server::run(args).await,
+        Verb::Check(args) => cli::check::run(&cli.common, args, &mut out),
+        Verb::Health(_) => cli::health::run(&cli.common, &mut out).await,
+        Verb::Completions(args) => cli::completions::run(args, &mut out).map(|()| Exit::Ok),
+        Verb::Reference(args) => cli::reference::run(args, &mut out).map(|()| Exit::Ok),
     }
-    Ok(Exit::Ok)
 }

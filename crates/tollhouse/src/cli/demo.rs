@@ -1,5 +1,17 @@
 //! `tollhouse demo`: a gateway, two servers and an agent in one, to be looked at.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::Context as _;
+use tollhouse_proxy::settings::{FrontDoor, Limits, Settings};
+
+use super::{Common, Exit};
+use crate::build::Wanted;
+use crate::config::{self, Loaded};
+use crate::demo::agent::{self, Play};
+use crate::demo::servers;
+use crate::run;
+
 /// What `demo` takes beside the common options.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
@@ -12,4 +24,30 @@ pub(crate) struct Args {
     /// Play the script once, print a table and end
     #[arg(long)]
     pub(crate) once: bool,
+}
+
+/// Plays the script against a gateway of its own.
+pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
+    let program = std::env::current_exe().context("find this program, to start the demonstration's servers")?;
+    let settings = Settings {
+        servers: servers(&program),
+        limits: Limits::default(),
+        front_door: FrontDoor::default(),
+        inject_trace: true,
+    };
+    let loaded = Loaded { settings, log: config::Log::default(), listen: None, admin: None, notices: Vec::new() };
+    // The calls are shown by the agent; their log lines would only repeat it.
+    let quiet = Common { log_level: common.log_level.clone().or_else(|| Some("warning".to_owned())), ..common.clone() };
+    let log = run::log(&quiet, &loaded.log)?;
+    // Any free port: a demonstration must not fail because a gateway is running.
+    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let wanted = Wanted { listen: Some(common.listen.unwrap_or(free)), admin: Some(common.admin.unwrap_or(free)) };
+    let play = if args.once { Play::Once } else { Play::Again };
+    run::gateway(&loaded, wanted, log, async |program, stop| {
+        let listen = program.listen.expect("a demonstration listens");
+        let mut out = std::io::stdout();
+        let played = agent::run(&agent::behind(listen), play, &mut out, stop).await?;
+        Ok(if played.lost == 0 { Exit::Ok } else { Exit::Fault })
+    })
+    .await
 }

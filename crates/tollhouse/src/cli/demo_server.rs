@@ -7,7 +7,9 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::Exit;
 use crate::demo::server::{Name, over_http, over_stdio};
+use crate::drain::Signals;
 
 /// What `demo-server` takes beside the common options.
 #[derive(Debug, Clone, clap::Args)]
@@ -25,8 +27,25 @@ pub(crate) struct Args {
     pub(crate) http: Option<SocketAddr>,
 }
 
-/// Serves until the input ends, or over HTTP until `stop`.
-pub(crate) async fn run(args: &Args, stop: CancellationToken) -> anyhow::Result<()> {
+/// Serves until the input ends, or over HTTP until a signal comes.
+pub(crate) async fn run(args: &Args) -> anyhow::Result<Exit> {
+    let mut signals = Signals::listen().context("listen to signals")?;
+    let stop = CancellationToken::new();
+    let mut serving = std::pin::pin!(serve(args, stop.clone()));
+    tokio::select! {
+        ended = &mut serving => ended?,
+        () = signals.first() => {
+            stop.cancel();
+            // On standard input nothing hears a token; the client has it all.
+            if args.http.is_some() {
+                serving.await?;
+            }
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+async fn serve(args: &Args, stop: CancellationToken) -> anyhow::Result<()> {
     let Some(address) = args.http else { return over_stdio(args.name).await };
     let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
     let bound = listener.local_addr().context("name the address")?;

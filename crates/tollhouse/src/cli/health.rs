@@ -31,12 +31,11 @@ pub(crate) struct Args {}
 
 /// Asks, and writes what comes back.
 pub(crate) async fn run(common: &Common, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let admin = common.admin(None);
-    let body = match ask(admin).await {
+    let body = match ask(common.admin()).await {
         Ok(body) => body,
         Err(error) => {
             // Without a standard error the exit code still tells it.
-            let _ = writeln!(std::io::stderr(), "error: no gateway answers at {admin}: {error:#}");
+            let _ = writeln!(std::io::stderr(), "error: no gateway answers at {}: {error:#}", common.admin());
             return Ok(Exit::Unreachable);
         }
     };

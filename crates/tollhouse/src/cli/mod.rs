@@ -13,17 +13,18 @@ pub(crate) mod serve;
 pub(crate) mod stdio;
 
 mod exit;
-pub(crate) mod find;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 pub(crate) use self::exit::Exit;
-use crate::config;
-use crate::config::env::Environment;
+use crate::config::env::{Environment as _, Process};
+use crate::config::{ADMIN_DEFAULT, LISTEN_DEFAULT};
 
 /// Examples stand above the usage line.
 const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
@@ -115,31 +116,65 @@ fn exit_of(error: &clap::Error) -> Exit {
 }
 
 impl Common {
-    /// The address agents are served at: as told, else as configured.
-    pub(crate) fn listen(&self, configured: Option<SocketAddr>) -> SocketAddr {
-        let default = || config::LISTEN_DEFAULT.parse().expect("the default is an address");
-        self.listen.or(configured).unwrap_or_else(default)
+    /// The address health is answered at.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin_or(None)
     }
 
-    /// The address health is answered at: as told, else as configured.
-    pub(crate) fn admin(&self, configured: Option<SocketAddr>) -> SocketAddr {
-        let default = || config::ADMIN_DEFAULT.parse().expect("the default is an address");
-        self.admin.or(configured).unwrap_or_else(default)
+    /// The address agents are served at: as told, else as the file says, else the default.
+    pub(crate) fn listen_or(&self, file: Option<SocketAddr>) -> SocketAddr {
+        self.listen.or(file).unwrap_or_else(|| default_address(LISTEN_DEFAULT))
+    }
+
+    /// The address health is answered at: as told, else as the file says, else the default.
+    pub(crate) fn admin_or(&self, file: Option<SocketAddr>) -> SocketAddr {
+        self.admin.or(file).unwrap_or_else(|| default_address(ADMIN_DEFAULT))
     }
 
     /// Where the program keeps its state: as told, else by the XDG rules; `None` without a home directory.
-    pub(crate) fn data_dir(&self, env: &dyn Environment) -> Option<PathBuf> {
-        self.data_dir.clone().or_else(|| xdg(env, "XDG_STATE_HOME", ".local/state"))
+    #[cfg_attr(not(test), expect(dead_code, reason = "nothing is stored yet"))]
+    pub(crate) fn data_dir(&self, environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+        if let Some(told) = &self.data_dir {
+            return Some(told.clone());
+        }
+        // XDG Base Directory: a relative path counts as not set.
+        let absolute = |name| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
+        Some(state.join("tollhouse"))
     }
 }
 
-/// Our folder below the one `variable` names, or else below `default` in the user's home.
+fn default_address(text: &str) -> SocketAddr {
+    text.parse().expect("the defaults are addresses")
+}
+
+/// The configuration to use: as told, else the user's own. Without either, says what there is and gives `None`.
 ///
-/// XDG Base Directory: a relative path counts as not set.
-fn xdg(env: &dyn Environment, variable: &str, default: &str) -> Option<PathBuf> {
-    let absolute = |name| env.var(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(default)))?;
-    Some(base.join("tollhouse"))
+/// A file in the working directory is never used unasked: it names commands, and whoever wrote it may be anyone.
+pub(crate) fn configuration(common: &Common) -> anyhow::Result<Option<PathBuf>> {
+    if let Some(told) = &common.config {
+        return Ok(Some(told.clone()));
+    }
+    let own = user_configuration(|name| Process.var(name));
+    if let Some(own) = own.as_ref().filter(|own| own.exists()) {
+        return Ok(Some(own.clone()));
+    }
+    let place = own.map_or_else(String::new, |own| format!(" at {}", own.display()));
+    let here = ["tollhouse.yaml", ".mcp.json"].into_iter().find(|name| Path::new(name).exists());
+    let hint = match here {
+        Some(name) => format!("this directory has one; to use it: tollhouse serve --config {name}"),
+        None => "name one with --config, or see it work without: tollhouse demo".to_owned(),
+    };
+    writeln!(std::io::stderr(), "error: there is no configuration{place}\nhint: {hint}").context("say so")?;
+    Ok(None)
+}
+
+/// Where a user's configuration is kept, by the XDG rules.
+fn user_configuration(environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    // XDG Base Directory: a relative path counts as not set.
+    let absolute = |name| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")))?;
+    Some(home.join("tollhouse/tollhouse.yaml"))
 }
 
 #[cfg(test)]

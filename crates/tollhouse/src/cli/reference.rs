@@ -24,7 +24,7 @@ pub(crate) struct Args {
 pub(crate) enum Page {
     /// The command line.
     Cli,
-    /// The keys of tollhouse.yaml.
+    /// The configuration.
     Configuration,
 }
 

@@ -1,5 +1,10 @@
 //! `tollhouse serve`: the gateway over HTTP, until it is told to stop.
 
+use super::{Common, Exit};
+use crate::build::Wanted;
+use crate::config::{self, env::Process};
+use crate::run;
+
 /// What `serve` takes beside the common options.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
@@ -14,4 +19,27 @@ pub(crate) struct Args {
     /// Serve beyond loopback although nobody is asked who they are
     #[arg(long)]
     pub(crate) insecure: bool,
+}
+
+/// Serves until a signal comes.
+pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
+    let Some(path) = super::configuration(common)? else { return Ok(Exit::Config) };
+    let loaded = match config::load(&path, &Process) {
+        Ok(loaded) => loaded,
+        Err(report) => return Ok(run::refused(&report)),
+    };
+    let listen = common.listen_or(loaded.listen);
+    let admin = common.admin_or(loaded.admin);
+    for address in [listen, admin] {
+        if let Err(report) = config::check_listen(address, args.insecure) {
+            return Ok(run::refused(&report));
+        }
+    }
+    let log = run::log(common, &loaded.log)?;
+    let wanted = Wanted { listen: Some(listen), admin: Some(admin) };
+    run::gateway(&loaded, wanted, log, async |_, stop| {
+        stop.cancelled().await;
+        Ok(Exit::Ok)
+    })
+    .await
 }

@@ -1,5 +1,10 @@
 //! `tollhouse stdio`: the gateway for the one client that starts it.
 
+use super::{Common, Exit};
+use crate::build::Wanted;
+use crate::config::{self, env::Process};
+use crate::run;
+
 /// What `stdio` takes beside the common options.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
@@ -9,3 +14,23 @@
   tollhouse stdio --config .mcp.json       the servers of a client's file"
 )]
 pub(crate) struct Args {}
+
+/// Serves until the client closes our input, or a signal comes.
+pub(crate) async fn run(common: &Common) -> anyhow::Result<Exit> {
+    let Some(path) = super::configuration(common)? else { return Ok(Exit::Config) };
+    let loaded = match config::load(&path, &Process) {
+        Ok(loaded) => loaded,
+        Err(report) => return Ok(run::refused(&report)),
+    };
+    let log = run::log(common, &loaded.log)?;
+    // Many of these may run beside each other: none listens unless it is told to.
+    let wanted = Wanted { listen: common.listen, admin: common.admin };
+    run::gateway(&loaded, wanted, log, async |program, stop| {
+        tokio::select! {
+            () = program.handle.serve_pipe(tokio::io::stdin(), tokio::io::stdout()) => {}
+            () = stop.cancelled() => {}
+        }
+        Ok(Exit::Ok)
+    })
+    .await
+}

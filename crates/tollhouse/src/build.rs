@@ -1,0 +1,120 @@
+//! Puts the components together: the only place that knows more than one side.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tollhouse_proxy::handle::{Handle, ServerSnapshot};
+use tollhouse_proxy::record;
+use tollhouse_telemetry::logs::Log;
+use tollhouse_web::{Phase, Server, Snapshot, State};
+use tracing::{error, info, warn};
+
+use crate::config::Loaded;
+use crate::pipeline;
+
+/// Which listeners are wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wanted {
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+/// A gateway that runs.
+pub(crate) struct Program {
+    pub(crate) handle: Handle,
+    /// Where agents are served.
+    pub(crate) listen: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
+    pub(crate) pipeline: JoinHandle<()>,
+    pub(crate) tasks: TaskTracker,
+    /// Ends the admin listener: last, so that a drain can be watched.
+    pub(crate) stop_admin: CancellationToken,
+}
+
+impl Program {
+    /// Binds the listeners, then starts everything. A listener that cannot be bound leaves nothing behind.
+    pub(crate) async fn build(loaded: &Loaded, wanted: Wanted, log: Log) -> anyhow::Result<Self> {
+        let settings = &loaded.settings;
+        let mcp = bind(wanted.listen).await?;
+        let web = bind(wanted.admin).await?;
+        for notice in &loaded.notices {
+            warn!(target: "tollhouse.config", "{notice}");
+        }
+        let (recorder, records) = record::channel(&settings.limits);
+        let tasks = TaskTracker::new();
+        let pipeline = tasks.spawn(pipeline::run(records, log));
+        let handle = Handle::start(settings, recorder).context("start the gateway")?;
+        let listen = mcp.map(|listener| handle.listen(listener)).transpose().context("serve agents")?;
+        let stop_admin = CancellationToken::new();
+        let mut admin = None;
+        if let Some(listener) = web {
+            admin = Some(listener.local_addr().context("serve health")?);
+            let (front_door, stop) = (settings.front_door.clone(), stop_admin.clone());
+            let health = Arc::new({
+                let handle = handle.clone();
+                move || snapshot(&handle)
+            });
+            tasks.spawn(async move {
+                if let Err(error) = tollhouse_web::serve(listener, health, &front_door, stop).await {
+                    error!(target: "tollhouse.admin", %error, "the admin listener ended");
+                }
+            });
+        }
+        Ok(Self { handle, listen, admin, pipeline, tasks, stop_admin })
+    }
+
+    /// Tells every address on standard error.
+    pub(crate) fn announce(&self) {
+        if let Some(listen) = self.listen {
+            info!(target: "tollhouse.program", "mcp listening on http://{listen}/mcp");
+        }
+        if let Some(admin) = self.admin {
+            info!(target: "tollhouse.program", "admin listening on http://{admin}");
+        }
+    }
+}
+
+async fn bind(address: Option<SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
+    match address {
+        None => Ok(None),
+        Some(address) => {
+            let bound = TcpListener::bind(address).await;
+            bound.map(Some).with_context(|| format!("listen on {address}"))
+        }
+    }
+}
+
+/// What the admin listener tells of the data plane.
+fn snapshot(handle: &Handle) -> Snapshot {
+    let now = handle.snapshot();
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    Snapshot {
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_s: now.uptime.as_secs(),
+        phase: if now.draining { Phase::Draining } else { Phase::Serving },
+        sessions: count(now.sessions),
+        calls_in_flight: count(now.calls_in_flight),
+        records_dropped: now.records.dropped,
+        servers: now.servers.into_iter().map(server).collect(),
+    }
+}
+
+fn server(server: ServerSnapshot) -> Server {
+    Server {
+        id: server.id,
+        transport: server.transport.to_owned(),
+        era: server.eras.map(ToOwned::to_owned),
+        state: match server.state {
+            "connected" => State::Connected,
+            "connecting" => State::Starting,
+            _ => State::Failed,
+        },
+        reason: server.reason,
+        tools: server.tools.and_then(|tools| u64::try_from(tools).ok()),
+    }
+}

@@ -1,0 +1,66 @@
+//! One gateway from its configuration to its end.
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+use tollhouse_telemetry::logs::{self, Format, Log};
+
+use crate::build::{Program, Wanted};
+use crate::cli::{Common, Exit};
+use crate::config::env::{Environment as _, Process};
+use crate::config::{self, Loaded, LogFormat};
+use crate::drain::{Signals, drain};
+
+/// Starts sending log lines to standard error: as the command line says, else the environment, else the file.
+pub(crate) fn log(common: &Common, file: &config::Log) -> anyhow::Result<Log> {
+    let variable =
+        |name| Process.var(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty());
+    let level = common.log_level.clone().or_else(|| variable("MCP_LOG_LEVEL")).or_else(|| file.level.clone());
+    let format = variable("MCP_LOG_FORMAT").and_then(|name| Format::parse(&name)).or(match file.format {
+        Some(LogFormat::Text) => Some(Format::Text),
+        Some(LogFormat::Json) => Some(Format::Json),
+        None => None,
+    });
+    logs::init(level.as_deref().unwrap_or("info"), format.unwrap_or_else(Format::auto))
+        .context("begin to write log lines")
+}
+
+/// Builds a gateway, has it serve what `wanted` says, and ends it in order: when a signal comes, or when `work` is
+/// done, which gets the built gateway and a token that is cancelled by a signal.
+///
+/// # Errors
+/// It could not start; nothing was served.
+pub(crate) async fn gateway<T>(
+    loaded: &Loaded,
+    wanted: Wanted,
+    log: Log,
+    work: impl AsyncFnOnce(&Program, CancellationToken) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let mut signals = Signals::listen().context("listen to signals")?;
+    let program = Program::build(loaded, wanted, log).await?;
+    program.announce();
+    let stop = CancellationToken::new();
+    let done = {
+        let mut working = std::pin::pin!(work(&program, stop.clone()));
+        tokio::select! {
+            done = &mut working => done,
+            () = signals.first() => {
+                stop.cancel();
+                tokio::select! {
+                    done = &mut working => done,
+                    // A second signal ends at once.
+                    () = signals.second() => anyhow::bail!("ended by a second signal"),
+                }
+            }
+        }
+    };
+    drain(program, signals).await;
+    done
+}
+
+/// Writes the findings about a configuration that cannot be used; the exit code that goes with them.
+pub(crate) fn refused(report: &config::Report) -> Exit {
+    use std::io::Write as _;
+    // Without a standard error the exit code still tells it.
+    let _ = write!(std::io::stderr(), "{report}");
+    Exit::Config
+}
