@@ -1,6 +1,6 @@
-//! At a crate's root, `mod` lines stand in the order a call, a record or a start meets them, and a module uses only
-//! modules that stand below it, so that the crate can be read from top to bottom. Deeper down the order is free, but
-//! siblings form no cycle.
+//! At the root of a crate of the program, `mod` lines stand in the order a call, a record or a start meets them, and a module uses only
+//! modules that stand below it, so that the crate can be read from top to bottom. Deeper down the
+//! order is free, but siblings form no cycle. What tries the program is left alone.
 //!
 //! The check reads text, not meaning: paths that begin with `crate::`, `super::` or `self::`. What a parent re-exports
 //! it does not see. Tests may look anywhere.
@@ -8,6 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Findings;
+
+/// Where the crates are that keep to it.
+const CHECKED: [&str; 3] = ["crates/", "libs/", "xtask"];
 
 /// The modules of a crate: for the path of each parent, its children in order.
 type Children = BTreeMap<Vec<String>, Vec<String>>;
@@ -23,7 +26,8 @@ struct Source<'a> {
 pub(super) fn check(texts: &[(String, String)]) -> Findings {
     let mut crates: BTreeMap<&str, Vec<Source<'_>>> = BTreeMap::new();
     for (path, text) in texts {
-        if let Some((root, module)) = module_of(path) {
+        let checked = CHECKED.iter().any(|folder| path.starts_with(folder));
+        if let Some((root, module)) = module_of(path).filter(|_| checked) {
             crates.entry(root).or_default().push(Source { path, module, code: without_tests(text) });
         }
     }
@@ -35,6 +39,7 @@ fn check_crate(sources: &[Source<'_>]) -> Findings {
         .iter()
         .map(|source| (source.module.clone(), source.code.lines().filter_map(declared).collect()))
         .collect();
+    let root = sources.first().map_or("", |source| source.path.split("/src/").next().unwrap_or_default());
     let mut findings = BTreeSet::new();
     let mut uses: BTreeMap<&[String], Uses> = BTreeMap::new();
     for source in sources {
@@ -46,11 +51,11 @@ fn check_crate(sources: &[Source<'_>]) -> Findings {
             uses.entry(parent).or_default().insert((own.to_owned(), used.to_owned()));
         }
     }
-    let root = sources.first().map_or("", |source| source.path.split("/src/").next().unwrap_or_default());
     for (parent, uses) in uses.into_iter().filter(|(parent, _)| !parent.is_empty()) {
         let knot = knot(uses);
         if !knot.is_empty() {
-            findings.insert(format!("{root}/src/{}: these use one another: {}", parent.join("/"), knot.join(", ")));
+            let place = [&["src".to_owned()], parent].concat().join("/");
+            findings.insert(format!("{root}/{place}: these use one another: {}", knot.join(", ")));
         }
     }
     findings.into_iter().collect()
@@ -206,26 +211,26 @@ mod tests {
 
     #[test]
     fn a_module_that_uses_one_above_it_is_found() {
-        let root = ("c/src/lib.rs", "mod first;\n\npub mod second;\n");
-        assert_eq!(files(&[root, ("c/src/first.rs", "use crate::second::X;")]), Vec::<String>::new());
+        let root = ("crates/c/src/lib.rs", "mod first;\n\npub mod second;\n");
+        assert_eq!(files(&[root, ("crates/c/src/first.rs", "use crate::second::X;")]), Vec::<String>::new());
         assert_eq!(
-            files(&[root, ("c/src/second.rs", "\nuse crate::first::X;")]),
-            ["c/src/second.rs:2: `second` uses `first`, which stands above it"]
+            files(&[root, ("crates/c/src/second.rs", "\nuse crate::first::X;")]),
+            ["crates/c/src/second.rs:2: `second` uses `first`, which stands above it"]
         );
     }
 
     #[test]
     fn groups_and_deeper_modules_are_looked_through() {
-        let root = ("c/src/main.rs", "mod a;\nmod b;\nmod c;\n");
+        let root = ("crates/c/src/main.rs", "mod a;\nmod b;\nmod c;\n");
         for (path, code, findings) in [
-            ("c/src/b/x.rs", "use super::super::a;", 1),
-            ("c/src/b/x.rs", "use crate::a::*;", 1),
-            ("c/src/c.rs", "use crate::{b::{x, y}, a};", 2),
-            ("c/src/c.rs", "use crate::{\n    a,\n    b::{\n        x,\n    },\n};", 2),
-            ("c/src/c.rs", "fn f() { crate::a::g() }\nfn g() { crate::b::g() }", 2),
-            ("c/src/c.rs", "// crate::a is above\n#[cfg(test)]\nuse crate::a;", 0),
-            ("c/src/c/tests.rs", "use crate::a;", 0),
-            ("c/src/a.rs", "use self::z::Z;\nuse crate::c::C;", 0),
+            ("crates/c/src/b/x.rs", "use super::super::a;", 1),
+            ("crates/c/src/b/x.rs", "use crate::a::*;", 1),
+            ("crates/c/src/c.rs", "use crate::{b::{x, y}, a};", 2),
+            ("crates/c/src/c.rs", "use crate::{\n    a,\n    b::{\n        x,\n    },\n};", 2),
+            ("crates/c/src/c.rs", "fn f() { crate::a::g() }\nfn g() { crate::b::g() }", 2),
+            ("crates/c/src/c.rs", "// crate::a is above\n#[cfg(test)]\nuse crate::a;", 0),
+            ("crates/c/src/c/tests.rs", "use crate::a;", 0),
+            ("crates/c/src/a.rs", "use self::z::Z;\nuse crate::c::C;", 0),
         ] {
             assert_eq!(files(&[root, (path, code)]).len(), findings, "{path}: {code}");
         }
@@ -233,12 +238,13 @@ mod tests {
 
     #[test]
     fn deeper_down_the_order_is_free_but_a_cycle_is_found() {
-        let (root, inner) = (("c/src/main.rs", "mod b;\n"), ("c/src/b/mod.rs", "mod x;\nmod y;\nmod z;\n"));
-        let y = ("c/src/b/y.rs", "use super::x::X;\nuse super::z::Z;");
+        let (root, inner) =
+            (("crates/c/src/main.rs", "mod b;\n"), ("crates/c/src/b/mod.rs", "mod x;\nmod y;\nmod z;\n"));
+        let y = ("crates/c/src/b/y.rs", "use super::x::X;\nuse super::z::Z;");
         assert_eq!(files(&[root, inner, y]), Vec::<String>::new());
         assert_eq!(
-            files(&[root, inner, y, ("c/src/b/x.rs", "use super::y::Y;")]),
-            ["c/src/b: these use one another: x, y"]
+            files(&[root, inner, y, ("crates/c/src/b/x.rs", "use super::y::Y;")]),
+            ["crates/c/src/b: these use one another: x, y"]
         );
     }
 }

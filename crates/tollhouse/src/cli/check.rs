@@ -4,8 +4,9 @@ use std::io::Write;
 
 use anyhow::Context as _;
 
-use super::{Common, Exit};
+use super::Common;
 use crate::config::{self, env::Process};
+use crate::exit::Exit;
 use crate::run;
 
 /// What `check` takes beside the common options.

@@ -12,8 +12,6 @@ pub(crate) mod reference;
 pub(crate) mod serve;
 pub(crate) mod stdio;
 
-mod exit;
-
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -22,9 +20,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
-pub(crate) use self::exit::Exit;
 use crate::config::env::{Environment as _, Process};
 use crate::config::{ADMIN_DEFAULT, LISTEN_DEFAULT};
+use crate::exit::Exit;
 
 /// Examples stand above the usage line.
 const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";

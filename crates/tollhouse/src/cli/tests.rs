@@ -4,7 +4,8 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use super::{Cli, Common, Exit, Verb, exit_of};
+use super::{Cli, Common, Verb, exit_of};
+use crate::exit::Exit;
 
 fn read(line: &str) -> Result<Cli, Exit> {
     Cli::try_parse_from(line.split_whitespace()).map_err(|error| exit_of(&error))
