@@ -32,7 +32,7 @@ pub(crate) fn run(common: &Common, args: &Args, out: &mut impl Write) -> anyhow:
         writeln!(out, "{:#}", config::schema()).context("write the schema")?;
         return Ok(Exit::Ok);
     }
-    let Some(path) = super::configuration(common)? else { return Ok(Exit::Config) };
+    let Some(path) = super::configuration(common, "check")? else { return Ok(Exit::Config) };
     let (findings, servers) = match config::load(&path, &Process) {
         Ok(loaded) => (loaded.notices, Some(loaded.settings.servers.len())),
         Err(report) => (report.findings, None),

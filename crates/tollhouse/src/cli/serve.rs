@@ -24,7 +24,7 @@ pub(crate) struct Args {
 
 /// Serves until a signal comes.
 pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
-    let Some(path) = super::configuration(common)? else { return Ok(Exit::Config) };
+    let Some(path) = super::configuration(common, "serve")? else { return Ok(Exit::Config) };
     let loaded = match config::load(&path, &Process) {
         Ok(loaded) => loaded,
         Err(report) => return Ok(run::refused(&report)),

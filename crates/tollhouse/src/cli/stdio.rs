@@ -18,7 +18,7 @@ pub(crate) struct Args {}
 
 /// Serves until the client closes our input, or a signal comes.
 pub(crate) async fn run(common: &Common) -> anyhow::Result<Exit> {
-    let Some(path) = super::configuration(common)? else { return Ok(Exit::Config) };
+    let Some(path) = super::configuration(common, "stdio")? else { return Ok(Exit::Config) };
     let loaded = match config::load(&path, &Process) {
         Ok(loaded) => loaded,
         Err(report) => return Ok(run::refused(&report)),
