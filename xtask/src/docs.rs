@@ -7,7 +7,10 @@ use anyhow::Context as _;
 use crate::ground::{Ground, output};
 
 /// Each page: where it is, and which words make the program write it.
-pub(crate) const PAGES: [(&str, &[&str]); 1] = [("docs/reference/cli.md", &["reference", "cli"])];
+pub(crate) const PAGES: [(&str, &[&str]); 2] = [
+    ("docs/reference/cli.md", &["reference", "cli"]),
+    ("docs/reference/configuration.md", &["reference", "configuration"]),
+];
 
 /// Writes every page.
 pub(crate) fn run(ground: &Ground) -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 //!
 //! Three questions, three answers. `/healthz` is for a supervisor: whoever does not answer is started again.
 //! `/readyz` is for a load balancer: the program has started and is not draining. It does *not* ask whether servers
-//! are connected: they start with their first call, and one broken server must not take the others off the air.
+//! are connected: they are started again by themselves, and a broken one must not take the others off the air.
 //! `/health` is for people and says all of it; its status code is always 200, since the answer itself is no failure.
 
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,7 @@ pub struct Server {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Nobody has asked for it yet, or it has been put to rest: it starts with the next call.
+    /// It has no process or connection, and needs none until the next call.
     Idle,
     /// It is being started or reached.
     Starting,

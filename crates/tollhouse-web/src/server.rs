@@ -2,6 +2,7 @@
 //!
 //! `GET /healthz`, `GET /readyz`, `GET /health`; `HEAD` likewise. Anything else is 404, but only for who is let in.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,11 @@ use axum::routing::get;
 use axum::{Json, Router};
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, StatusCode};
-use tokio::net::TcpListener;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tollhouse_proxy::settings::FrontDoor;
 
@@ -21,6 +26,12 @@ use crate::health::{Health, Phase, Report};
 
 /// After the stop, an answer under way gets this long; a health answer takes microseconds.
 const FINISH: Duration = Duration::from_secs(2);
+/// Connections at once; more wait in the socket's queue. Probes and people need a handful.
+const CONNECTIONS_MAX: usize = 128;
+/// For the head of a request, the first or the next. Who says nothing for so long gives up his place.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// After an accept that did not succeed.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Answers are read by probes and people, never by other sites' pages, and none may be kept.
 const HEADERS: [(HeaderName, HeaderValue); 5] = [
@@ -34,34 +45,67 @@ const HEADERS: [(HeaderName, HeaderValue); 5] = [
 /// Why the listener does not serve.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The socket gave an error that is not one connection's.
-    #[error("the admin listener stopped")]
-    Listener(#[source] std::io::Error),
+    /// The socket does not know its own address, so that no name could be checked.
+    #[error("name the admin listener's address")]
+    Address(#[source] std::io::Error),
 }
 
 /// Serves the admin listener until `stop`, then finishes what is being answered.
 ///
 /// # Errors
-/// [`Error::Listener`]: the socket is of no more use; nothing is served.
+/// [`Error::Address`]: nothing is served.
 ///
 /// # Cancel safety
-/// Dropping it closes the listener; connections end with the runtime.
+/// Dropping it closes the listener and every connection.
 pub async fn serve(
     listener: TcpListener,
     health: Arc<dyn Health>,
     front_door: &FrontDoor,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let names = Names::new(listener.local_addr().map_err(Error::Listener)?, front_door);
-    let serving = axum::serve(listener, routes(health, names)).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let overdue = async {
-        stop.cancelled().await;
-        tokio::time::sleep(FINISH).await;
-    };
-    tokio::select! {
-        ended = async { serving.await } => ended.map_err(Error::Listener),
-        () = overdue => Ok(()),
+    let names = Names::new(listener.local_addr().map_err(Error::Address)?, front_door);
+    let service = TowerToHyperService::new(routes(health, names));
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.len() >= CONNECTIONS_MAX {
+            connections.join_next().await;
+        }
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            // Taken out as they end, so that the set holds open ones alone.
+            Some(_) = connections.join_next() => continue,
+            () = stop.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                connections.spawn(connection(stream, service.clone(), stop.clone()));
+            }
+            // One connection's trouble, or no descriptors left for a moment: neither ends the listener.
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
     }
+    drop(listener);
+    let finishing = async { while connections.join_next().await.is_some() {} };
+    // What is not finished by then is dropped with the set.
+    let _ = tokio::time::timeout(FINISH, finishing).await;
+    Ok(())
+}
+
+async fn connection(stream: TcpStream, service: TowerToHyperService<Router>, stop: CancellationToken) {
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut serving = pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    // A probe that leaves mid-sentence is its own affair.
+    drop(ended);
 }
 
 fn routes(health: Arc<dyn Health>, names: Names) -> Router {

@@ -3,22 +3,24 @@
 //! A gateway's life reads: configuration → components built → every address told → wait → drain. It stands in
 //! [`run::gateway`]; the verbs differ in where its configuration and its clients come from.
 
-mod run;
-mod build;
-mod pipeline;
-mod drain;
-
 mod cli;
 
 mod demo;
 
+mod run;
+mod drain;
+mod build;
+mod pipeline;
+
 mod client;
 mod config;
+mod exit;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use crate::cli::{Cli, Exit, Verb};
+use crate::cli::{Cli, Verb};
+use crate::exit::Exit;
 
 fn main() -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {

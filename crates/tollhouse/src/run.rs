@@ -5,16 +5,16 @@ use tokio_util::sync::CancellationToken;
 use tollhouse_telemetry::logs::{self, Format, Log};
 
 use crate::build::{Program, Wanted};
-use crate::cli::{Common, Exit};
 use crate::config::env::{Environment as _, Process};
 use crate::config::{self, Loaded, LogFormat};
 use crate::drain::{Signals, drain};
+use crate::exit::Exit;
 
-/// Starts sending log lines to standard error: as the command line says, else the environment, else the file.
-pub(crate) fn log(common: &Common, file: &config::Log) -> anyhow::Result<Log> {
+/// Starts sending log lines to standard error: as told on the command line, else the environment, else the file.
+pub(crate) fn log(told: Option<&str>, file: &config::Log) -> anyhow::Result<Log> {
     let variable =
         |name| Process.var(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty());
-    let level = common.log_level.clone().or_else(|| variable("MCP_LOG_LEVEL")).or_else(|| file.level.clone());
+    let level = told.map(str::to_owned).or_else(|| variable("MCP_LOG_LEVEL")).or_else(|| file.level.clone());
     let format = variable("MCP_LOG_FORMAT").and_then(|name| Format::parse(&name)).or(match file.format {
         Some(LogFormat::Text) => Some(Format::Text),
         Some(LogFormat::Json) => Some(Format::Json),

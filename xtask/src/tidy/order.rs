@@ -1,12 +1,16 @@
-//! Inside a crate, `mod` lines stand in the order a call, a record or a start meets them, and a module uses only
-//! modules that stand below it. So there is no cycle, and a crate can be read from top to bottom.
+//! At the root of a crate of the program, `mod` lines stand in the order a call, a record or a start meets them, and a module uses only
+//! modules that stand below it, so that the crate can be read from top to bottom. Deeper down the
+//! order is free, but siblings form no cycle. What tries the program is left alone.
 //!
-//! The check reads text, not meaning: paths that begin with `crate::`, `super::` or `self::`. Between siblings it is
-//! exact; what a parent re-exports it does not see. Tests may look anywhere.
+//! The check reads text, not meaning: paths that begin with `crate::`, `super::` or `self::`. What a parent re-exports
+//! it does not see. Tests may look anywhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Findings;
+
+/// Where the crates are that keep to it.
+const CHECKED: [&str; 3] = ["crates/", "libs/", "xtask"];
 
 /// The modules of a crate: for the path of each parent, its children in order.
 type Children = BTreeMap<Vec<String>, Vec<String>>;
@@ -22,7 +26,8 @@ struct Source<'a> {
 pub(super) fn check(texts: &[(String, String)]) -> Findings {
     let mut crates: BTreeMap<&str, Vec<Source<'_>>> = BTreeMap::new();
     for (path, text) in texts {
-        if let Some((root, module)) = module_of(path) {
+        let checked = CHECKED.iter().any(|folder| path.starts_with(folder));
+        if let Some((root, module)) = module_of(path).filter(|_| checked) {
             crates.entry(root).or_default().push(Source { path, module, code: without_tests(text) });
         }
     }
@@ -34,24 +39,62 @@ fn check_crate(sources: &[Source<'_>]) -> Findings {
         .iter()
         .map(|source| (source.module.clone(), source.code.lines().filter_map(declared).collect()))
         .collect();
-    let mut findings = Findings::new();
+    let root = sources.first().map_or("", |source| source.path.split("/src/").next().unwrap_or_default());
+    let mut findings = BTreeSet::new();
+    let mut uses: BTreeMap<&[String], Uses> = BTreeMap::new();
     for source in sources {
         for (line, used) in paths(&source.code, &source.module) {
-            if let Some((own, used)) = looks_up(&children, &source.module, &used) {
-                findings.push(format!("{}:{line}: `{own}` uses `{used}`, which stands above it", source.path));
+            let Some(Siblings { parent, own, used }) = siblings(&children, &source.module, &used) else { continue };
+            if parent.is_empty() && stands_above(&children[parent], used, own) {
+                findings.insert(format!("{}:{line}: `{own}` uses `{used}`, which stands above it", source.path));
             }
+            uses.entry(parent).or_default().insert((own.to_owned(), used.to_owned()));
         }
     }
-    findings
+    for (parent, uses) in uses.into_iter().filter(|(parent, _)| !parent.is_empty()) {
+        let knot = knot(uses);
+        if !knot.is_empty() {
+            let place = [&["src".to_owned()], parent].concat().join("/");
+            findings.insert(format!("{root}/{place}: these use one another: {}", knot.join(", ")));
+        }
+    }
+    findings.into_iter().collect()
 }
 
-/// The siblings through which a use goes up, if it does.
-fn looks_up(children: &Children, from: &[String], to: &[String]) -> Option<(String, String)> {
+/// Which child uses which.
+type Uses = BTreeSet<(String, String)>;
+
+/// Two children of one parent, the first of which uses the second.
+struct Siblings<'a> {
+    parent: &'a [String],
+    own: &'a str,
+    used: &'a str,
+}
+
+/// Where the paths of a user and of what it uses part, if they part between two modules.
+fn siblings<'a>(children: &'a Children, from: &'a [String], to: &[String]) -> Option<Siblings<'a>> {
     let shared = from.iter().zip(to).take_while(|(one, other)| one == other).count();
-    let (own, used) = (from.get(shared)?, to.get(shared)?);
-    let siblings = children.get(&from[..shared])?;
-    let place = |name: &String| siblings.iter().position(|sibling| sibling == name);
-    (place(used)? < place(own)?).then(|| (own.clone(), used.clone()))
+    let (parent, own, used) = (&from[..shared], from.get(shared)?, to.get(shared)?);
+    let used = children.get(parent)?.iter().find(|sibling| *sibling == used)?;
+    Some(Siblings { parent, own, used })
+}
+
+fn stands_above(order: &[String], used: &str, own: &str) -> bool {
+    let place = |name: &str| order.iter().position(|module| module == name);
+    place(used) < place(own)
+}
+
+/// What remains when whatever uses nothing, or is used by nothing, is taken away, again and again.
+fn knot(mut uses: Uses) -> Vec<String> {
+    loop {
+        let above: BTreeSet<String> = uses.iter().map(|(own, _)| own.clone()).collect();
+        let below: BTreeSet<String> = uses.iter().map(|(_, used)| used.clone()).collect();
+        let before = uses.len();
+        uses.retain(|(one, other)| below.contains(one) && above.contains(other));
+        if uses.len() == before {
+            return above.into_iter().collect();
+        }
+    }
 }
 
 /// The crate's root and the module that a file holds; `None` for files of no crate, and for tests.
@@ -168,30 +211,40 @@ mod tests {
 
     #[test]
     fn a_module_that_uses_one_above_it_is_found() {
-        let root = ("c/src/lib.rs", "mod first;\n\npub mod second;\n");
-        assert_eq!(files(&[root, ("c/src/first.rs", "use crate::second::X;")]), Vec::<String>::new());
+        let root = ("crates/c/src/lib.rs", "mod first;\n\npub mod second;\n");
+        assert_eq!(files(&[root, ("crates/c/src/first.rs", "use crate::second::X;")]), Vec::<String>::new());
         assert_eq!(
-            files(&[root, ("c/src/second.rs", "\nuse crate::first::X;")]),
-            ["c/src/second.rs:2: `second` uses `first`, which stands above it"]
+            files(&[root, ("crates/c/src/second.rs", "\nuse crate::first::X;")]),
+            ["crates/c/src/second.rs:2: `second` uses `first`, which stands above it"]
         );
     }
 
     #[test]
-    fn groups_parents_and_deeper_modules_are_looked_through() {
-        let root = ("c/src/main.rs", "mod a;\nmod b;\nmod c;\n");
-        let inner = ("c/src/b/mod.rs", "mod x;\nmod y;\n");
+    fn groups_and_deeper_modules_are_looked_through() {
+        let root = ("crates/c/src/main.rs", "mod a;\nmod b;\nmod c;\n");
         for (path, code, findings) in [
-            ("c/src/b/y.rs", "use super::x::X;", 1),
-            ("c/src/b/x.rs", "use super::y::Y;", 0),
-            ("c/src/b/x.rs", "use super::super::a;", 1),
-            ("c/src/c.rs", "use crate::{b::{x, y}, a};", 3),
-            ("c/src/c.rs", "use crate::{\n    a,\n    b::{\n        x,\n    },\n};", 2),
-            ("c/src/c.rs", "fn f() { crate::a::g() }", 1),
-            ("c/src/c.rs", "// crate::a is above\n#[cfg(test)]\nuse crate::a;", 0),
-            ("c/src/c/tests.rs", "use crate::a;", 0),
-            ("c/src/a.rs", "use self::z::Z;\nuse crate::c::C;", 0),
+            ("crates/c/src/b/x.rs", "use super::super::a;", 1),
+            ("crates/c/src/b/x.rs", "use crate::a::*;", 1),
+            ("crates/c/src/c.rs", "use crate::{b::{x, y}, a};", 2),
+            ("crates/c/src/c.rs", "use crate::{\n    a,\n    b::{\n        x,\n    },\n};", 2),
+            ("crates/c/src/c.rs", "fn f() { crate::a::g() }\nfn g() { crate::b::g() }", 2),
+            ("crates/c/src/c.rs", "// crate::a is above\n#[cfg(test)]\nuse crate::a;", 0),
+            ("crates/c/src/c/tests.rs", "use crate::a;", 0),
+            ("crates/c/src/a.rs", "use self::z::Z;\nuse crate::c::C;", 0),
         ] {
-            assert_eq!(files(&[root, inner, (path, code)]).len(), findings, "{path}: {code}");
+            assert_eq!(files(&[root, (path, code)]).len(), findings, "{path}: {code}");
         }
+    }
+
+    #[test]
+    fn deeper_down_the_order_is_free_but_a_cycle_is_found() {
+        let (root, inner) =
+            (("crates/c/src/main.rs", "mod b;\n"), ("crates/c/src/b/mod.rs", "mod x;\nmod y;\nmod z;\n"));
+        let y = ("crates/c/src/b/y.rs", "use super::x::X;\nuse super::z::Z;");
+        assert_eq!(files(&[root, inner, y]), Vec::<String>::new());
+        assert_eq!(
+            files(&[root, inner, y, ("crates/c/src/b/x.rs", "use super::y::Y;")]),
+            ["crates/c/src/b: these use one another: x, y"]
+        );
     }
 }

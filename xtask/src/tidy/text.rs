@@ -57,7 +57,7 @@ fn check_file(path: &str, text: &str) -> Findings {
 fn names_path(line: &str, machine: &str) -> bool {
     line.match_indices(machine).any(|(at, _)| {
         let before = line.get(..at).unwrap_or_default().chars().next_back();
-        !before.is_some_and(|c| c.is_alphanumeric() || "_-.~}*".contains(c))
+        !before.is_some_and(|c| c.is_alphanumeric() || "_-.~}*/".contains(c))
     })
 }
 
@@ -78,6 +78,7 @@ mod tests {
         check("a.md", concat!("see /wo", "rk/main\n"), 1);
         check("a.md", concat!("see `/ro", "ot/x` and https://py", "pi.org/x\n"), 2);
         check("a.md", concat!("team/wo", "rk/rules, $HOME/x, from PyPI\n"), 0);
+        check("a.md", concat!("file:///ho", "me/x\n"), 0);
         check("Cargo.lock", concat!("index.crates", ".io\n"), 0);
     }
 

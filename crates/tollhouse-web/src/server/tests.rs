@@ -161,3 +161,15 @@ async fn an_idle_connection_does_not_hold_up_the_end() {
     admin.task.await.unwrap().unwrap();
     assert!(TcpStream::connect(&admin.address).await.is_err(), "the listener is closed");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_says_nothing_gives_up_his_place_and_others_are_served() {
+    let admin = admin(&[]).await;
+    let mut silent = Vec::new();
+    for _ in 0..super::CONNECTIONS_MAX {
+        silent.push(TcpStream::connect(&admin.address).await.unwrap());
+    }
+    assert_eq!(admin.get("/healthz").await.status, 200);
+    let mut heard = Vec::new();
+    silent[0].read_to_end(&mut heard).await.unwrap();
+}

@@ -5,11 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use anyhow::Context as _;
 use tollhouse_proxy::settings::{FrontDoor, Limits, Settings};
 
-use super::{Common, Exit};
+use super::Common;
 use crate::build::Wanted;
 use crate::config::{self, Loaded};
 use crate::demo::agent::{self, Play};
 use crate::demo::servers;
+use crate::exit::Exit;
 use crate::run;
 
 /// What `demo` takes beside the common options.
@@ -37,8 +38,7 @@ pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     };
     let loaded = Loaded { settings, log: config::Log::default(), listen: None, admin: None, notices: Vec::new() };
     // The calls are shown by the agent; their log lines would only repeat it.
-    let quiet = Common { log_level: common.log_level.clone().or_else(|| Some("warning".to_owned())), ..common.clone() };
-    let log = run::log(&quiet, &loaded.log)?;
+    let log = run::log(Some(common.log_level.as_deref().unwrap_or("warning")), &loaded.log)?;
     // Any free port: a demonstration must not fail because a gateway is running.
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let wanted = Wanted { listen: Some(common.listen.unwrap_or(free)), admin: Some(common.admin.unwrap_or(free)) };

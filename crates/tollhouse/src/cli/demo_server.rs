@@ -7,9 +7,9 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::Exit;
 use crate::demo::server::{Name, over_http, over_stdio};
 use crate::drain::Signals;
+use crate::exit::Exit;
 
 /// What `demo-server` takes beside the common options.
 #[derive(Debug, Clone, clap::Args)]

@@ -12,8 +12,9 @@ use bytes::Bytes;
 use http::{Request, StatusCode, Uri};
 use tollhouse_web::{Report, Server, Status};
 
-use super::{Common, Exit};
+use super::Common;
 use crate::client::Client;
+use crate::exit::Exit;
 
 /// The answer takes microseconds; who needs longer is as good as not there.
 const PATIENCE: Duration = Duration::from_secs(5);

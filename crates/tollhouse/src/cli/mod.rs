@@ -12,19 +12,19 @@ pub(crate) mod reference;
 pub(crate) mod serve;
 pub(crate) mod stdio;
 
-mod exit;
+mod find;
 
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
-pub(crate) use self::exit::Exit;
-use crate::config::env::{Environment as _, Process};
+use crate::config::env::{Environment, Process};
 use crate::config::{ADMIN_DEFAULT, LISTEN_DEFAULT};
+use crate::exit::Exit;
 
 /// Examples stand above the usage line.
 const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
@@ -133,14 +133,8 @@ impl Common {
 
     /// Where the program keeps its state: as told, else by the XDG rules; `None` without a home directory.
     #[cfg_attr(not(test), expect(dead_code, reason = "nothing is stored yet"))]
-    pub(crate) fn data_dir(&self, environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-        if let Some(told) = &self.data_dir {
-            return Some(told.clone());
-        }
-        // XDG Base Directory: a relative path counts as not set.
-        let absolute = |name| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
-        Some(state.join("tollhouse"))
+    pub(crate) fn data_dir(&self, env: &dyn Environment) -> Option<PathBuf> {
+        self.data_dir.clone().or_else(|| xdg(env, "XDG_STATE_HOME", ".local/state"))
     }
 }
 
@@ -148,33 +142,26 @@ fn default_address(text: &str) -> SocketAddr {
     text.parse().expect("the defaults are addresses")
 }
 
-/// The configuration to use: as told, else the user's own. Without either, says what there is and gives `None`.
-///
-/// A file in the working directory is never used unasked: it names commands, and whoever wrote it may be anyone.
-pub(crate) fn configuration(common: &Common) -> anyhow::Result<Option<PathBuf>> {
-    if let Some(told) = &common.config {
-        return Ok(Some(told.clone()));
+/// The configuration to use for `verb`. Without one, says what there is and gives `None`.
+pub(crate) fn configuration(common: &Common, verb: &'static str) -> anyhow::Result<Option<PathBuf>> {
+    let here = std::env::current_dir().context("name the working directory")?;
+    match find::configuration(common, verb, &Process, &here) {
+        Ok(path) => Ok(Some(path)),
+        Err(nothing) => {
+            // Without a standard error the exit code still tells it.
+            let _ = writeln!(std::io::stderr(), "{nothing}");
+            Ok(None)
+        }
     }
-    let own = user_configuration(|name| Process.var(name));
-    if let Some(own) = own.as_ref().filter(|own| own.exists()) {
-        return Ok(Some(own.clone()));
-    }
-    let place = own.map_or_else(String::new, |own| format!(" at {}", own.display()));
-    let here = ["tollhouse.yaml", ".mcp.json"].into_iter().find(|name| Path::new(name).exists());
-    let hint = match here {
-        Some(name) => format!("this directory has one; to use it: tollhouse serve --config {name}"),
-        None => "name one with --config, or see it work without: tollhouse demo".to_owned(),
-    };
-    writeln!(std::io::stderr(), "error: there is no configuration{place}\nhint: {hint}").context("say so")?;
-    Ok(None)
 }
 
-/// Where a user's configuration is kept, by the XDG rules.
-fn user_configuration(environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    // XDG Base Directory: a relative path counts as not set.
-    let absolute = |name| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")))?;
-    Some(home.join("tollhouse/tollhouse.yaml"))
+/// Our folder below the one `variable` names, or else below `default` in the user's home.
+///
+/// XDG Base Directory: a relative path counts as not set.
+fn xdg(env: &dyn Environment, variable: &str, default: &str) -> Option<PathBuf> {
+    let absolute = |name| env.var(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(default)))?;
+    Some(base.join("tollhouse"))
 }
 
 #[cfg(test)]

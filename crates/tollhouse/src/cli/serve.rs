@@ -1,8 +1,9 @@
 //! `tollhouse serve`: the gateway over HTTP, until it is told to stop.
 
-use super::{Common, Exit};
+use super::Common;
 use crate::build::Wanted;
 use crate::config::{self, env::Process};
+use crate::exit::Exit;
 use crate::run;
 
 /// What `serve` takes beside the common options.
@@ -23,7 +24,7 @@ pub(crate) struct Args {
 
 /// Serves until a signal comes.
 pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
-    let Some(path) = super::configuration(common)? else { return Ok(Exit::Config) };
+    let Some(path) = super::configuration(common, "serve")? else { return Ok(Exit::Config) };
     let loaded = match config::load(&path, &Process) {
         Ok(loaded) => loaded,
         Err(report) => return Ok(run::refused(&report)),
@@ -35,7 +36,7 @@ pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
             return Ok(run::refused(&report));
         }
     }
-    let log = run::log(common, &loaded.log)?;
+    let log = run::log(common.log_level.as_deref(), &loaded.log)?;
     let wanted = Wanted { listen: Some(listen), admin: Some(admin) };
     run::gateway(&loaded, wanted, log, async |_, stop| {
         stop.cancelled().await;

@@ -1,8 +1,9 @@
 //! `tollhouse stdio`: the gateway for the one client that starts it.
 
-use super::{Common, Exit};
+use super::Common;
 use crate::build::Wanted;
 use crate::config::{self, env::Process};
+use crate::exit::Exit;
 use crate::run;
 
 /// What `stdio` takes beside the common options.
@@ -17,12 +18,12 @@ pub(crate) struct Args {}
 
 /// Serves until the client closes our input, or a signal comes.
 pub(crate) async fn run(common: &Common) -> anyhow::Result<Exit> {
-    let Some(path) = super::configuration(common)? else { return Ok(Exit::Config) };
+    let Some(path) = super::configuration(common, "stdio")? else { return Ok(Exit::Config) };
     let loaded = match config::load(&path, &Process) {
         Ok(loaded) => loaded,
         Err(report) => return Ok(run::refused(&report)),
     };
-    let log = run::log(common, &loaded.log)?;
+    let log = run::log(common.log_level.as_deref(), &loaded.log)?;
     // Many of these may run beside each other: none listens unless it is told to.
     let wanted = Wanted { listen: common.listen, admin: common.admin };
     run::gateway(&loaded, wanted, log, async |program, stop| {

@@ -1,19 +1,20 @@
 //! What the command line understands.
 
-use std::ffi::OsString;
+use std::collections::BTreeMap;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use super::{Cli, Common, Exit, Verb, exit_of};
+use super::{Cli, Common, Verb, exit_of};
+use crate::exit::Exit;
 
 fn read(line: &str) -> Result<Cli, Exit> {
     Cli::try_parse_from(line.split_whitespace()).map_err(|error| exit_of(&error))
 }
 
-fn data_dir(told: Option<&str>, environment: &[(&str, &str)]) -> Option<String> {
+fn data_dir(told: Option<&str>, environment: &[(&'static str, &'static str)]) -> Option<String> {
     let common = Common { data_dir: told.map(Into::into), ..Common::default() };
-    let look = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value));
-    common.data_dir(look).map(|path| path.to_string_lossy().into_owned())
+    let environment: BTreeMap<&str, &str> = environment.iter().copied().collect();
+    common.data_dir(&environment).map(|path| path.to_string_lossy().into_owned())
 }
 
 #[test]

@@ -14,8 +14,8 @@ use super::blocks::{self, File, LogFormat};
 use super::client::slug;
 use super::env::Environment;
 use super::expand::{expand, holds_key, writes_out};
-use super::finding::{Code, Finding, Findings, Report, Severity};
-use super::node::{At, Place};
+use super::finding::{Code, Finding, Findings, Place, Report, Severity};
+use super::node::At;
 use super::secret;
 use super::values::{Count, Kept, Length, Size, Template};
 

@@ -4,8 +4,8 @@
 //! is a literal `${`; every other `$` stands for itself, so that `pa$$word` and `^a$` need no care.
 
 use super::env::Environment;
-use super::finding::{Code, Findings};
-use super::node::{At, Place};
+use super::finding::{Code, Findings, Place};
+use super::node::At;
 use super::secret;
 use super::values::Template;
 

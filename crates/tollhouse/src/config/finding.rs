@@ -12,7 +12,28 @@
 
 use std::fmt;
 
-use super::node::Place;
+/// A position in the file and the path of keys to it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Place {
+    /// From 1.
+    pub(crate) line: u64,
+    /// From 1, in characters.
+    pub(crate) column: u64,
+    /// `servers.files.command`; empty at the root.
+    pub(crate) path: String,
+}
+
+impl Place {
+    /// The last key of the path.
+    pub(crate) fn key(&self) -> &str {
+        self.path.rsplit_once('.').map_or(self.path.as_str(), |(_, key)| key)
+    }
+
+    /// The path of `key` below this one.
+    pub(crate) fn below(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+}
 
 /// Whether the program may start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,8 +2,8 @@
 //!
 //! Written here because the readers at hand give either no place for a value or no comments.
 
-use super::finding::{Code, Findings};
-use super::node::{At, Content, Entry, Node, Place};
+use super::finding::{Code, Findings, Place};
+use super::node::{At, Content, Entry, Node};
 
 /// Objects and arrays within one another. A client's own state, in whose file the servers may stand, is deep.
 const DEPTH_MAX: usize = 64;

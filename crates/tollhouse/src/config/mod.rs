@@ -28,9 +28,7 @@ use std::path::Path;
 pub(crate) use blocks::{ADMIN_DEFAULT, LISTEN_DEFAULT, LogFormat};
 pub(crate) use check::{Loaded, Log, check_listen};
 use finding::Code;
-pub(crate) use finding::Report;
-#[cfg(test)]
-use finding::Severity;
+pub(crate) use finding::{Finding, Report, Severity};
 pub(crate) use reference::{reference, schema};
 
 use block::Value;

@@ -3,33 +3,10 @@
 //! Both readers (`yaml`, `jsonc`) end here, and everything after them is written once. Scalars keep their text as
 //! written: `1.10` in a list of arguments stays `1.10`.
 
-use super::finding::{Code, Findings, without_controls};
+use super::finding::{Code, Findings, Place, without_controls};
 
 /// The longest value shown in a finding.
 const SHOWN_MAX: usize = 40;
-
-/// A position in the file and the path of keys to it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Place {
-    /// From 1.
-    pub(crate) line: u64,
-    /// From 1, in characters.
-    pub(crate) column: u64,
-    /// `servers.files.command`; empty at the root.
-    pub(crate) path: String,
-}
-
-impl Place {
-    /// The last key of the path.
-    pub(crate) fn key(&self) -> &str {
-        self.path.rsplit_once('.').map_or(self.path.as_str(), |(_, key)| key)
-    }
-
-    /// The path of `key` below this one.
-    pub(crate) fn below(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
-    }
-}
 
 /// A value together with where it was written.
 #[derive(Debug, Clone)]

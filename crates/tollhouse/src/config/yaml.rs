@@ -8,8 +8,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, Location, Options, Spanned};
 
-use super::finding::{Code, Findings};
-use super::node::{At, Content, Entry, Node, Place};
+use super::finding::{Code, Findings, Place};
+use super::node::{At, Content, Entry, Node};
 
 /// Values in one file, those repeated by aliases included. A configuration of a thousand servers has 20,000.
 const NODES_MAX: usize = 50_000;

@@ -35,8 +35,8 @@ pub(super) enum Outcome {
     Error(i64),
     /// An HTTP answer without a message for us.
     Status(StatusCode),
-    /// No answer.
-    Lost,
+    /// No answer, and why.
+    Lost(String),
 }
 
 impl Outcome {
@@ -53,7 +53,7 @@ impl fmt::Display for Outcome {
             Self::Declined => f.write_str("the tool said no"),
             Self::Error(code) => write!(f, "error {code}"),
             Self::Status(status) => write!(f, "HTTP {}", status.as_u16()),
-            Self::Lost => f.write_str("no answer"),
+            Self::Lost(why) => write!(f, "no answer: {why}"),
         }
     }
 }
@@ -86,8 +86,11 @@ impl Peer {
         let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string();
         let sent = body.len();
         let request = self.post(method, name.as_deref(), body);
-        let Ok(response) = self.client.send(request).await else {
-            return Answer { outcome: Outcome::Lost, bytes: sent, result: Value::Null };
+        let response = match self.client.send(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                return Answer { outcome: Outcome::Lost(error.to_string()), bytes: sent, result: Value::Null };
+            }
         };
         let bytes = sent + response.body().len();
         let (outcome, result) = read(&response, id);
