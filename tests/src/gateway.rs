@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -172,10 +172,10 @@ impl Builder {
         command.env("MCP_LOG_LEVEL", "info").env("MCP_LOG_FORMAT", "json");
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("the binary can be run");
-        let lines = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::new(Mutex::new(Told::default()));
         let mut tasks = JoinSet::new();
-        tasks.spawn(collect(child.stderr.take().expect("it is piped"), Arc::clone(&lines)));
-        Process { child, lines, _tasks: tasks, _dir: dir }
+        tasks.spawn(collect(child.stderr.take().expect("it is piped"), Arc::clone(&told)));
+        Process { child, told, _tasks: tasks, _dir: dir }
     }
 
     /// Starts `tollhouse serve` and waits until it says where it listens.
@@ -198,13 +198,24 @@ impl Builder {
     }
 }
 
+/// What a process has told on stderr.
+#[derive(Debug, Default)]
+struct Told {
+    lines: Vec<String>,
+    /// The lines of the logger `tollhouse.call`.
+    records: Vec<Value>,
+}
+
 /// Collects lines until the stream ends.
-async fn collect(stream: impl AsyncRead + Unpin, lines: Arc<Mutex<Vec<String>>>) {
+async fn collect(stream: impl AsyncRead + Unpin, told: Arc<Mutex<Told>>) {
     let mut reader = BufReader::new(stream);
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line).await.is_ok_and(|read| read > 0) {
         let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-        lines.lock().expect("no test panics while it holds the lock").push(text);
+        let record = text.contains("tollhouse.call").then(|| serde_json::from_str::<Value>(&text).unwrap_or_default());
+        let mut told = told.lock().expect("no test panics while it holds the lock");
+        told.records.extend(record.filter(|record| record["logger"] == "tollhouse.call"));
+        told.lines.push(text);
         line.clear();
     }
 }
@@ -213,35 +224,42 @@ async fn collect(stream: impl AsyncRead + Unpin, lines: Arc<Mutex<Vec<String>>>)
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) child: Child,
-    lines: Arc<Mutex<Vec<String>>>,
+    told: Arc<Mutex<Told>>,
     _tasks: JoinSet<()>,
     _dir: TempDir,
 }
 
 impl Process {
-    /// Everything it wrote to stderr so far.
-    pub(crate) fn stderr(&self) -> String {
-        self.lines.lock().expect("no test panics while it holds the lock").join("\n")
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().expect("no test panics while it holds the lock")
     }
 
-    /// The records of finished calls so far: the log lines of `tollhouse.call`.
+    /// Everything it wrote to stderr so far.
+    pub(crate) fn stderr(&self) -> String {
+        self.told().lines.join("\n")
+    }
+
+    /// The records of finished calls so far.
     pub(crate) fn records(&self) -> Vec<Value> {
-        let lines = self.lines.lock().expect("no test panics while it holds the lock");
-        let records = lines.iter().filter(|line| line.contains("tollhouse.call"));
-        let parsed = records.filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        parsed.filter(|line| line["logger"] == "tollhouse.call").collect()
+        self.told().records.clone()
+    }
+
+    /// How many records there are, those of strangers and of other methods included.
+    pub(crate) fn recorded(&self) -> usize {
+        self.told().records.len()
     }
 
     /// The outcomes of the `tools/call`s that were admitted, in alphabetical order.
     ///
     /// Refusals are left out: whether a message that is no call leaves a record is the gateway's affair.
     pub(crate) fn outcomes(&self) -> Vec<String> {
-        let calls = self.records().into_iter().filter(|record| {
+        let told = self.told();
+        let calls = told.records.iter().filter(|record| {
             let extra = &record["extra"];
             extra["method"] == "tools/call" && extra["outcome"] != "refused" && !by_stranger(record)
         });
-        let mut outcomes: Vec<String> =
-            calls.map(|record| record["extra"]["outcome"].as_str().unwrap_or_default().to_owned()).collect();
+        let outcome = |record: &Value| record["extra"]["outcome"].as_str().unwrap_or_default().to_owned();
+        let mut outcomes: Vec<String> = calls.map(outcome).collect();
         outcomes.sort();
         outcomes
     }
@@ -381,7 +399,7 @@ impl Gateway {
         let answer = stranger.tool("echo").arguments(&json!({"nonce": "stranger"})).id(STRANGER_ID).send().await;
         assert_eq!(answer.text(), "stranger", "the answer to somebody else's call: {answer:?}");
         until("a stranger's call has left its record", || {
-            self.records().iter().filter(|record| by_stranger(record)).count() >= calls
+            self.told().records.iter().filter(|record| by_stranger(record)).count() >= calls
         })
         .await;
     }

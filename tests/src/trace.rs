@@ -9,6 +9,7 @@ use crate::client::{legacy, modern};
 use crate::gateway::gateway;
 use crate::stdio::child;
 use crate::upstream;
+use crate::wait::until;
 
 const VALID: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -124,8 +125,7 @@ async fn a_37_a_bad_context_starts_a_new_trace() {
     for context in BAD {
         client.tool("echo").raw_arguments("{}").field("traceparent", context).send().await;
     }
-    let what = "every call has left its record";
-    crate::wait::until(what, || gateway.outcomes().len() >= BAD.len()).await;
+    until("every call has left its record", || gateway.recorded() >= BAD.len()).await;
     let mut traces: Vec<String> = gateway.records().iter().map(|record| record["trace_id"].to_string()).collect();
     traces.sort();
     traces.dedup();
