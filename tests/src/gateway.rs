@@ -86,6 +86,7 @@ pub(crate) struct Builder {
     alone: bool,
     raw: Option<String>,
     arguments: Vec<String>,
+    dropped: Option<String>,
     env: Vec<(String, String)>,
 }
 
@@ -125,7 +126,13 @@ impl Builder {
         self
     }
 
-    /// Adds a command line argument; a later one wins over the harness's own.
+    /// Leaves out an address flag that the harness gives.
+    pub(crate) fn without(mut self, flag: &str) -> Self {
+        self.dropped = Some(flag.to_owned());
+        self
+    }
+
+    /// Adds a command line argument.
     pub(crate) fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
         self
@@ -165,7 +172,9 @@ impl Builder {
         let mut command = Command::new(binary());
         command.arg(verb).arg("--config").arg(&config);
         if verb == "serve" {
-            command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+            for flag in ["--listen", "--admin"].into_iter().filter(|&flag| self.dropped.as_deref() != Some(flag)) {
+                command.args([flag, "127.0.0.1:0"]);
+            }
             command.arg("--data-dir").arg(dir.path().join("data"));
         }
         command.args(&self.arguments).envs(self.env.iter().map(|(name, value)| (name, value)));

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::client::Stream;
 use crate::gateway::Gateway;
 use crate::wait::soon;
 
@@ -305,6 +306,13 @@ impl Request {
         let mut wire = Wire::connect(self.address).await;
         wire.write(&self.bytes()).await;
         wire.response().await
+    }
+
+    /// Sends it on a connection of its own and reads the answer's head only.
+    pub(crate) async fn stream(&self) -> Stream {
+        let mut wire = Wire::connect(self.address).await;
+        wire.write(&self.bytes()).await;
+        Stream::of(wire).await
     }
 
     /// Sends it on a connection of its own and says whether the gateway closes that afterwards, unasked.

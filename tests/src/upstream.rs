@@ -1,4 +1,4 @@
-//! Fake upstreams over HTTP: honest in everything but the answer to `tools/call`, which a test may script.
+//! Fake upstreams over HTTP: honest in everything but the answer to one method, `tools/call`, which a test may script.
 //!
 //! An upstream knows both eras unless told otherwise. It counts a call as executed as soon as it has read the whole
 //! request, before a byte of the answer leaves: what an effect in the real world would do.
@@ -72,7 +72,7 @@ pub(crate) fn honest() -> Step {
 
 /// An upstream that gives arguments back.
 pub(crate) fn echo() -> Builder {
-    Builder { eras: Eras::Dual, call: Answer::Honest, list: None, fields: String::new() }
+    Builder { eras: Eras::Dual, scripted: "tools/call", answer: Answer::Honest, list: None, fields: String::new() }
 }
 
 #[derive(Debug, Clone)]
@@ -87,7 +87,9 @@ enum Answer {
 #[derive(Debug, Clone)]
 pub(crate) struct Builder {
     eras: Eras,
-    call: Answer,
+    /// The method that `answer` is about.
+    scripted: &'static str,
+    answer: Answer,
     list: Option<fn(&Message) -> String>,
     fields: String,
 }
@@ -117,7 +119,13 @@ impl Builder {
 
     /// Answers calls with this status line and these fields, then the steps.
     pub(crate) fn scripted(mut self, head: &str, steps: impl IntoIterator<Item = Step>) -> Self {
-        self.call = Answer::Scripted(head.to_owned(), steps.into_iter().collect());
+        self.answer = Answer::Scripted(head.to_owned(), steps.into_iter().collect());
+        self
+    }
+
+    /// Scripts the answers to another method than `tools/call`.
+    pub(crate) fn to(mut self, method: &'static str) -> Self {
+        self.scripted = method;
         self
     }
 
@@ -275,8 +283,8 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
         let body = String::from_utf8_lossy(&reader.rest().await).into_owned();
         let received = Arc::new(Received { message: Message::parse(&body), head, left: AtomicBool::new(false) });
         shared.requests.lock().expect("no test panics while it holds the lock").push(Arc::clone(&received));
-        let call = received.message.as_ref().filter(|message| message.method == "tools/call");
-        match (call, &shared.plan.call) {
+        let call = received.message.as_ref().filter(|message| message.method == shared.plan.scripted);
+        match (call, &shared.plan.answer) {
             (Some(call), Answer::Scripted(head, steps))
                 if call.id.is_some() && refusal(&received, &shared).is_none() =>
             {

@@ -278,11 +278,7 @@ async fn a_55_comments_do_not_wind_the_idle_clock() {
 
 #[tokio::test]
 async fn a_55_a_list_that_is_never_answered_is_a_deadline_error() {
-    fn never(_: &crate::echo::Message) -> String {
-        std::thread::sleep(Duration::from_secs(3));
-        "{}".to_owned()
-    }
-    let upstream = echo().lists(never).start().await;
+    let upstream = echo().streams([Step::Silence]).to("tools/list").start().await;
     let gateway = gateway().with(&upstream).timeouts("{idle: 500ms, hard: 1s}").start().await;
     let answer = modern(&gateway).message("tools/list").send().await;
     let data = answer.json()["error"]["data"].clone();
