@@ -302,7 +302,7 @@ impl Stream {
                     "id" => event.id = Some(value),
                     "retry" => event.retry = Some(value),
                     "data" if event.data.is_empty() => event.data = value,
-                    "data" => event.data += &format!("\n{value}"),
+                    "data" => event.data = format!("{}\n{value}", event.data),
                     // `event: message` says nothing, and comments and blank lines say less.
                     _ => continue,
                 }

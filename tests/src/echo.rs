@@ -65,11 +65,6 @@ impl Message {
         self.params["arguments"][name].as_str().unwrap_or_default()
     }
 
-    /// A number among the arguments, or 0.
-    pub(crate) fn count(&self, name: &str) -> u64 {
-        self.params["arguments"][name].as_u64().unwrap_or_default()
-    }
-
     /// The progress token as it was written, if there is one.
     pub(crate) fn token(&self) -> Option<String> {
         Some(&self.params["_meta"]["progressToken"]).filter(|token| !token.is_null()).map(Value::to_string)
@@ -99,14 +94,6 @@ impl Message {
         format!(
             r#"{{"content":[{{"type":"text","text":{text}}}],"structuredContent":{arguments},"isError":false{complete}}}"#
         )
-    }
-
-    /// A progress notification of this call.
-    pub(crate) fn progress(&self, value: u64) -> Option<String> {
-        let (token, nonce) = (self.token()?, Value::from(self.argument("nonce")));
-        Some(format!(
-            r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token},"progress":{value},"message":{nonce}}}}}"#
-        ))
     }
 
     /// What an honest server of these eras answers; `None` to a notification.

@@ -1,5 +1,6 @@
 //! The gateway under test: its configuration, its process, what it tells.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -150,16 +151,16 @@ impl Builder {
         }
         let mut yaml = String::from("servers:\n");
         for (id, lines) in &self.servers {
-            yaml += &format!("  {id}:\n");
+            let _ = writeln!(yaml, "  {id}:");
             for line in lines {
-                yaml += &format!("    {line}\n");
+                let _ = writeln!(yaml, "    {line}");
             }
             if let Some(timeouts) = self.timeouts.as_ref().filter(|_| id == TESTED) {
-                yaml += &format!("    timeouts: {timeouts}\n");
+                let _ = writeln!(yaml, "    timeouts: {timeouts}");
             }
         }
         if let Some(limits) = &self.limits {
-            yaml += &format!("limits: {limits}\n");
+            let _ = writeln!(yaml, "limits: {limits}");
         }
         yaml
     }
@@ -196,7 +197,8 @@ impl Builder {
         let mut process = self.run("serve", Stdio::null());
         let mcp = process.announced("mcp listening on http://").await;
         let admin = process.announced("admin listening on http://").await;
-        Gateway { process, mcp, admin, neighbour, strangers: AtomicUsize::new(0) }
+        let path = format!("/servers/{TESTED}/mcp");
+        Gateway { process, mcp, admin, path, neighbour, strangers: AtomicUsize::new(0) }
     }
 
     /// Runs `tollhouse serve` until it ends by itself: exit code and everything on stderr.
@@ -357,6 +359,7 @@ pub(crate) struct Gateway {
     pub(crate) process: Process,
     pub(crate) mcp: SocketAddr,
     pub(crate) admin: SocketAddr,
+    path: String,
     neighbour: Option<Upstream>,
     strangers: AtomicUsize,
 }
@@ -372,7 +375,7 @@ impl Deref for Gateway {
 impl Gateway {
     /// The path that leads to the tested server alone.
     pub(crate) fn path(&self) -> String {
-        format!("/servers/{TESTED}/mcp")
+        self.path.clone()
     }
 
     /// Both ways to the tested server of a gateway that has no other.

@@ -65,7 +65,7 @@ async fn a_23_fifty_clients_on_one_child_each_get_their_own_answers() {
     let foreign: usize = clients.join_all().await.into_iter().sum();
     assert_eq!((foreign, child.starts().len()), (0, 1), "answers that were not the caller's, and processes");
     until("every call has left its record", || gateway.recorded() >= CLIENTS * CALLS).await;
-    gateway.ends_well(&["ok"; CLIENTS * CALLS]).await;
+    gateway.ends_well(&vec!["ok"; CLIENTS * CALLS]).await;
 }
 
 /// Ids as clients write them.

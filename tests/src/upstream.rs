@@ -389,7 +389,7 @@ impl Script<'_> {
                     let mut left = *bytes;
                     while left > 0 {
                         let piece = left.min(PIECE);
-                        self.body(&[b'x'; PIECE][..piece]).await?;
+                        self.body("x".repeat(piece).as_bytes()).await?;
                         left -= piece;
                     }
                 }

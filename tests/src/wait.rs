@@ -16,8 +16,6 @@ pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// The value of `future`, which comes within [`PATIENCE`] or fails the test.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("waited {PATIENCE:?} in vain for {what}"),
-    }
+    let waited = tokio::time::timeout(PATIENCE, future).await;
+    waited.unwrap_or_else(|_| panic!("waited {PATIENCE:?} in vain for {what}"))
 }
