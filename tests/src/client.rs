@@ -363,12 +363,17 @@ impl Answer {
         others.map(|event| serde_json::from_str(&event.data).expect("every message is JSON")).collect()
     }
 
-    /// The one final; `null` if there is none, or more than one.
+    /// The one final; `null` if there is none, or more than one. What no [`Value`] can hold, such as a number of 400
+    /// digits in `structuredContent`, is `null` in it.
     pub(crate) fn json(&self) -> Value {
-        match self.finals()[..] {
-            [only] => serde_json::from_str(only).expect("every message is JSON"),
-            _ => Value::Null,
-        }
+        let [only] = self.finals()[..] else { return Value::Null };
+        let message: BTreeMap<String, &RawValue> = serde_json::from_str(only).expect("a final is an object");
+        let value = |raw: &RawValue| serde_json::from_str::<Value>(raw.get());
+        let shallow = |raw: &RawValue| {
+            let members: BTreeMap<String, &RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();
+            members.into_iter().map(|(name, raw)| (name, value(raw).unwrap_or_default())).collect()
+        };
+        message.into_iter().map(|(name, raw)| (name, value(raw).unwrap_or_else(|_| shallow(raw)))).collect()
     }
 
     /// The id of the one final, as it was written.

@@ -314,6 +314,9 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
                 }
             }
         }
+        if received.head.get("connection").eq_ignore_ascii_case("close") {
+            return;
+        }
     }
 }
 
