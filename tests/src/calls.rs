@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{legacy, legacy_at, modern};
+use crate::client::{Answer, legacy, legacy_at, legacy_client, modern};
 use crate::gateway::{Server, gateway};
 use crate::stdio::{child, legacy_call, modern_call};
 use crate::upstream;
@@ -97,12 +97,18 @@ async fn a_client_whose_era_the_server_lacks_is_told_so() {
     let modern_only = upstream::echo().modern_only().start().await;
     let gateway = gateway().with(&legacy_only).server("modern", &modern_only).start().await;
     let from_modern = modern(&gateway).call("echo", json!({})).await;
-    let session = legacy_at(&gateway, "/servers/modern/mcp", "2025-06-18").await;
-    let from_legacy = session.call("echo", json!({})).await;
-    for answer in [&from_modern, &from_legacy] {
-        let message = answer.json()["error"]["message"].as_str().unwrap_or_default().to_owned();
-        assert!(message.contains("2026-07-28") || message.contains("era"), "{answer:?}");
-    }
+    let params = r#"{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"tests","version":"1"}}"#;
+    let from_legacy = legacy_client(&gateway, "2025-06-18")
+        .at("/servers/modern/mcp")
+        .message("initialize")
+        .params(params)
+        .send()
+        .await;
+    let supported = |answer: &Answer| answer.json()["error"]["data"]["supported"].clone();
+    assert_eq!((from_modern.refusal(), from_legacy.refusal()), ((400, -32022), (400, -32022)));
+    let legacy_revisions =
+        supported(&from_modern).as_array().is_some_and(|versions| !versions.contains(&json!("2026-07-28")));
+    assert_eq!((legacy_revisions, supported(&from_legacy)), (true, json!(["2026-07-28"])));
     assert_eq!((legacy_only.executions(), modern_only.executions()), (0, 0));
     gateway.ends_well(&[]).await;
 }

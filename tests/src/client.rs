@@ -18,6 +18,11 @@ pub(crate) fn modern(gateway: &Gateway) -> Client {
     Client::new(gateway, MODERN)
 }
 
+/// A client of a legacy revision that has no session yet.
+pub(crate) fn legacy_client(gateway: &Gateway, version: &str) -> Client {
+    Client::new(gateway, version)
+}
+
 /// A client that has opened a session of this revision with the tested server.
 pub(crate) async fn legacy(gateway: &Gateway, version: &str) -> Client {
     legacy_at(gateway, &gateway.path(), version).await
@@ -25,7 +30,7 @@ pub(crate) async fn legacy(gateway: &Gateway, version: &str) -> Client {
 
 /// A client that has opened a session of this revision at `path`.
 pub(crate) async fn legacy_at(gateway: &Gateway, path: &str, version: &str) -> Client {
-    let mut client = Client::new(gateway, version).at(path);
+    let mut client = legacy_client(gateway, version).at(path);
     let params = format!(
         r#"{{"protocolVersion":"{version}","capabilities":{{}},"clientInfo":{{"name":"tests","version":"1"}}}}"#
     );

@@ -183,9 +183,9 @@ impl Builder {
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("the binary can be run");
         let told = Arc::new(Mutex::new(Told::default()));
-        let mut tasks = JoinSet::new();
-        tasks.spawn(collect(child.stderr.take().expect("it is piped"), Arc::clone(&told)));
-        Process { child, told, _tasks: tasks, _dir: dir }
+        let mut collectors = JoinSet::new();
+        collectors.spawn(collect(child.stderr.take().expect("it is piped"), Arc::clone(&told)));
+        Process { child, told, collectors, _dir: dir }
     }
 
     /// Starts `tollhouse serve` and waits until it says where it listens.
@@ -236,7 +236,7 @@ async fn collect(stream: impl AsyncRead + Unpin, told: Arc<Mutex<Told>>) {
 pub(crate) struct Process {
     pub(crate) child: Child,
     told: Arc<Mutex<Told>>,
-    _tasks: JoinSet<()>,
+    collectors: JoinSet<()>,
     _dir: TempDir,
 }
 
@@ -291,9 +291,11 @@ impl Process {
         kill_process(Pid::from_raw(self.pid()).expect("no process has id 0"), signal).expect("it is ours to signal");
     }
 
-    /// Waits until it ends.
+    /// Waits until it ends, and has told everything.
     pub(crate) async fn exit(&mut self) -> ExitStatus {
-        soon("the end of the process", self.child.wait()).await.expect("a child can be waited for")
+        let status = soon("the end of the process", self.child.wait()).await.expect("a child can be waited for");
+        soon("the end of stderr", self.collectors.join_next()).await;
+        status
     }
 
     /// Its children: process id and state (`Z` for a zombie).
@@ -350,7 +352,7 @@ impl Drop for Process {
 }
 
 fn by_stranger(record: &Value) -> bool {
-    record["extra"]["server"] == NEIGHBOUR || record["request_id"].to_string().trim_matches('"') == STRANGER_ID
+    record["extra"]["server"] == NEIGHBOUR || record["extra"]["jsonrpc_id"] == STRANGER_ID
 }
 
 /// A running `tollhouse serve`.
