@@ -40,6 +40,7 @@ async fn a_client_on_stdio_reaches_a_server_over_http() {
     client.send(&legacy_call("1", &json!({"nonce": "n"}))).await;
     let answer = client.message().await;
     assert_eq!((&answer["id"], &answer["result"]["content"][0]["text"]), (&json!(1), &json!("n")));
+    client.ends_well(&["ok"]).await;
 }
 
 #[tokio::test]
@@ -49,6 +50,7 @@ async fn a_modern_client_on_stdio_reaches_a_server_over_stdio() {
     client.send(&modern_call("\"a\"", &json!({"nonce": "n"}))).await;
     let answer = client.message().await;
     assert_eq!((&answer["id"], &answer["result"]["content"][0]["text"]), (&json!("a"), &json!("n")));
+    client.ends_well(&["ok"]).await;
 }
 
 #[tokio::test]

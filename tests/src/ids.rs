@@ -41,6 +41,7 @@ async fn a_22_on_stdio_the_second_call_of_an_id_in_flight_is_refused_unsent() {
     upstream.release(2);
     let answer = client.message().await;
     assert_eq!((&answer["result"]["content"][0]["text"], upstream.executions()), (&json!("first"), 1));
+    client.ends_well(&["ok"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -231,7 +232,7 @@ async fn a_27_a_cancellation_that_races_the_result_leaves_one_final_or_none_over
     }
     assert!(finals.keys().all(|&finals| finals <= 1), "finals of a call, and how often: {finals:?}");
     until("every race has left its record", || gateway.recorded() >= RACES).await;
-    // Which way each race went, is chance; that each left one record, is not.
+    // Which way each race went is chance; that each left one record is not.
     let outcomes = gateway.outcomes();
     let known = outcomes.iter().filter(|outcome| ["ok", "cancelled"].contains(&outcome.as_str())).count();
     assert_eq!((outcomes.len(), known), (RACES, RACES));
@@ -260,7 +261,11 @@ async fn a_27_a_cancellation_that_races_the_result_leaves_one_final_or_none_on_s
     }
     assert_eq!(finals.iter().find(|&(_, &finals)| finals > 1), None, "an id with more than one final");
     until("every race has left its record", || client.process.recorded() > RACES).await;
-    assert_eq!(client.process.outcomes().len(), RACES + 1, "records");
+    // Which way each race went is chance; that each left one record is not.
+    let outcomes = client.process.outcomes();
+    let outcomes: Vec<&str> = outcomes.iter().map(String::as_str).collect();
+    assert_eq!(outcomes.len(), RACES + 1, "records");
+    client.ends_well(&outcomes).await;
 }
 
 #[tokio::test]
@@ -276,6 +281,7 @@ async fn a_27_a_late_answer_to_a_cancelled_call_is_not_delivered() {
     client.send(&modern_call("2", &json!({"nonce": "next"}))).await;
     let message = client.message().await;
     assert_eq!((&message["id"], &message["result"]["content"][0]["text"]), (&json!(2), &json!("next")));
+    client.ends_well(&["cancelled", "ok"]).await;
 }
 
 // That another principal's session answers like an unknown one, waits for authentication.
@@ -333,6 +339,21 @@ async fn a_28_sessions_have_ids_nobody_guesses() {
     let leaked: Vec<_> = ids.iter().filter(|id| id.contains("upstream-session")).collect();
     assert_eq!(leaked, Vec::<&String>::new(), "session ids of the upstream that reached a client");
     gateway.ends_well(&[]).await;
+}
+
+#[tokio::test]
+async fn a_30_a_stream_is_resumed_only_by_an_id_of_it() {
+    let upstream = upstream::echo().start().await;
+    let gateway = gateway().with(&upstream).start().await;
+    let (client, stranger) = (legacy(&gateway, "2025-11-25").await, legacy(&gateway, "2025-11-25").await);
+    let answer = client.call("echo", json!({"nonce": "n"})).await;
+    let id = answer.events[0].id.clone().expect("the stream begins with a priming event");
+    let resume = |client: &crate::client::Client, id: &str| client.verb("GET").field("Last-Event-ID", id);
+    let garbage = resume(&client, "?").send().await.status();
+    let foreign = resume(&stranger, &id).send().await.status();
+    let own = resume(&client, &id).stream().await.rest().await;
+    assert_eq!((garbage, foreign, own.status(), own.text().as_str()), (400, 404, 200, "n"));
+    gateway.ends_well(&["ok"]).await;
 }
 
 #[tokio::test]

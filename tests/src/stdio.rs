@@ -141,6 +141,16 @@ impl Client {
         self.send(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).await;
     }
 
+    /// Hangs up; the gateway ends with 0, and each admitted call has left one record, with these outcomes in any order.
+    pub(crate) async fn ends_well(mut self, outcomes: &[&str]) {
+        self.hang_up();
+        assert!(self.message().await.is_null(), "nothing was left to be said");
+        let status = self.process.exit().await;
+        let mut expected = outcomes.to_vec();
+        expected.sort_unstable();
+        assert_eq!((status.code(), self.process.outcomes()), (Some(0), expected.into_iter().map(Into::into).collect()));
+    }
+
     /// Closes stdin, which ends the conversation.
     pub(crate) fn hang_up(&mut self) {
         self.stdin = None;

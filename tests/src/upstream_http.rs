@@ -236,9 +236,9 @@ async fn check_clock(step: Step, timeouts: &str, at_least: Duration) {
         // Late by a second at most, on a machine that does other things too.
         assert!(took >= at_least && took < at_least + Duration::from_secs(1), "it took {took:?}, not {at_least:?}");
     }
-    // The modern stream is closed; the legacy server gets a message.
+    // Both streams are closed, which the modern server takes for a cancellation; the legacy one gets a message.
     let calls = upstream.received("tools/call");
-    until("the modern upstream's stream is closed", || calls[0].left()).await;
+    until("the upstream's streams are closed", || calls.iter().all(|call| call.left())).await;
     until("the legacy upstream is told", || upstream.received("notifications/cancelled").len() == 1).await;
     let cancelled = &upstream.received("notifications/cancelled")[0];
     let cancelled = cancelled.message.as_ref().expect("it is a message").params["requestId"].to_string();
