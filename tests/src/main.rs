@@ -1,2 +1,39 @@
-//! (to be written)
-fn main() {}
+//! The whole gateway, driven through its binary against upstreams that misbehave on purpose.
+//!
+//! A test is named by the row of the acceptance tables it shows (`a_22_…`); tests without a row show what the rows
+//! take for granted. Every test ends with [`Gateway::ends_well`](gateway::Gateway::ends_well), which holds the
+//! demands common to all rows: the process lives, a stranger's call succeeds, each call left exactly one record.
+//!
+//! ```no_run
+//! let upstream = upstream::echo().dies_after_bytes(10).start().await;
+//! let gateway = gateway().with(&upstream).start().await;
+//! let answer = modern(&gateway).call("echo", json!({"nonce": "n"})).await;
+//! assert_eq!((upstream.executions(), answer.outcome()), (1, "unknown".into()));
+//! gateway.ends_well(&["unknown"]).await;
+//! ```
+//!
+//! `TOLLHOUSE_BIN` names the binary to test; without it the one of this workspace is built.
+
+#![expect(clippy::disallowed_methods, reason = "a test starts processes and reads clocks like any user would")]
+
+// The cases, by section of the acceptance tables.
+mod calls;
+mod config;
+mod drain;
+mod envelope;
+mod front_door;
+mod ids;
+mod trace;
+mod transport;
+mod upstream_http;
+mod upstream_stdio;
+
+// What they are made with.
+mod client;
+mod gateway;
+mod stdio;
+mod upstream;
+
+mod echo;
+mod http;
+mod wait;

@@ -1,0 +1,178 @@
+//! Both ends of stdio: a client that talks to `tollhouse stdio`, and the child program the gateway starts.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{ChildStdin, ChildStdout};
+
+use crate::echo::MODERN;
+use crate::gateway::{Builder, Process, Server};
+use crate::wait::soon;
+
+/// A child that is honest, of both eras, and remembers what it executed.
+pub(crate) fn child() -> Upstream {
+    let dir = TempDir::with_prefix("tollhouse-child-").expect("the temporary directory is writable");
+    Upstream { program: PathBuf::from(env!("CARGO_BIN_EXE_stdio-upstream")), arguments: Vec::new(), env: None, dir }
+}
+
+/// A server that the gateway starts as a child.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    program: PathBuf,
+    arguments: Vec<String>,
+    env: Option<String>,
+    dir: TempDir,
+}
+
+impl Upstream {
+    /// Adds an argument of the child program, for instance a vice (`tests/src/bin/stdio_upstream.rs` lists them).
+    pub(crate) fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Is another program.
+    pub(crate) fn program(mut self, program: &Path) -> Self {
+        program.clone_into(&mut self.program);
+        self
+    }
+
+    /// Is configured with these variables, written as a YAML mapping.
+    pub(crate) fn env(mut self, yaml: &str) -> Self {
+        self.env = Some(yaml.to_owned());
+        self
+    }
+
+    /// The nonces it executed, in order.
+    pub(crate) fn ledger(&self) -> Vec<String> {
+        self.lines("ledger")
+    }
+
+    /// How many calls it executed.
+    pub(crate) fn executions(&self) -> usize {
+        self.ledger().len()
+    }
+
+    /// The process ids it was started with, in order.
+    pub(crate) fn starts(&self) -> Vec<i32> {
+        self.lines("starts").iter().map(|line| line.parse().expect("a process id")).collect()
+    }
+
+    /// The process ids of its own children.
+    pub(crate) fn grandchildren(&self) -> Vec<i32> {
+        self.lines("grandchildren").iter().map(|line| line.parse().expect("a process id")).collect()
+    }
+
+    /// A file that holds calls with the argument `gate` until it [exists](Self::open).
+    pub(crate) fn gate(&self) -> String {
+        self.dir.path().join("gate").to_str().expect("temporary paths are UTF-8").to_owned()
+    }
+
+    /// Lets held calls go on.
+    pub(crate) fn open(&self) {
+        std::fs::write(self.dir.path().join("gate"), "").expect("the directory is writable");
+    }
+
+    fn lines(&self, name: &str) -> Vec<String> {
+        let text = std::fs::read_to_string(self.dir.path().join(name)).unwrap_or_default();
+        text.lines().map(ToOwned::to_owned).collect()
+    }
+}
+
+impl Server for Upstream {
+    fn yaml(&self) -> Vec<String> {
+        let mut arguments = vec![self.dir.path().to_str().expect("temporary paths are UTF-8").to_owned()];
+        arguments.extend(self.arguments.iter().cloned());
+        // JSON is YAML.
+        let mut lines = vec![format!("command: {}", json!(self.program)), format!("args: {}", json!(arguments))];
+        lines.extend(self.env.as_ref().map(|env| format!("env: {env}")));
+        lines
+    }
+}
+
+/// Is there a process of that id, zombies included?
+pub(crate) fn exists(pid: i32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
+/// A client of `tollhouse stdio`.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) process: Process,
+    stdin: Option<ChildStdin>,
+    stdout: Lines<BufReader<ChildStdout>>,
+}
+
+impl Builder {
+    /// Starts `tollhouse stdio` with what was told so far.
+    pub(crate) fn stdio(&self) -> Client {
+        let mut process = self.run("stdio", Stdio::piped());
+        let stdin = process.child.stdin.take();
+        let stdout = process.child.stdout.take().expect("it is piped");
+        Client { process, stdin, stdout: BufReader::new(stdout).lines() }
+    }
+}
+
+impl Client {
+    /// Writes one line, or several at once.
+    pub(crate) async fn send(&mut self, lines: &str) {
+        let stdin = self.stdin.as_mut().expect("stdin is open");
+        stdin.write_all(format!("{lines}\n").as_bytes()).await.expect("the gateway reads its stdin");
+    }
+
+    /// The next message; `null` once stdout is closed.
+    pub(crate) async fn message(&mut self) -> Value {
+        let line = soon("a line on stdout", self.stdout.next_line()).await.expect("the gateway writes UTF-8");
+        line.map_or(Value::Null, |line| serde_json::from_str(&line).expect("every line on stdout is a message"))
+    }
+
+    /// Opens a legacy conversation.
+    pub(crate) async fn initialize(&mut self, version: &str) {
+        let params = json!({
+            "protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "tests", "version": "1"}
+        });
+        self.send(&json!({"jsonrpc": "2.0", "id": "hello", "method": "initialize", "params": params}).to_string())
+            .await;
+        let answer = self.message().await;
+        assert_eq!(answer["result"]["protocolVersion"], version, "the answer to initialize: {answer}");
+        self.send(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).await;
+    }
+
+    /// Hangs up; the gateway ends with 0, and each admitted call has left one record, with these outcomes in any order.
+    pub(crate) async fn ends_well(mut self, outcomes: &[&str]) {
+        self.hang_up();
+        assert!(self.message().await.is_null(), "nothing was left to be said");
+        let status = self.process.exit().await;
+        let mut expected = outcomes.to_vec();
+        expected.sort_unstable();
+        assert_eq!((status.code(), self.process.outcomes()), (Some(0), expected.into_iter().map(Into::into).collect()));
+    }
+
+    /// Closes stdin, which ends the conversation.
+    pub(crate) fn hang_up(&mut self) {
+        self.stdin = None;
+    }
+}
+
+/// A legacy call of `echo`, on one line.
+pub(crate) fn legacy_call(id: &str, arguments: &Value) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"echo","arguments":{arguments}}}}}"#)
+}
+
+/// A modern call of `echo`, on one line.
+pub(crate) fn modern_call(id: &str, arguments: &Value) -> String {
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}
+    });
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"echo","arguments":{arguments},"_meta":{meta}}}}}"#
+    )
+}
+
+/// A cancellation, on one line.
+pub(crate) fn cancel(id: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#)
+}
