@@ -70,6 +70,8 @@ pub(crate) struct Params {
     pub(crate) arguments: Option<Span>,
     pub(crate) meta: Option<Span>,
     pub(crate) progress_token: Option<Span>,
+    /// What is not passed on.
+    pub(crate) excess: Option<Span>,
 }
 
 impl Params {
@@ -85,7 +87,7 @@ impl Params {
                 [None, None, meta]
             }
         };
-        Ok(Self { subject, arguments, meta, progress_token: None })
+        Ok(Self { subject, arguments, meta, progress_token: None, excess: None })
     }
 }
 
@@ -184,6 +186,9 @@ impl Call {
         }
         if let (Some(token), Some(span)) = (progress_token, self.params.progress_token) {
             edits.push((span, token));
+        }
+        if let Some(excess) = self.params.excess {
+            edits.push((excess, b""));
         }
         edits.sort_unstable_by_key(|(span, _)| span.start());
         tollhouse_core::wire::splice::splice(&self.envelope.bytes, &edits)

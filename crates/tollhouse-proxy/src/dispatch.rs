@@ -19,7 +19,7 @@ use crate::clocks::Clocks;
 use crate::exchange::{Attempt, Message, relay};
 use crate::failure::Failure;
 use crate::gateway::{Admitted, Gateway};
-use crate::meta::Meta;
+use crate::meta::{BAGGAGE_MAX, Meta};
 use crate::router::{self, Routed};
 use crate::session::identify;
 use crate::session::legacy::{Endpoint, Outlet, Session};
@@ -70,7 +70,7 @@ impl Arrived {
             (None, Era::Modern) => Version::MODERN,
             (None, Era::Legacy) => Version::LATEST_LEGACY,
         };
-        let params = Params { progress_token: self.meta.progress_token, ..self.params };
+        let params = Params { progress_token: self.meta.progress_token, excess: self.meta.excess, ..self.params };
         let caller = Caller {
             listener: self.listener,
             principal: Principal::Anonymous,
@@ -106,9 +106,6 @@ fn passed_on(mut headers: HeaderMap) -> HeaderMap {
     }
     headers
 }
-
-/// W3C baggage: at least this much is to be passed on; we pass no more.
-const BAGGAGE_MAX: usize = 8192;
 
 /// Records a call that was answered without being sent.
 pub(crate) fn conclude(gateway: &Gateway, mut call: Call, message: Message, outcome: Outcome) -> Message {
@@ -259,14 +256,13 @@ pub(crate) async fn open_session(
         gateway.stop.child_token(),
     ));
     call.session = SessionRef { id: session.id.clone(), source: SessionSource::Protocol };
-    let result = match endpoint {
+    let answer = match endpoint {
         Endpoint::One(place) => open_one(gateway, &session, place, &mut call).await,
-        Endpoint::All => Ok(router::open_all(gateway, &session).await),
+        Endpoint::All => Ok(answer::result(call.raw_id(), &router::open_all(gateway, &session).await)),
     };
     drop(admitted);
-    match result {
-        Ok(result) => {
-            let bytes = answer::result(call.raw_id(), &result);
+    match answer {
+        Ok(bytes) => {
             let message = conclude(gateway, call, Message { status: StatusCode::OK, bytes }, Outcome::Ok);
             (message, Some(session))
         }
@@ -293,20 +289,17 @@ async fn open_one(
     let upstream = &gateway.servers[place];
     call.server = Some(upstream.id.clone());
     let opened = open_link(gateway, session, place).await?;
-    let Form::Result { result, .. } = &opened.answer.form else { unreachable!("an accepted session has a result") };
+    let Form::Result { id, result } = opened.answer.form else { unreachable!("an accepted session has a result") };
     // The server may have chosen another revision than the client was granted; each side keeps to its own.
-    let version = Members::of(&opened.answer.bytes, *result).get("protocolVersion");
     let granted = format!("\"{}\"", session.version);
-    let whole = match version {
-        Some(span) if opened.answer.raw(span) != granted.as_bytes() => {
-            let changed = splice::splice(&opened.answer.bytes, &[(span, granted.as_bytes())]);
-            let grown = changed.len() + result.end() - opened.answer.bytes.len();
-            changed.slice(result.start()..grown)
-        }
-        _ => opened.answer.slice(*result),
-    };
+    let mut edits = vec![(id, call.raw_id())];
+    if let Some(version) = Members::of(&opened.answer.bytes, result).get("protocolVersion") {
+        edits.push((version, granted.as_bytes()));
+    }
+    edits.sort_unstable_by_key(|(span, _)| span.start());
+    let bytes = splice::splice(&opened.answer.bytes, &edits);
     join(gateway, session, place, opened);
-    Ok(whole)
+    Ok(bytes)
 }
 
 /// Opens a server's session for a session that begins.

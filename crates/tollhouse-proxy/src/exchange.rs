@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -23,7 +24,7 @@ use crate::clocks::Clocks;
 use crate::failure::Failure;
 use crate::gateway::{Admitted, Gateway};
 use crate::session::legacy::{Asked, Session};
-use crate::upstream::{CANCELLED, Link, Reply, SUBSCRIPTION_ID, Upstream};
+use crate::upstream::{CANCELLED, Heard, Link, Reply, SUBSCRIPTION_ID, Upstream};
 
 /// A message for the client, and the HTTP status it goes out with.
 #[derive(Debug, Clone)]
@@ -165,13 +166,17 @@ impl Attempt {
     async fn give_up(mut self, reason: &str) {
         self.call.answered();
         self.tell_cancelled(reason).await;
-        let record = self.call.finish(Outcome::Failed(Kind::Cancelled.fault()));
+        // When it is the gateway that ends, nobody cancelled: the answer is lost.
+        let ended =
+            self.gateway.draining.is_cancelled() && self.session.as_ref().is_none_or(|(s, _)| s.stop.is_cancelled());
+        let kind = if ended { Kind::Lost } else { Kind::Cancelled };
+        let record = self.call.finish(Outcome::Failed(kind.fault()));
         self.gateway.recorder.record(record);
     }
 
     async fn tell_cancelled(&self, reason: &str) {
         if let Some(id) = self.call.upstream_id {
-            self.upstream.cancel(id, self.link(), reason, &self.clocks).await;
+            self.upstream.cancel(id, self.link(), reason).await;
         }
     }
 
@@ -195,6 +200,8 @@ pub(crate) enum Step {
     Message(Bytes),
     /// The answer; nothing follows. The record is made.
     Answer(Message),
+    /// The server closed its stream, and what follows has to be fetched after this time.
+    Pause(Duration),
     /// The caller gave the call up. The record is made.
     Cancelled,
 }
@@ -210,7 +217,8 @@ impl Streaming {
                     self.attempt.give_up("the caller cancelled").await;
                     return (None, Step::Cancelled);
                 }
-                Some(Ok(Ok(envelope))) => envelope,
+                Some(Ok(Ok(Heard::Message(envelope)))) => envelope,
+                Some(Ok(Ok(Heard::Pause(retry)))) => return (Some(self), Step::Pause(retry)),
                 Some(Ok(Err(failure)) | Err(failure)) => return (None, Step::Answer(self.attempt.fail(failure).await)),
             };
             match &envelope.form {

@@ -17,6 +17,9 @@ const SESSION_KEYS: [&str; 9] = [
     "antigravity.google/conversation_id",
 ];
 
+/// Above this a baggage is dropped (W3C baggage, limits: at least this much is to be passed on; we pass no more).
+pub(crate) const BAGGAGE_MAX: usize = 8192;
+
 /// The members of `_meta` that the gateway reads.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Meta {
@@ -27,6 +30,8 @@ pub(crate) struct Meta {
     pub(crate) progress_token: Option<Span>,
     pub(crate) traceparent: Option<Span>,
     pub(crate) baggage: Option<Span>,
+    /// A baggage that is too large to be passed on, key and all.
+    pub(crate) excess: Option<Span>,
     /// The best member that names a conversation, with its name.
     pub(crate) session: Option<(&'static str, Span)>,
 }
@@ -47,9 +52,12 @@ impl Meta {
             "traceparent",
             "baggage",
         ]);
-        let mut session: Option<(usize, Span)> = None;
+        let (mut session, mut excess): (Option<(usize, Span)>, _) = (None, None);
         for (key, value) in Members::of(text, meta) {
             acted_on.see(key.of(text), value)?;
+            if value.end() - value.start() > BAGGAGE_MAX && members::is_key(key.of(text), "baggage") {
+                excess = Some(members::removal(text, key, value));
+            }
             let rank = SESSION_KEYS.iter().position(|name| members::is_key(key.of(text), name));
             if let Some(rank) = rank
                 && session.is_none_or(|(best, _)| rank < best)
@@ -59,7 +67,7 @@ impl Meta {
         }
         let [version, capabilities, client, progress_token, traceparent, baggage] = acted_on.values();
         let session = session.map(|(rank, value)| (SESSION_KEYS[rank], value));
-        Ok(Self { version, capabilities, client, progress_token, traceparent, baggage, session })
+        Ok(Self { version, capabilities, client, progress_token, traceparent, baggage, excess, session })
     }
 
     /// The conversation the client names, and the member that names it.

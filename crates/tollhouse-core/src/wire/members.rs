@@ -165,6 +165,20 @@ pub fn elements(text: &[u8], array: Span) -> impl Iterator<Item = Span> {
     })
 }
 
+/// The bytes to cut out so that the member `key`: `value` is gone and the object stays one.
+pub fn removal(text: &[u8], key: Span, value: Span) -> Span {
+    let start = key.start() - 1;
+    let behind = skip_blank(text, value.end());
+    if text.get(behind) == Some(&b',') {
+        return Span::new(start, behind + 1);
+    }
+    let before = text[..start].trim_ascii_end();
+    match before.strip_suffix(b",") {
+        Some(rest) => Span::new(rest.len(), value.end()),
+        None => Span::new(start, value.end()),
+    }
+}
+
 /// Is the raw key `raw` (between its quotes) the member `name`, whichever way it is escaped?
 pub fn is_key(raw: &[u8], name: &str) -> bool {
     raw == name.as_bytes() || (raw.contains(&b'\\') && unescape(raw).is_some_and(|key| key == name))
@@ -343,6 +357,21 @@ mod tests {
             .collect();
         assert_eq!(found, ["1", r#"{"a":[2]}"#, r#""],[""#, "[]"]);
         assert_eq!(elements(b"[ ]", Span::new(0, 3)).count(), 0);
+    }
+
+    #[test]
+    fn a_member_is_cut_out_wherever_it_stands() {
+        for (text, rest) in [
+            (r#"{"x":1}"#, "{}"),
+            (r#"{ "x" : 1 , "b":2}"#, r#"{  "b":2}"#),
+            (r#"{"a":0, "x":1 }"#, r#"{"a":0 }"#),
+            (r#"{"a":0,"x":1,"b":2}"#, r#"{"a":0,"b":2}"#),
+        ] {
+            let (key, value) =
+                Members::of(text.as_bytes(), whole(text)).find(|(key, _)| key.of(text.as_bytes()) == b"x").unwrap();
+            let cut = removal(text.as_bytes(), key, value);
+            assert_eq!([&text[..cut.start()], &text[cut.end()..]].concat(), rest);
+        }
     }
 
     #[test]

@@ -63,9 +63,13 @@ pub fn scan(text: &[u8], mut member: impl FnMut(Span, Span)) -> Result<Top, Scan
         Some(b'[') => Top::Array,
         Some(_) => Top::Scalar,
     };
-    scanner.value(&mut member)?;
+    let too_deep = scanner.value(&mut member)?;
     scanner.skip_blank();
-    if scanner.at == text.len() { Ok(top) } else { Err(scanner.syntax()) }
+    match too_deep {
+        _ if scanner.at < text.len() => Err(scanner.syntax()),
+        Some(at) => Err(ScanError::Depth { at }),
+        None => Ok(top),
+    }
 }
 
 struct Scanner<'a> {
@@ -74,36 +78,50 @@ struct Scanner<'a> {
 }
 
 /// The open brackets, innermost last: one bit each, set for an object.
-#[derive(Clone, Copy)]
+///
+/// Up to [`MAX_DEPTH`] a word holds them all. A text that goes deeper is refused, but still read to its end, since
+/// whether it is JSON at all decides how.
+#[derive(Default)]
 struct Nesting {
     objects: u128,
     depth: usize,
+    /// Full words of brackets further out.
+    outer: Vec<u128>,
+    /// The first bracket that was one too many.
+    too_deep: Option<usize>,
 }
 
 impl Nesting {
-    fn open(&mut self, object: bool) -> bool {
-        if self.depth == MAX_DEPTH {
-            return false;
+    fn open(&mut self, object: bool, at: usize) {
+        if self.depth >= MAX_DEPTH {
+            self.too_deep.get_or_insert(at);
+            if self.depth.is_multiple_of(MAX_DEPTH) {
+                self.outer.push(self.objects);
+            }
         }
         self.objects = self.objects << 1 | u128::from(object);
         self.depth += 1;
-        true
     }
 
     fn close(&mut self) {
         self.objects >>= 1;
         self.depth -= 1;
+        if self.depth >= MAX_DEPTH && self.depth.is_multiple_of(MAX_DEPTH) {
+            self.objects = self.outer.pop().expect("a word was put there when this depth was passed");
+        }
     }
 
-    fn in_object(self) -> bool {
+    fn in_object(&self) -> bool {
         self.objects & 1 == 1
     }
 }
 
 impl Scanner<'_> {
     /// One value with everything in it. A loop over tokens: depth costs a bit, not a stack frame.
-    fn value(&mut self, member: &mut impl FnMut(Span, Span)) -> Result<(), ScanError> {
-        let mut nesting = Nesting { objects: 0, depth: 0 };
+    ///
+    /// `Some` if it is JSON but nested too deeply, with the place.
+    fn value(&mut self, member: &mut impl FnMut(Span, Span)) -> Result<Option<usize>, ScanError> {
+        let mut nesting = Nesting::default();
         // Key and start of the value of the outermost member that is being read.
         let mut outer: Option<(Span, usize)> = None;
         loop {
@@ -112,9 +130,7 @@ impl Scanner<'_> {
             match self.peek() {
                 Some(open @ (b'{' | b'[')) => {
                     let object = open == b'{';
-                    if !nesting.open(object) {
-                        return Err(ScanError::Depth { at: self.at });
-                    }
+                    nesting.open(object, self.at);
                     self.at += 1;
                     self.skip_blank();
                     let empty = self.peek() == Some(if object { b'}' } else { b']' });
@@ -143,7 +159,7 @@ impl Scanner<'_> {
             // A value has ended; close what ends with it.
             loop {
                 if nesting.depth == 0 {
-                    return Ok(());
+                    return Ok(nesting.too_deep);
                 }
                 if nesting.depth == 1
                     && let Some((key, start)) = outer.take()

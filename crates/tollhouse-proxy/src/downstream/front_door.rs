@@ -29,8 +29,12 @@ impl TurnedAway {
 }
 
 impl FrontDoor {
-    /// Checks a request's `Host` and `Origin`.
-    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), TurnedAway> {
+    /// Checks a request's `Host` and `Origin`, and the authority of its target where it has one: by RFC 9112 that
+    /// one counts, not `Host`.
+    pub(crate) fn check(&self, target: &Uri, headers: &HeaderMap) -> Result<(), TurnedAway> {
+        if target.host().is_some_and(|name| !self.knows_name(name)) {
+            return Err(TurnedAway::Host);
+        }
         let mut hosts = headers.get_all(HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(TurnedAway::BadHost) };
         if !self.knows_host(host) {
@@ -83,7 +87,7 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(ORIGIN, HeaderValue::from_static(origin));
         }
-        door.check(&headers)
+        door.check(&Uri::from_static("/mcp"), &headers)
     }
 
     #[test]
@@ -96,7 +100,7 @@ mod tests {
         {
             assert_eq!(check(host, None), Err(TurnedAway::Host), "{host}");
         }
-        assert_eq!(FrontDoor::default().check(&HeaderMap::new()), Err(TurnedAway::BadHost));
+        assert_eq!(FrontDoor::default().check(&Uri::from_static("/mcp"), &HeaderMap::new()), Err(TurnedAway::BadHost));
     }
 
     #[test]

@@ -152,7 +152,7 @@ struct Client {
 impl Client {
     async fn serve(self, request: Request<Incoming>) -> Response<Body> {
         let received = Instant::now();
-        if let Err(why) = self.gateway.front_door.check(request.headers()) {
+        if let Err(why) = self.gateway.front_door.check(request.uri(), request.headers()) {
             let status = if why == TurnedAway::BadHost { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN };
             return plain(status, why.reason());
         }
@@ -481,10 +481,11 @@ async fn pump(streaming: Streaming, sender: mpsc::Sender<Bytes>, gateway: Arc<Ga
             let message = match step {
                 Step::Message(bytes) => bytes,
                 Step::Answer(message) => message.bytes,
+                // Only streams of sessions are taken up again.
+                Step::Pause(_) => Bytes::new(),
                 Step::Cancelled => return,
             };
-            let sent = sender.send(Event::message(message).encode()).await;
-            if sent.is_err() {
+            if !message.is_empty() && sender.send(Event::message(message).encode()).await.is_err() {
                 left.cancel();
             }
             match rest {
@@ -521,6 +522,9 @@ async fn finish_into(begun: Begun, session: &Session, stream: u32, cancel: &Canc
         match step {
             Step::Message(bytes) => session.streams.append(stream, &bytes, false),
             Step::Answer(message) => session.streams.append(stream, &message.bytes, true),
+            // Older clients would fail on the empty data of the event that says when to come back.
+            Step::Pause(retry) if session.version >= Version::V2025_11_25 => session.streams.pause(stream, retry),
+            Step::Pause(_) => {}
             Step::Cancelled => session.streams.end(stream),
         }
         match rest {

@@ -244,7 +244,8 @@ impl Client {
             match step {
                 Step::Message(bytes) => self.say(bytes).await,
                 Step::Answer(message) => self.say(message.bytes).await,
-                Step::Cancelled => {}
+                // A pipe stays open.
+                Step::Pause(_) | Step::Cancelled => {}
             }
             match rest {
                 Some(rest) => streaming = rest,

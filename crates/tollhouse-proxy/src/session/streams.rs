@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tollhouse_core::wire::sse::{self, Event};
@@ -57,6 +58,8 @@ struct Kept {
     frame: Bytes,
     /// An answer: kept until it is delivered.
     answer: bool,
+    /// Whoever reads this is to leave and come back.
+    pause: bool,
 }
 
 /// A stream cannot be taken up.
@@ -86,13 +89,24 @@ impl Streams {
 
     /// Appends a message to a stream.
     pub(crate) fn append(&self, stream: u32, message: &Bytes, answer: bool) {
+        let frame = |place| Event::message(message.clone()).with_id(format!("{stream}-{place}")).encode();
+        self.keep(stream, frame, answer, false);
+    }
+
+    /// Sends the reader of a stream away for `retry`: the server did the same with us.
+    pub(crate) fn pause(&self, stream: u32, retry: Duration) {
+        let retry = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
+        self.keep(stream, |place| sse::priming(&format!("{stream}-{place}"), retry), false, true);
+    }
+
+    fn keep(&self, stream: u32, frame: impl FnOnce(u32) -> Bytes, answer: bool, pause: bool) {
         let mut state = self.lock();
         let Some(log) = state.streams.get_mut(&stream) else { return };
         let place = log.next;
         log.next += 1;
-        let frame = Event::message(message.clone()).with_id(format!("{stream}-{place}")).encode();
+        let frame = frame(place);
         let length = frame.len();
-        log.events.push_back(Kept { place, frame, answer });
+        log.events.push_back(Kept { place, frame, answer, pause });
         log.ended |= answer;
         let waiting = log.waiting.take();
         state.events += 1;
@@ -143,7 +157,7 @@ impl Streams {
         log.reader += 1;
         // Whoever read before finds out that it is not the reader any more.
         wake(log.waiting.take());
-        Reader { streams: self.clone(), stream, after, reader: log.reader }
+        Reader { streams: self.clone(), stream, after, reader: log.reader, leaves: false }
     }
 
     /// Messages that nobody fetched in time.
@@ -192,6 +206,8 @@ pub(crate) struct Reader {
     stream: u32,
     after: u32,
     reader: u64,
+    /// It was told to come back later.
+    leaves: bool,
 }
 
 fn wake(waiting: Option<Waker>) {
@@ -211,12 +227,13 @@ impl Reader {
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut state = self.streams.lock();
         let Some(log) = state.streams.get_mut(&self.stream) else { return Poll::Ready(None) };
-        if log.reader != self.reader {
+        if log.reader != self.reader || self.leaves {
             return Poll::Ready(None);
         }
         let at = log.events.partition_point(|kept| kept.place <= self.after);
         if let Some(kept) = log.events.get(at) {
             self.after = kept.place;
+            self.leaves = kept.pause;
             log.delivered = log.delivered.max(kept.place);
             return Poll::Ready(Some(kept.frame.clone()));
         }
@@ -292,6 +309,18 @@ mod tests {
         ] {
             assert_eq!(streams.resume(&id).err(), Some(why), "{id}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_is_sent_away_finds_what_came_meanwhile() {
+        let streams = streams(100);
+        let stream = streams.open();
+        let mut reader = streams.attach(stream).unwrap();
+        streams.pause(stream, Duration::from_millis(500));
+        streams.append(stream, &message(2), true);
+        assert_eq!(read_all(&mut reader).await, [format!("id: {stream}-1\nretry: 500\ndata: \n\n")]);
+        let mut resumed = streams.resume(&format!("{stream}-1")).unwrap();
+        assert_eq!(read_all(&mut resumed).await, [format!("id: {stream}-2\ndata: 2\n\n")]);
     }
 
     #[tokio::test]

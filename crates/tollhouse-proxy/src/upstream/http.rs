@@ -179,6 +179,7 @@ impl Server {
                 last_event_id: None,
                 retry: RETRY_DEFAULT,
                 fruitless: 0,
+                paused: false,
             }))),
             Content::Json => {
                 let bytes = answer.body.whole(self.answer_limit, clocks).await?;
@@ -277,6 +278,7 @@ impl Server {
                 last_event_id: after.map(Into::into),
                 retry: RETRY_DEFAULT,
                 fruitless: 0,
+                paused: false,
             })),
             _ if status == StatusCode::METHOD_NOT_ALLOWED => Ok(None),
             _ => Err(refused(status, Some(session))),
@@ -356,15 +358,39 @@ pub(crate) struct Events {
     last_event_id: Option<Box<str>>,
     retry: Duration,
     fruitless: u32,
+    /// The server closed the stream and is to be asked for the rest.
+    paused: bool,
+}
+
+/// What a stream brings.
+pub(crate) enum Heard {
+    Message(Envelope),
+    /// The server closed the stream, and wants the rest to be fetched after this time.
+    Pause(Duration),
 }
 
 impl Events {
-    /// The next message.
+    /// The next message, past all pauses.
+    ///
+    /// # Errors
+    /// As [`Self::hear`].
+    pub(crate) async fn next(&mut self) -> Result<Envelope, Failure> {
+        loop {
+            if let Heard::Message(envelope) = self.hear().await? {
+                return Ok(envelope);
+            }
+        }
+    }
+
+    /// What comes next.
     ///
     /// # Errors
     /// The stream broke off and cannot be taken up, or brought what is no message.
-    pub(crate) async fn next(&mut self) -> Result<Envelope, Failure> {
+    pub(crate) async fn hear(&mut self) -> Result<Heard, Failure> {
         loop {
+            if self.paused {
+                self.resume().await?;
+            }
             let event = self.decoder.next_event().map_err(|error| match error {
                 SseError::Line(_) | SseError::Event(_) => Failure::new(Kind::AnswerTooLarge, error),
             })?;
@@ -376,11 +402,11 @@ impl Events {
                 if let Some(millis) = event.retry {
                     self.retry = Duration::from_millis(millis).min(RETRY_MAX);
                 }
-                // A priming event has an id and no data.
-                if event.data.is_empty() {
+                // A priming event has an id and no data; a type other than `message` is none of MCP's.
+                if event.data.is_empty() || event.event.is_some_and(|kind| &*kind != "message") {
                     continue;
                 }
-                return Envelope::parse(event.data).map_err(|error| {
+                return Envelope::parse(event.data).map(Heard::Message).map_err(|error| {
                     Failure::new(Kind::InvalidAnswer, format_args!("an event is no message: {error}"))
                 });
             }
@@ -392,26 +418,30 @@ impl Events {
                 Ok(None) => Failure::new(Kind::Lost, "the event stream ended without an answer"),
                 Err(failure) => failure,
             };
-            self.resume(broke).await?;
+            // 2025-11-25, basic/transports: after an event with an id the server may close the stream, and the client
+            // takes it up by GET and `Last-Event-ID`, after the time the server named.
+            if self.session.is_none() || self.last_event_id.is_none() || self.fruitless == FRUITLESS_RESUMES {
+                return Err(broke);
+            }
+            self.fruitless += 1;
+            self.paused = true;
+            return Ok(Heard::Pause(self.retry));
         }
     }
 
-    /// 2025-11-25, basic/transports: after an event with an id the server may close the stream, and the client takes
-    /// it up by GET and `Last-Event-ID`, after the time the server named.
-    async fn resume(&mut self, broke: Failure) -> Result<(), Failure> {
-        let (Some(session), Some(after)) = (&self.session, &self.last_event_id) else { return Err(broke) };
-        if self.fruitless == FRUITLESS_RESUMES {
-            return Err(broke);
-        }
-        self.fruitless += 1;
+    async fn resume(&mut self) -> Result<(), Failure> {
         tokio::time::sleep(self.retry).await;
-        match self.server.listen(session, Some(after)).await {
+        self.paused = false;
+        let session = self.session.as_ref().expect("only a session's stream is taken up again");
+        match self.server.listen(session, self.last_event_id.as_deref()).await {
             Ok(Some(resumed)) => {
                 self.body = resumed.body;
                 self.decoder = Decoder::new(self.server.answer_limit);
                 Ok(())
             }
-            Ok(None) | Err(_) => Err(broke),
+            Ok(None) | Err(_) => {
+                Err(Failure::new(Kind::Lost, "the event stream ended and could not be taken up again"))
+            }
         }
     }
 

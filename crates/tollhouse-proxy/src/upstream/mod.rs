@@ -31,6 +31,7 @@ use tracing::{info, warn};
 
 use self::child::Spawner;
 pub use self::connect::OriginError;
+pub(crate) use self::http::Heard;
 use self::restart::{Decision, Restart};
 use crate::call::Call;
 use crate::clocks::Clocks;
@@ -42,6 +43,8 @@ pub(crate) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId
 
 /// The pause before a server that could not be reached is asked again; doubles up to a minute.
 const PROBE_PAUSE: Duration = Duration::from_secs(1);
+/// A server that does not take a cancellation within this time does not get it.
+const CANCEL: Duration = Duration::from_secs(5);
 const PROBE_PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// One configured server.
@@ -121,12 +124,12 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
-    /// The next message of a stream. The whole answer has no next.
-    pub(crate) async fn next(&mut self) -> Result<Envelope, Failure> {
+    /// What a stream brings next. The whole answer has no next.
+    pub(crate) async fn next(&mut self) -> Result<Heard, Failure> {
         match self {
             Self::Whole { .. } => Err(Failure::new(Kind::Lost, "the answer has already been given")),
-            Self::Http(events) => events.next().await,
-            Self::Stdio(inbox) => inbox.next().await,
+            Self::Http(events) => events.hear().await,
+            Self::Stdio(inbox) => inbox.next().await.map(Heard::Message),
         }
     }
 
@@ -427,7 +430,9 @@ impl Upstream {
 
     /// Tells the server that nobody waits for the call it knows as `id`. Over HTTP in the modern era the closed
     /// connection has said so.
-    pub(crate) async fn cancel(&self, id: u64, link: Option<&Link>, reason: &str, clocks: &Clocks) {
+    pub(crate) async fn cancel(&self, id: u64, link: Option<&Link>, reason: &str) {
+        // The call's own clocks may be what ran out.
+        let clocks = &Clocks::start(Instant::now(), &Timeouts { idle: CANCEL, hard: CANCEL, ..self.timeouts });
         match (&self.wire, link) {
             (_, Some(Link::Stdio(connection))) => connection.cancel(id, reason).await,
             (Wire::Stdio(_), None | Some(Link::Http(_))) => {

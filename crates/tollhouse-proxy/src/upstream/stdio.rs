@@ -66,6 +66,7 @@ pub(crate) struct Connection {
     /// Messages that could not be delivered: late, foreign, or too many.
     undelivered: AtomicU64,
     purpose: Use,
+    line_limit: ByteSize,
     started: Instant,
     unattached: mpsc::Sender<Envelope>,
     /// Cancelled to end the process.
@@ -120,6 +121,7 @@ impl Server {
             open: Mutex::default(),
             undelivered: AtomicU64::new(0),
             purpose,
+            line_limit: self.line_limit,
             started: Instant::now(),
             unattached,
             stop: self.stop.child_token(),
@@ -256,18 +258,21 @@ impl Connection {
                     }
                 }
             }
-            Line::TooLong { head, length } => self.too_long(&head, length),
-            Line::TooLongEnd { tail, length } => self.too_long(&tail, length),
+            Line::TooLong { head, length } if !head.starts_with(b"{") => noise.bad(length),
+            Line::TooLong { head: excerpt, .. } | Line::TooLongEnd { tail: excerpt, .. } => {
+                self.too_long(&excerpt);
+                Verdict::Skip
+            }
             Line::Partial(line) => noise.bad(line.len()),
         }
     }
 
     /// An answer beyond the limit is not kept, but whose it was is: its envelope shows at one of its ends.
-    fn too_long(&self, excerpt: &[u8], length: usize) -> Verdict {
+    fn too_long(&self, excerpt: &[u8]) {
         if let Some(slot) = find_id(excerpt).and_then(|id| self.lock().calls.get(&id).cloned()) {
-            slot.fail(Failure::new(Kind::AnswerTooLarge, format_args!("the answer is longer than {length} bytes")));
+            let limit = self.line_limit;
+            slot.fail(Failure::new(Kind::AnswerTooLarge, format_args!("the answer is larger than {limit}")));
         }
-        Verdict::Skip
     }
 
     /// Gives a message to the call it belongs to, else to the session.

@@ -86,9 +86,19 @@ fn what_the_grammar_forbids_is_refused() {
 fn nesting_ends_at_the_limit() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert_eq!(check(&nested(MAX_DEPTH)), Ok(Top::Array));
-    assert_eq!(check(&nested(MAX_DEPTH + 1)), Err(ScanError::Depth { at: MAX_DEPTH }));
-    assert_eq!(check(&"[".repeat(100_000)), Err(ScanError::Depth { at: MAX_DEPTH }));
-    assert!(matches!(check(&"[{\"\":".repeat(50_000)), Err(ScanError::Depth { .. })));
+    for depth in [MAX_DEPTH + 1, 2 * MAX_DEPTH, 2 * MAX_DEPTH + 1, 100_000] {
+        assert_eq!(check(&nested(depth)), Err(ScanError::Depth { at: MAX_DEPTH }), "{depth}");
+    }
+    let mixed = format!("{}null{}", "[{\"\":".repeat(1000), "}]".repeat(1000));
+    assert_eq!(check(&mixed), Err(ScanError::Depth { at: 64 * 5 }));
+}
+
+#[test]
+fn what_is_no_json_is_said_to_be_none_however_deep() {
+    assert!(matches!(check(&"[".repeat(100_000)), Err(ScanError::Syntax { .. })));
+    assert!(matches!(check(&"[{\"\":".repeat(50_000)), Err(ScanError::Syntax { .. })));
+    let crossed = format!("{}{}", "[".repeat(300), "}".repeat(300));
+    assert!(matches!(check(&crossed), Err(ScanError::Syntax { .. })));
 }
 
 #[test]
