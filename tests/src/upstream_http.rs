@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::client::{legacy, modern};
-use crate::gateway::{Server, gateway};
-use crate::upstream::{self, Builder, Step, echo, event, honest, progress, text};
+use crate::gateway::gateway;
+use crate::upstream::{self, Builder, Server, Step, echo, event, honest, progress, text};
 use crate::wait::until;
 
 const MIB: usize = 1024 * 1024;
