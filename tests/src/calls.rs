@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{Answer, legacy, legacy_at, legacy_client, modern};
-use crate::gateway::{Server, gateway};
-use crate::stdio::{child, legacy_call, modern_call};
-use crate::upstream;
+use crate::client::{Answer, Stream, legacy, legacy_at, legacy_client, modern};
+use crate::gateway::gateway;
+use crate::message::{legacy_call, modern_call};
+use crate::stdio::child;
+use crate::upstream::{self, Server};
 
 /// Every version and path gets the same answer.
 async fn check_served(server: &impl Server) {
@@ -137,7 +138,8 @@ async fn a_legacy_client_that_leaves_does_not_cancel_its_call() {
     upstream.executed(1).await;
     drop(call);
     upstream.release(1);
-    let resumed = client.verb("GET").field("Last-Event-ID", &priming).stream().await.next().await;
+    let resume = client.verb("GET").field("Last-Event-ID", &priming);
+    let resumed = Stream::of(resume.sent().await).await.next().await;
     let text = resumed.map(|event| serde_json::from_str::<Value>(&event.data).expect("a message"));
     assert_eq!(text.map(|message| message["result"]["content"][0]["text"].clone()), Some(json!("n")));
     assert!(!upstream.last_call().left(), "the upstream's exchange was cut");

@@ -59,7 +59,7 @@ pub(crate) struct Client {
 impl Client {
     fn new(gateway: &Gateway, version: &str) -> Self {
         Self {
-            template: post(gateway, &gateway.path()),
+            template: post(gateway.mcp, &gateway.path()),
             address: gateway.mcp,
             path: gateway.path(),
             version: version.to_owned(),

@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 
 use crate::client::{legacy, modern};
 use crate::gateway::gateway;
-use crate::stdio::{child, exists, legacy_call};
+use crate::message::legacy_call;
+use crate::stdio::{child, exists};
 use crate::upstream;
 use crate::wait::until;
 

@@ -24,7 +24,7 @@ async fn check_refused<B: AsRef<[u8]>>(bodies: impl IntoIterator<Item = B>, expe
     for body in bodies {
         for path in gateway.paths() {
             let body = body.as_ref();
-            let refusal = post(&gateway, &path).body(body).send().await.refusal();
+            let refusal = post(gateway.mcp, &path).body(body).send().await.refusal();
             if !expected.contains(&refusal) {
                 surprises.push((shown(body), path, refusal));
             }
@@ -52,7 +52,7 @@ async fn a_01_a_body_that_is_not_json_is_refused_without_an_id() {
     let (upstream, gateway) = echo_behind_both_paths().await;
     for path in gateway.paths() {
         for body in ["", "hello", "{\"jsonrpc\":\"2.0\",\"id\":1,"] {
-            let response = post(&gateway, &path).body(body).send().await;
+            let response = post(gateway.mcp, &path).body(body).send().await;
             assert_eq!((response.refusal(), response.has_id()), ((400, -32700), false), "{body:?} to {path}");
         }
     }
@@ -96,7 +96,7 @@ async fn a_02_no_malformed_document_is_taken_for_json_or_takes_long_to_refuse() 
     let start = Instant::now();
     let mut surprises = Vec::new();
     for document in documents {
-        let response = post(&gateway, &gateway.path()).body(document.as_slice()).send().await;
+        let response = post(gateway.mcp, &gateway.path()).body(document.as_slice()).send().await;
         if (response.refusal(), response.has_id()) != ((400, -32700), false) {
             surprises.push((shown(&document), response.refusal(), response.has_id()));
         }

@@ -15,8 +15,10 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
-use crate::client::{Client, modern};
-use crate::upstream::{self, Upstream};
+use crate::echo::MODERN;
+use crate::http::post;
+use crate::message::modern_call;
+use crate::upstream::{self, Server, Upstream};
 use crate::wait::{soon, until};
 
 /// The id of the server a test is about.
@@ -65,12 +67,6 @@ fn build() -> Result<PathBuf, String> {
         return Err(format!("cargo build failed:\n{}", String::from_utf8_lossy(&output.stderr)));
     }
     Ok(profile.join("tollhouse"))
-}
-
-/// Something that can stand below `servers` in `tollhouse.yaml`.
-pub(crate) trait Server {
-    /// The lines of its entry, without indentation.
-    fn yaml(&self) -> Vec<String>;
 }
 
 /// A gateway with one healthy server beside those a test adds.
@@ -408,10 +404,13 @@ impl Gateway {
     /// Calls the healthy server as somebody else, and waits for that call's record, behind all earlier ones.
     async fn stranger_is_served(&self) {
         let path = if self.neighbour.is_some() { format!("/servers/{NEIGHBOUR}/mcp") } else { self.path() };
-        let stranger: Client = modern(self).at(&path);
         let calls = self.strangers.fetch_add(1, Ordering::SeqCst) + 1;
-        let answer = stranger.tool("echo").arguments(&json!({"nonce": "stranger"})).id(STRANGER_ID).send().await;
-        assert_eq!(answer.text(), "stranger", "the answer to somebody else's call: {answer:?}");
+        let call = post(self.mcp, &path).body(modern_call(STRANGER_ID, &json!({"nonce": "stranger"})));
+        let call =
+            call.field("MCP-Protocol-Version", MODERN).field("Mcp-Method", "tools/call").field("Mcp-Name", "echo");
+        let answer = call.send().await;
+        let text = answer.json()["result"]["content"][0]["text"].clone();
+        assert_eq!(text, "stranger", "the answer to somebody else's call: {answer:?}");
         until("a stranger's call has left its record", || {
             self.told().records.iter().filter(|record| by_stranger(record)).count() >= calls
         })

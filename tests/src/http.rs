@@ -7,8 +7,6 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::client::Stream;
-use crate::gateway::Gateway;
 use crate::wait::soon;
 
 /// The head of a message: its first line and its fields, in order.
@@ -230,9 +228,9 @@ pub(crate) struct Request {
     chunked: bool,
 }
 
-/// A POST to `path` of the MCP listener, with the fields every client sends.
-pub(crate) fn post(gateway: &Gateway, path: &str) -> Request {
-    request(gateway.mcp, "POST", path)
+/// A POST to `path`, with the fields every client sends.
+pub(crate) fn post(address: SocketAddr, path: &str) -> Request {
+    request(address, "POST", path)
         .field("Content-Type", "application/json")
         .field("Accept", "application/json, text/event-stream")
 }
@@ -303,16 +301,14 @@ impl Request {
 
     /// Sends it on a connection of its own and reads the whole answer.
     pub(crate) async fn send(&self) -> Response {
-        let mut wire = Wire::connect(self.address).await;
-        wire.write(&self.bytes()).await;
-        wire.response().await
+        self.sent().await.response().await
     }
 
-    /// Sends it on a connection of its own and reads the answer's head only.
-    pub(crate) async fn stream(&self) -> Stream {
+    /// Sends it on a connection of its own and reads nothing.
+    pub(crate) async fn sent(&self) -> Wire {
         let mut wire = Wire::connect(self.address).await;
         wire.write(&self.bytes()).await;
-        Stream::of(wire).await
+        wire
     }
 
     /// Sends it on a connection of its own and says whether the gateway closes that afterwards, unasked.

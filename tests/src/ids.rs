@@ -7,7 +7,8 @@ use tokio::task::JoinSet;
 
 use crate::client::{Stream, legacy, modern};
 use crate::gateway::gateway;
-use crate::stdio::{self, cancel, child, legacy_call, modern_call};
+use crate::message::{cancel, legacy_call, modern_call};
+use crate::stdio::{self, child};
 use crate::upstream::{self, Step, event, honest, progress, text};
 use crate::wait::until;
 
@@ -351,7 +352,7 @@ async fn a_30_a_stream_is_resumed_only_by_an_id_of_it() {
     let resume = |client: &crate::client::Client, id: &str| client.verb("GET").field("Last-Event-ID", id);
     let garbage = resume(&client, "?").send().await.status();
     let foreign = resume(&stranger, &id).send().await.status();
-    let own = resume(&client, &id).stream().await.rest().await;
+    let own = Stream::of(resume(&client, &id).sent().await).await.rest().await;
     assert_eq!((garbage, foreign, own.status(), own.text().as_str()), (400, 404, 200, "n"));
     gateway.ends_well(&["ok"]).await;
 }

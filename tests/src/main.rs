@@ -30,10 +30,13 @@ mod upstream_stdio;
 
 // What they are made with.
 mod client;
-mod gateway;
 mod stdio;
+
+mod gateway;
 mod upstream;
 
-mod echo;
 mod http;
+mod message;
+
+mod echo;
 mod wait;

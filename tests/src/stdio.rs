@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{ChildStdin, ChildStdout};
 
-use crate::echo::MODERN;
-use crate::gateway::{Builder, Process, Server};
+use crate::gateway::{Builder, Process};
+use crate::upstream::Server;
 use crate::wait::soon;
 
 /// A child that is honest, of both eras, and remembers what it executed.
@@ -155,24 +155,4 @@ impl Client {
     pub(crate) fn hang_up(&mut self) {
         self.stdin = None;
     }
-}
-
-/// A legacy call of `echo`, on one line.
-pub(crate) fn legacy_call(id: &str, arguments: &Value) -> String {
-    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"echo","arguments":{arguments}}}}}"#)
-}
-
-/// A modern call of `echo`, on one line.
-pub(crate) fn modern_call(id: &str, arguments: &Value) -> String {
-    let meta = json!({
-        "io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}
-    });
-    format!(
-        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"echo","arguments":{arguments},"_meta":{meta}}}}}"#
-    )
-}
-
-/// A cancellation, on one line.
-pub(crate) fn cancel(id: &str) -> String {
-    format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#)
 }

@@ -37,7 +37,7 @@ async fn a_09_a_body_over_the_limit_is_cut_off_as_soon_as_it_exceeds_it() {
 #[tokio::test]
 async fn a_09_a_body_that_announces_too_much_is_refused_unread() {
     let (upstream, gateway) = echo().await;
-    let call = post(&gateway, "/mcp").body("").bytes();
+    let call = post(gateway.mcp, "/mcp").body("").bytes();
     let announced = String::from_utf8(call).expect("ASCII").replace("Content-Length: 0", "Content-Length: 99999999999");
     let response = exchange_until_closed(gateway.mcp, announced.as_bytes()).await;
     assert_eq!((response.refusal(), upstream.executions()), ((413, 4130), 0));

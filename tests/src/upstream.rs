@@ -17,9 +17,14 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::echo::{Eras, Message};
-use crate::gateway::Server;
 use crate::http::{Head, Reader};
 use crate::wait::until;
+
+/// Something that can stand below `servers` in `tollhouse.yaml`.
+pub(crate) trait Server {
+    /// The lines of its entry, without indentation.
+    fn yaml(&self) -> Vec<String>;
+}
 
 /// Filler is written in pieces of this size.
 const PIECE: usize = 64 * 1024;

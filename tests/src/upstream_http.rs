@@ -3,13 +3,14 @@
 //! There is no retry yet, so a call that was not sent fails at once (A-48), and one that a retry could save (READ in
 //! A-49, A-51, A-52) is lost like any other. Sessions the upstream forgot (A-53) wait for recovery.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::client::{legacy, modern};
-use crate::gateway::{Server, gateway};
-use crate::upstream::{self, Builder, Step, echo, event, honest, progress, text};
+use crate::gateway::gateway;
+use crate::upstream::{self, Builder, Server, Step, echo, event, honest, progress, text};
 use crate::wait::until;
 
 const MIB: usize = 1024 * 1024;
@@ -298,8 +299,8 @@ async fn check_too_large(upstream: Builder, limits: &str, named: &str, read_at_m
     gateway.ends_well(&["unknown"]).await;
 }
 
-/// What kernel buffers on both sides may hold beyond what was read.
-const BUFFERED: usize = 8 * MIB;
+/// What kernel buffers on both sides may hold beyond what was read: 10 MiB by Linux's defaults, up to 36 MiB where tuned.
+const BUFFERED: usize = 36 * MIB;
 
 #[tokio::test]
 async fn a_56_a_result_of_50_mib_is_read_to_the_limit_only() {
@@ -379,16 +380,20 @@ async fn a_56_a_list_whose_cursor_runs_in_a_circle_is_drained_once() {
 }
 
 #[tokio::test]
-async fn a_56_a_list_of_a_million_tools_is_capped() {
-    fn million(_: &crate::echo::Message) -> String {
-        // Small enough for the limit of an answer: half a million names in 8 MiB.
-        let tools: Vec<String> = (0..500_000).map(|n| format!(r#"{{"name":"{n}"}}"#)).collect();
-        format!(r#"{{"tools":[{}],"resultType":"complete","ttlMs":0,"cacheScope":"private"}}"#, tools.join(","))
+async fn a_56_a_list_of_too_many_tools_is_capped() {
+    // A million would not fit into the limit of an answer, and be refused for that.
+    fn many(_: &crate::echo::Message) -> String {
+        static LIST: OnceLock<String> = OnceLock::new();
+        let list = || {
+            let tools: Vec<String> = (0..100_000).map(|n| format!(r#"{{"name":"{n}"}}"#)).collect();
+            format!(r#"{{"tools":[{}],"resultType":"complete","ttlMs":0,"cacheScope":"private"}}"#, tools.join(","))
+        };
+        LIST.get_or_init(list).clone()
     }
-    let upstream = echo().lists(million).start().await;
+    let upstream = echo().lists(many).start().await;
     let gateway = gateway().with(&upstream).start().await;
     let answer = modern(&gateway).at("/mcp").message("tools/list").send().await;
     let tools = answer.json()["result"]["tools"].as_array().map_or(0, Vec::len);
-    assert!(tools <= 10_001, "{tools} tools");
+    assert!((9000..=10_001).contains(&tools), "{tools} tools");
     gateway.ends_well(&[]).await;
 }
