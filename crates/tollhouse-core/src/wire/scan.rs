@@ -6,7 +6,9 @@
 //! the grammar allows them and the bytes pass on as they are; where a string is read, [`super::members::text`]
 //! refuses them.
 //!
-//! Long strings are where the time goes, so they are searched in blocks that the compiler turns into vector code.
+//! Long strings are where the time goes, so they are searched by vector code.
+
+use memchr::memchr2;
 
 use super::members::Span;
 
@@ -304,28 +306,23 @@ impl Scanner<'_> {
 /// The first byte at or behind `at` that is not a plain string byte: a quote, a backslash, a control character,
 /// or the end.
 fn plain_end(text: &[u8], mut at: usize) -> usize {
-    /// Keys and short values end within this; only behind it is a block worth its price.
+    /// Keys and short values end within this; only behind it is a vector search worth its price.
     const SHORT: usize = 16;
-    const BLOCK: usize = 32;
-    let special = |byte: u8| byte == b'"' || byte == b'\\' || byte < b' ';
     let short_end = text.len().min(at + SHORT);
     while at < short_end {
-        if special(text[at]) {
+        if matches!(text[at], b'"' | b'\\' | 0..b' ') {
             return at;
         }
         at += 1;
     }
-    while let Some(block) = text.get(at..at + BLOCK) {
-        // No early exit inside a block: that is what lets the compiler compare all bytes at once.
-        if block.iter().fold(false, |found, &byte| found | special(byte)) {
-            break;
-        }
-        at += BLOCK;
+    let rest = &text[at..];
+    let plain = &rest[..memchr2(b'"', b'\\', rest).unwrap_or(rest.len())];
+    // The smallest byte tells whether there is a control character at all; a minimum is what the compiler turns into
+    // vector code, a search that may stop anywhere is not.
+    if plain.iter().copied().fold(u8::MAX, u8::min) >= b' ' {
+        return at + plain.len();
     }
-    while at < text.len() && !special(text[at]) {
-        at += 1;
-    }
-    at
+    at + plain.iter().position(|&byte| byte < b' ').expect("the smallest byte is one")
 }
 
 #[cfg(test)]
