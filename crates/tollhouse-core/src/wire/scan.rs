@@ -6,11 +6,10 @@
 //! the grammar allows them and the bytes pass on as they are; where a string is read, [`super::members::text`]
 //! refuses them.
 //!
-//! Long strings are where the time goes, so they are searched by vector code.
-
-use memchr::memchr2;
+//! Long strings are where the time goes: see [`super::plain`].
 
 use super::members::Span;
+use super::plain::plain_end;
 
 /// The deepest nesting accepted. A schema or argument that needs more is broken or an attack.
 pub const MAX_DEPTH: usize = 128;
@@ -301,28 +300,6 @@ impl Scanner<'_> {
     fn syntax(&self) -> ScanError {
         ScanError::Syntax { at: self.at }
     }
-}
-
-/// The first byte at or behind `at` that is not a plain string byte: a quote, a backslash, a control character,
-/// or the end.
-fn plain_end(text: &[u8], mut at: usize) -> usize {
-    /// Keys and short values end within this; only behind it is a vector search worth its price.
-    const SHORT: usize = 16;
-    let short_end = text.len().min(at + SHORT);
-    while at < short_end {
-        if matches!(text[at], b'"' | b'\\' | 0..b' ') {
-            return at;
-        }
-        at += 1;
-    }
-    let rest = &text[at..];
-    let plain = &rest[..memchr2(b'"', b'\\', rest).unwrap_or(rest.len())];
-    // The smallest byte tells whether there is a control character at all; a minimum is what the compiler turns into
-    // vector code, a search that may stop anywhere is not.
-    if plain.iter().copied().fold(u8::MAX, u8::min) >= b' ' {
-        return at + plain.len();
-    }
-    at + plain.iter().position(|&byte| byte < b' ').expect("the smallest byte is one")
 }
 
 #[cfg(test)]
