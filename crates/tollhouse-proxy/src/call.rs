@@ -80,12 +80,11 @@ impl Params {
     /// # Errors
     /// One of them stands there twice or in a confusing spelling.
     pub(crate) fn read(envelope: &Envelope, method: &str) -> Result<Self, members::KeyError> {
-        let [subject, arguments, meta] = match method::subject(method) {
-            Some(subject) => envelope.pick_params([subject, "arguments", "_meta"])?,
-            None => {
-                let [meta] = envelope.pick_params(["_meta"])?;
-                [None, None, meta]
-            }
+        let [subject, arguments, meta] = if let Some(subject) = method::subject(method) {
+            envelope.pick_params([subject, "arguments", "_meta"])?
+        } else {
+            let [meta] = envelope.pick_params(["_meta"])?;
+            [None, None, meta]
         };
         Ok(Self { subject, arguments, meta, progress_token: None, excess: None })
     }

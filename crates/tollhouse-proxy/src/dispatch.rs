@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -16,15 +16,15 @@ use tracing::debug;
 use crate::answer::{self, Refusal, code};
 use crate::call::{Call, Caller, Params};
 use crate::clocks::Clocks;
-use crate::exchange::{Attempt, Message, relay};
+use crate::exchange::{Attempt, Message, conclude};
 use crate::failure::Failure;
 use crate::gateway::{Admitted, Gateway};
+use crate::links::{join, listen, live_link, open_link};
 use crate::meta::{BAGGAGE_MAX, Meta};
 use crate::router::{self, Routed};
 use crate::session::identify;
 use crate::session::legacy::{Endpoint, Outlet, Session};
-use crate::settings::Timeouts;
-use crate::upstream::{CANCELLED, Link, Opened};
+use crate::upstream::CANCELLED;
 
 /// A request as it arrived, its era decided.
 pub(crate) struct Arrived {
@@ -109,13 +109,6 @@ fn passed_on(headers: &HeaderMap) -> HeaderMap {
     passed
 }
 
-/// Records a call that was answered without being sent.
-pub(crate) fn conclude(gateway: &Gateway, mut call: Call, message: Message, outcome: Outcome) -> Message {
-    call.response_bytes += message.bytes.len() as u64;
-    gateway.recorder.record(call.finish(outcome));
-    message
-}
-
 /// Finds out who answers a request. Not for `initialize`: see [`open_session`].
 pub(crate) async fn dispatch(gateway: &Arc<Gateway>, arrived: Box<Arrived>) -> Dispatched {
     let admitted = match gateway.admit() {
@@ -171,73 +164,6 @@ async fn attempt(
     match failure {
         None => Dispatched::One(Box::new(attempt)),
         Some(failure) => Dispatched::Answered(Box::pin(attempt.fail(failure)).await),
-    }
-}
-
-/// The session's link to a server, opened again if the server's process has ended since.
-pub(crate) async fn live_link(
-    gateway: &Arc<Gateway>,
-    session: &Arc<Session>,
-    place: usize,
-    clocks: &Clocks,
-) -> Result<Link, Failure> {
-    match session.link(place) {
-        Some(Link::Stdio(connection)) if connection.has_ended() => {
-            Box::pin(reopen(gateway, session, place, Some(connection.uptime()), clocks)).await
-        }
-        Some(link) => Ok(link),
-        None => Box::pin(reopen(gateway, session, place, None, clocks)).await,
-    }
-}
-
-/// Opens a session's link again, `uptime` after its process was started.
-async fn reopen(
-    gateway: &Arc<Gateway>,
-    session: &Arc<Session>,
-    place: usize,
-    uptime: Option<Duration>,
-    clocks: &Clocks,
-) -> Result<Link, Failure> {
-    // One at a time: a second caller finds the link that the first has opened.
-    let _turn = session.reopening.lock().await;
-    match session.link(place) {
-        Some(Link::Stdio(connection)) if connection.has_ended() => {}
-        Some(link) => return Ok(link),
-        None => {}
-    }
-    if let Some(uptime) = uptime {
-        clocks.within(session.pause_before_restart(place, uptime)).await??;
-    }
-    let upstream = &gateway.servers[place];
-    let (initialize, id) = &session.initialize;
-    let opened = upstream.open(initialize, *id, clocks).await?;
-    upstream.tell(Bytes::from_static(INITIALIZED), Some(&opened.link), clocks).await?;
-    let link = opened.link.clone();
-    join(gateway, session, place, opened);
-    Ok(link)
-}
-
-const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
-
-/// Makes an opened link part of the session: what the process says outside of calls goes to the client.
-fn join(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize, opened: Opened) {
-    session.set_link(place, opened.link);
-    if let Some(mut unattached) = opened.unattached {
-        let session = session.clone();
-        gateway.server_tasks.spawn(async move {
-            let stop = session.stop.clone();
-            let relaying = async {
-                while let Some(envelope) = unattached.recv().await {
-                    if let Some(message) = relay(&session, place, &envelope) {
-                        session.deliver(message).await;
-                    }
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = relaying => {}
-            }
-        });
     }
 }
 
@@ -316,20 +242,6 @@ async fn open_one(
     Ok(bytes)
 }
 
-/// Opens a server's session for a session that begins.
-pub(crate) async fn open_link(gateway: &Arc<Gateway>, session: &Session, place: usize) -> Result<Opened, Failure> {
-    let upstream = &gateway.servers[place];
-    let start = upstream.timeouts.start;
-    let clocks = Clocks::start(Instant::now(), &Timeouts { idle: start, hard: start, ..upstream.timeouts });
-    let (initialize, id) = &session.initialize;
-    upstream.open(initialize, *id, &clocks).await
-}
-
-/// Makes a link that [`open_link`] opened part of the session.
-pub(crate) fn adopt(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize, opened: Opened) {
-    join(gateway, session, place, opened);
-}
-
 /// What a client asks of a session.
 struct Initialize {
     /// The request as servers get it: a revision we do not know is replaced by our newest.
@@ -348,13 +260,12 @@ impl Initialize {
         let span = version.ok_or_else(|| malformed("`initialize` needs `protocolVersion`"))?;
         let asked = members::text(envelope.raw(span)).ok_or_else(|| malformed("`protocolVersion` must be a string"))?;
         let known = Version::parse(&asked).filter(|version| version.era() == Era::Legacy);
-        let outbound = match known {
-            Some(_) => envelope.clone(),
-            None => {
-                let newest = format!("\"{}\"", Version::LATEST_LEGACY);
-                let changed = splice::splice(&envelope.bytes, &[(span, newest.as_bytes())]);
-                Envelope::parse(changed).expect("one string in place of another keeps a message valid")
-            }
+        let outbound = if known.is_some() {
+            envelope.clone()
+        } else {
+            let newest = format!("\"{}\"", Version::LATEST_LEGACY);
+            let changed = splice::splice(&envelope.bytes, &[(span, newest.as_bytes())]);
+            Envelope::parse(changed).expect("one string in place of another keeps a message valid")
         };
         let Form::Request { id, .. } = outbound.form else { unreachable!("`initialize` is a request") };
         let name = client.and_then(|client| Members::of(&envelope.bytes, client).get("name"));
@@ -400,50 +311,5 @@ pub(crate) async fn answered(gateway: &Arc<Gateway>, session: &Arc<Session>, env
     let message = splice::splice(&envelope.bytes, &[(id, &asked.id)]);
     if let Err(failure) = upstream.tell(message, Some(&link), &clocks).await {
         debug!(target: "tollhouse.server", server = %upstream.id, cause = %failure.cause, "an answer was not delivered");
-    }
-}
-
-/// Opens the streams of messages that belong to no call, at every server that is reached over HTTP. Once per session.
-pub(crate) fn listen(gateway: &Arc<Gateway>, session: &Arc<Session>) {
-    if !session.begin_listening() {
-        return;
-    }
-    for (place, link) in session.links() {
-        if let Link::Stdio(_) = link {
-            continue;
-        }
-        let (gateway_, session) = (gateway.clone(), session.clone());
-        gateway.server_tasks.spawn(async move {
-            let stop = session.stop.clone();
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = follow(&gateway_, &session, place, &link) => {}
-            }
-        });
-    }
-}
-
-async fn follow(gateway: &Gateway, session: &Session, place: usize, link: &Link) {
-    let upstream = &gateway.servers[place];
-    let mut after: Option<String> = None;
-    let mut pause = Duration::from_secs(1);
-    loop {
-        let opened = upstream.listen(link, after.as_deref()).await;
-        match opened {
-            // It offers no such stream.
-            Ok(None) => return,
-            Ok(Some(mut events)) => {
-                while let Ok(envelope) = events.next().await {
-                    if let Some(message) = relay(session, place, &envelope) {
-                        session.deliver(message).await;
-                    }
-                }
-                after = events.last_event_id().map(ToOwned::to_owned);
-                pause = events.retry();
-            }
-            Err(failure) if failure.fault.kind == Kind::SessionGone => return,
-            Err(_) => pause = (pause * 2).min(Duration::from_mins(1)),
-        }
-        tokio::time::sleep(pause).await;
     }
 }

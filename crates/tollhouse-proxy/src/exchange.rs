@@ -23,14 +23,21 @@ use crate::call::Call;
 use crate::clocks::Clocks;
 use crate::failure::Failure;
 use crate::gateway::{Admitted, Gateway};
-use crate::session::legacy::{Asked, Session};
-use crate::upstream::{CANCELLED, Heard, Link, Reply, SUBSCRIPTION_ID, Upstream};
+use crate::session::legacy::Session;
+use crate::upstream::{Heard, Link, Reply, SUBSCRIPTION_ID, Upstream};
 
 /// A message for the client, and the HTTP status it goes out with.
 #[derive(Debug, Clone)]
 pub(crate) struct Message {
     pub(crate) status: StatusCode,
     pub(crate) bytes: Bytes,
+}
+
+/// Records a call with the message that answers it, whoever wrote that.
+pub(crate) fn conclude(gateway: &Gateway, mut call: Call, message: Message, outcome: Outcome) -> Message {
+    call.response_bytes += message.bytes.len() as u64;
+    gateway.recorder.record(call.finish(outcome));
+    message
 }
 
 /// A call with everything it needs to be sent.
@@ -183,10 +190,8 @@ impl Attempt {
         }
     }
 
-    fn conclude(mut self, message: Message, outcome: Outcome) -> Message {
-        self.call.response_bytes += message.bytes.len() as u64;
-        self.gateway.recorder.record(self.call.finish(outcome));
-        message
+    fn conclude(self, message: Message, outcome: Outcome) -> Message {
+        conclude(&self.gateway, self.call, message, outcome)
     }
 }
 
@@ -258,7 +263,7 @@ impl Streaming {
             return progress(&attempt.call, envelope, &mut self.last_progress);
         }
         match &attempt.session {
-            Some((session, _)) => relay(session, attempt.place, envelope),
+            Some((session, _)) => session.relay(attempt.place, envelope),
             // Modern streams carry no requests; a notification may name the listen it belongs to by our id.
             None => match envelope.form {
                 Form::Notification { .. } => Some(with_subscription(&attempt.call, envelope)),
@@ -289,23 +294,6 @@ fn with_subscription(call: &Call, envelope: &Envelope) -> Bytes {
             splice::splice(&envelope.bytes, &[(span, call.raw_id())])
         }
         _ => envelope.bytes.clone(),
-    }
-}
-
-/// A message of a server in a legacy session, as the client gets it: the id of a question is ours.
-pub(crate) fn relay(session: &Session, server: usize, envelope: &Envelope) -> Option<Bytes> {
-    match &envelope.form {
-        Form::Request { id, .. } => {
-            let ours = session.ask(Asked { server, id: Bytes::copy_from_slice(envelope.raw(*id)) });
-            Some(splice::splice(&envelope.bytes, &[(*id, ours.to_string().as_bytes())]))
-        }
-        Form::Notification { method } if method == CANCELLED => {
-            let span = Members::of(&envelope.bytes, envelope.params?).get("requestId")?;
-            let ours = session.withdrawn(server, envelope.raw(span))?;
-            Some(splice::splice(&envelope.bytes, &[(span, ours.to_string().as_bytes())]))
-        }
-        Form::Notification { .. } => Some(envelope.bytes.clone()),
-        Form::Result { .. } | Form::Error { .. } => None,
     }
 }
 

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::StatusCode;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tollhouse_core::fault::Kind;
 
 use crate::answer::{Refusal, code};
+use crate::clocks::Clocks;
+use crate::names::Names;
 use crate::record::Recorder;
-use crate::router::Router;
 use crate::session::identify::Guesses;
 use crate::session::legacy::{Endpoint, Session, Table};
 use crate::settings::{FrontDoor, Limits, Settings};
@@ -21,7 +23,7 @@ use crate::upstream::{OriginError, Upstream};
 pub(crate) struct Gateway {
     /// In the order of the configuration.
     pub(crate) servers: Vec<Arc<Upstream>>,
-    pub(crate) router: Router,
+    pub(crate) names: Names,
     pub(crate) sessions: Table,
     pub(crate) guesses: Guesses,
     pub(crate) limits: Limits,
@@ -53,7 +55,7 @@ impl Gateway {
             server_tasks.spawn(server.clone().attend());
         }
         Ok(Arc::new(Self {
-            router: Router::default(),
+            names: Names::default(),
             sessions: Table::new(settings.limits),
             guesses: Guesses::default(),
             limits: settings.limits,
@@ -116,7 +118,7 @@ impl Gateway {
         self.tasks.spawn(async move {
             for (server, link) in session.links() {
                 let server = &gateway.servers[server];
-                let clocks = crate::clocks::Clocks::start(tokio::time::Instant::now(), &server.timeouts);
+                let clocks = Clocks::start(Instant::now(), &server.timeouts);
                 server.close(&link, &clocks).await;
             }
         });

@@ -1,17 +1,19 @@
 //! The data plane of Tollhouse: the path of a call.
 //!
 //! Modules stand in the order a call travels; each uses only modules listed below it. A call arrives in
-//! [`downstream`], is sorted out by [`dispatch`] with what [`session`] and [`router`] know, is sent and awaited in
-//! [`exchange`] over one of the [`upstream`]s, and comes back through the same functions. Whatever became of it
-//! leaves through [`record`] as one value.
+//! `downstream`, `dispatch` finds out who answers it, with `router` where several servers stand behind one path;
+//! `exchange` sends it to one of the servers in [`upstream`] and waits, and it comes back through the same functions.
+//! Whatever became of it leaves through [`record`] as one value. `gateway` is what all calls share.
 
 pub mod handle;
 
 mod downstream;
-mod router;
 mod dispatch;
+mod router;
 mod exchange;
+mod links;
 mod gateway;
+mod names;
 mod session;
 pub mod upstream;
 pub mod record;

@@ -2,6 +2,7 @@
 //! flags into these values and has checked them.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -48,7 +49,9 @@ pub enum Transport {
 }
 
 /// How a child is started. There is no shell in between.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Its `Debug` names the variables and keeps their values to itself: they are where secrets are.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Command {
     /// A path, or a name to be found in `PATH`.
     pub program: PathBuf,
@@ -58,6 +61,18 @@ pub struct Command {
     pub env: Vec<(OsString, OsString)>,
     /// Its working directory; ours if `None`.
     pub cwd: Option<PathBuf>,
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Command")
+            .field("program", &self.program)
+            .field("args", &self.args)
+            .field("env", &names)
+            .field("cwd", &self.cwd)
+            .finish()
+    }
 }
 
 /// Three clocks of a call, and those of what carries it.
@@ -78,8 +93,8 @@ impl Default for Timeouts {
         Self {
             connect: Duration::from_secs(10),
             start: Duration::from_secs(30),
-            idle: Duration::from_secs(300),
-            hard: Duration::from_secs(900),
+            idle: Duration::from_mins(5),
+            hard: Duration::from_mins(15),
         }
     }
 }
@@ -124,7 +139,7 @@ impl Default for Limits {
             sessions_per_principal: 1000,
             events: 1000,
             event_bytes: ByteSize::mib(1),
-            session_idle: Duration::from_secs(30 * 60),
+            session_idle: Duration::from_mins(30),
             records: 16_384,
             record_bodies: ByteSize::mib(64),
             drain: Duration::from_secs(30),
@@ -139,4 +154,26 @@ pub struct FrontDoor {
     pub hosts: Vec<String>,
     /// Origins allowed beside loopback ones (`https://app.example`).
     pub origins: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debugging_output_shows_no_value_of_a_variable() {
+        let command = Command {
+            program: "server".into(),
+            args: vec!["--stdio".into()],
+            env: vec![("API_KEY".into(), "hunter2".into())],
+            cwd: None,
+        };
+        let server = Server {
+            id: ServerId::new("files").unwrap(),
+            transport: Transport::Stdio(command),
+            timeouts: Timeouts::default(),
+        };
+        let shown = format!("{server:?}");
+        assert_eq!((shown.contains("API_KEY"), shown.contains("hunter2")), (true, false), "{shown}");
+    }
 }

@@ -38,6 +38,7 @@ use crate::call::Params;
 use crate::dispatch::{self, Arrived, Dispatched};
 use crate::exchange::{Begun, Cancel, Message, Step, Streaming};
 use crate::gateway::Gateway;
+use crate::links;
 use crate::meta::Meta;
 use crate::session::era;
 use crate::session::legacy::{Endpoint, Outlet, Session};
@@ -385,7 +386,7 @@ impl Client {
             Ok(session) => session,
             Err(refusal) => return refuse(&refusal),
         };
-        dispatch::listen(&self.gateway, &session);
+        links::listen(&self.gateway, &session);
         let Some(id) = headers.get(LAST_EVENT_ID) else {
             return stream_response(&session, GENERAL).expect("the general stream lives as long as its session");
         };

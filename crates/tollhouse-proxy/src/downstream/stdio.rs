@@ -211,13 +211,12 @@ impl Client {
     fn run(self: &Arc<Self>, arrived: Box<Arrived>, session: Option<Arc<Session>>, raw_id: Bytes) {
         let client = self.clone();
         let in_session = session.map(|session| session.start(&raw_id));
-        let cancelled = match &in_session {
-            Some(running) => running.cancelled.clone(),
-            None => {
-                let cancelled = self.gateway.stop.child_token();
-                lock(&self.running).insert(raw_id.as_ref().into(), cancelled.clone());
-                cancelled
-            }
+        let cancelled = if let Some(running) = &in_session {
+            running.cancelled.clone()
+        } else {
+            let cancelled = self.gateway.stop.child_token();
+            lock(&self.running).insert(raw_id.as_ref().into(), cancelled.clone());
+            cancelled
         };
         self.calls.spawn(async move {
             let cancel = Cancel::Token(cancelled);

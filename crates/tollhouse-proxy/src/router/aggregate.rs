@@ -11,12 +11,12 @@ use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind as Fault;
 use tollhouse_core::wire::{Envelope, Form, Members, Span, members};
 
-use super::names::Kind;
 use super::{left_out, question_clocks};
 use crate::call::{Call, quote};
-use crate::dispatch::live_link;
 use crate::failure::Failure;
 use crate::gateway::Gateway;
+use crate::links::live_link;
+use crate::names::Kind;
 use crate::session::legacy::Session;
 
 /// Items of all servers together; the rest is left out.
@@ -43,7 +43,7 @@ pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&A
             for item in members::elements(&page.bytes, items) {
                 let Some(key) = Members::of(&page.bytes, item).get(kind.key()) else { continue };
                 let Some(local) = members::text(page.raw(key)) else { continue };
-                let exposed = gateway.router.note(kind, place, server, &local);
+                let exposed = gateway.names.note(kind, place, server, &local);
                 // A resource two servers list is the first one's.
                 if count == ITEMS_MAX || !seen.insert(exposed.clone()) {
                     continue;
@@ -146,14 +146,14 @@ async fn ask_all<T: Send + 'static>(
         Some(session) => session.links().into_iter().map(|(place, _)| place).collect(),
         None => (0..gateway.servers.len()).collect(),
     };
-    let asked: Vec<_> = places
+    let asking: Vec<_> = places
         .into_iter()
         .map(|place| {
             let (upstream, clocks) = (gateway.servers[place].clone(), question_clocks(gateway, place));
-            let asking = question(gateway.clone(), asker.clone(), place);
+            let answer = question(gateway.clone(), asker.clone(), place);
             let task = gateway.tasks.spawn(async move {
                 if upstream.speaks(era, &clocks).await? {
-                    asking.await
+                    answer.await
                 } else {
                     Err(Failure::new(Fault::EraUnsupported, "it speaks another era"))
                 }
@@ -161,8 +161,8 @@ async fn ask_all<T: Send + 'static>(
             (place, task)
         })
         .collect();
-    let mut answers = Vec::with_capacity(asked.len());
-    for (place, task) in asked {
+    let mut answers = Vec::with_capacity(asking.len());
+    for (place, task) in asking {
         match task.await {
             Ok(Ok(answer)) => answers.push((place, answer)),
             Ok(Err(failure)) => left_out(gateway, place, &failure),

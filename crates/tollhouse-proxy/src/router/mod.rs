@@ -4,7 +4,6 @@
 //! were made from, so a tool may be called whatever its server likes.
 
 mod aggregate;
-mod names;
 
 use std::sync::Arc;
 
@@ -17,14 +16,14 @@ use tollhouse_core::record::Outcome;
 use tollhouse_core::wire::{Members, members};
 use tracing::warn;
 
-use self::names::Kind as Listed;
-pub(crate) use self::names::Router;
 use crate::answer::{self, Refusal, code};
 use crate::call::{Call, quote};
 use crate::clocks::Clocks;
-use crate::dispatch::{adopt, conclude, open_link};
-use crate::exchange::Message;
+use crate::exchange::{Message, conclude};
+use crate::failure::Failure;
 use crate::gateway::Gateway;
+use crate::links::{join, open_link};
+use crate::names::Kind as Listed;
 use crate::session::legacy::Session;
 use crate::upstream::Opened;
 
@@ -85,7 +84,7 @@ pub(crate) async fn open_all(gateway: &Arc<Gateway>, session: &Arc<Session>) -> 
         match opened {
             Ok(opened) => {
                 results.push(opened.answer.clone());
-                adopt(gateway, session, place, Opened { answer: opened.answer, ..opened });
+                join(gateway, session, place, Opened { answer: opened.answer, ..opened });
             }
             // A server that is down is missing from the lists; the others are not affected.
             Err(failure) => {
@@ -116,10 +115,10 @@ async fn by_name(
     kind: Listed,
 ) -> Result<usize, Refusal> {
     let name = call.name().unwrap_or_default().into_owned();
-    let mut found = gateway.router.find(kind, &name);
+    let mut found = gateway.names.find(kind, &name);
     if found.is_none() {
         aggregate::list(gateway, call, session, kind).await;
-        found = gateway.router.find(kind, &name);
+        found = gateway.names.find(kind, &name);
     }
     let Some((place, local)) = found else {
         return Err(Refusal::unknown_name(format!("{} `{name}` is not offered here", kind.word())));
@@ -131,12 +130,12 @@ async fn by_name(
 /// The server of a resource: the one that listed it, else the one whose template it fits.
 async fn by_uri(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Session>>) -> Result<usize, Refusal> {
     let uri = call.name().unwrap_or_default().into_owned();
-    if let Some(place) = gateway.router.owner(&uri) {
+    if let Some(place) = gateway.names.owner(&uri) {
         return Ok(place);
     }
     aggregate::list(gateway, call, session, Listed::Resource).await;
     aggregate::list(gateway, call, session, Listed::Template).await;
-    gateway.router.owner(&uri).ok_or_else(|| {
+    gateway.names.owner(&uri).ok_or_else(|| {
         let mut refusal = Refusal::unknown_name(format!("resource `{uri}` is not offered here"));
         if call.era() == Era::Legacy {
             refusal.code = code::RESOURCE_NOT_FOUND;
@@ -161,7 +160,7 @@ async fn by_reference(
         return by_name(gateway, call, session, Listed::Prompt).await;
     }
     let uri = uri.and_then(|span| members::text(call.envelope.raw(span))).unwrap_or_default().into_owned();
-    match gateway.router.template(&uri) {
+    match gateway.names.template(&uri) {
         Some(place) => Ok(place),
         None => by_uri(gateway, call, session).await,
     }
@@ -173,7 +172,7 @@ fn question_clocks(gateway: &Gateway, place: usize) -> Clocks {
 }
 
 /// Why a server is left out, said where it is left out.
-fn left_out(gateway: &Gateway, place: usize, cause: &crate::failure::Failure) {
+fn left_out(gateway: &Gateway, place: usize, cause: &Failure) {
     if cause.fault.kind != Kind::EraUnsupported {
         warn!(target: "tollhouse.server", server = %gateway.servers[place].id, cause = %cause.cause, "left out of a list");
     }

@@ -69,8 +69,11 @@ pub(crate) fn of_trace(trace: &TraceContext) -> SessionRef {
 /// Rule 6: the same client at the same address, without a long pause.
 #[derive(Default)]
 pub(crate) struct Guesses {
-    known: Mutex<HashMap<(Option<Arc<str>>, IpAddr), Guess>>,
+    known: Mutex<HashMap<Stranger, Guess>>,
 }
+
+/// All that is known of a client that names no session: what it calls itself, and where it is.
+type Stranger = (Option<Arc<str>>, IpAddr);
 
 struct Guess {
     id: Arc<str>,

@@ -14,13 +14,13 @@ use tokio_util::sync::CancellationToken;
 use tollhouse_core::clock;
 use tollhouse_core::era::Version;
 use tollhouse_core::fault::Kind;
-use tollhouse_core::wire::{Envelope, Span};
+use tollhouse_core::wire::{Envelope, Form, Members, Span, splice};
 
 use super::streams::{GENERAL, Streams};
 use crate::failure::Failure;
 use crate::settings::Limits;
-use crate::upstream::Link;
 use crate::upstream::restart::{Decision, Restart};
+use crate::upstream::{CANCELLED, Link};
 
 /// One session.
 pub(crate) struct Session {
@@ -40,7 +40,7 @@ pub(crate) struct Session {
     asked: Mutex<HashMap<u64, Asked>>,
     next_asked: AtomicU64,
     /// Calls under way, by the client's id: one id may be used by several at once.
-    running: Mutex<HashMap<Box<[u8]>, Vec<(u64, CancellationToken)>>>,
+    running: Mutex<HashMap<Box<[u8]>, Vec<Numbered>>>,
     next_running: AtomicU64,
     /// Calls and readers that keep the session from being idle.
     busy: AtomicUsize,
@@ -52,6 +52,9 @@ pub(crate) struct Session {
     /// Cancelled when the session ends.
     pub(crate) stop: CancellationToken,
 }
+
+/// A call under way: its number within the session, and what cancels it.
+type Numbered = (u64, CancellationToken);
 
 /// The path a client uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -127,6 +130,23 @@ impl Session {
         links
     }
 
+    /// A message of a server as the client gets it: the id of a question is ours. Answers are not for it.
+    pub(crate) fn relay(&self, server: usize, envelope: &Envelope) -> Option<Bytes> {
+        match &envelope.form {
+            Form::Request { id, .. } => {
+                let ours = self.ask(Asked { server, id: Bytes::copy_from_slice(envelope.raw(*id)) });
+                Some(splice::splice(&envelope.bytes, &[(*id, ours.to_string().as_bytes())]))
+            }
+            Form::Notification { method } if method == CANCELLED => {
+                let span = Members::of(&envelope.bytes, envelope.params?).get("requestId")?;
+                let ours = self.withdrawn(server, envelope.raw(span))?;
+                Some(splice::splice(&envelope.bytes, &[(span, ours.to_string().as_bytes())]))
+            }
+            Form::Notification { .. } => Some(envelope.bytes.clone()),
+            Form::Result { .. } | Form::Error { .. } => None,
+        }
+    }
+
     /// Sends a message that belongs to no call.
     pub(crate) async fn deliver(&self, message: Bytes) {
         match &self.outlet {
@@ -137,7 +157,7 @@ impl Session {
     }
 
     /// Notes a server's request; the id under which the client is asked.
-    pub(crate) fn ask(&self, asked: Asked) -> u64 {
+    fn ask(&self, asked: Asked) -> u64 {
         let id = self.next_asked.fetch_add(1, Ordering::Relaxed);
         lock(&self.asked).insert(id, asked);
         id
@@ -149,7 +169,7 @@ impl Session {
     }
 
     /// A server withdraws its request: the id under which the client knows it.
-    pub(crate) fn withdrawn(&self, server: usize, id: &[u8]) -> Option<u64> {
+    fn withdrawn(&self, server: usize, id: &[u8]) -> Option<u64> {
         let mut asked = lock(&self.asked);
         let ours = asked.iter().find(|(_, asked)| asked.server == server && asked.id == id).map(|(ours, _)| *ours)?;
         asked.remove(&ours);

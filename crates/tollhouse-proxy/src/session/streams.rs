@@ -56,10 +56,17 @@ struct Stream {
 struct Kept {
     place: u32,
     frame: Bytes,
-    /// An answer: kept until it is delivered.
-    answer: bool,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Kept until it is delivered; nothing follows it.
+    Answer,
     /// Whoever reads this is to leave and come back.
-    pause: bool,
+    Pause,
+    /// Anything else.
+    Expendable,
 }
 
 /// A stream cannot be taken up.
@@ -90,24 +97,25 @@ impl Streams {
     /// Appends a message to a stream.
     pub(crate) fn append(&self, stream: u32, message: &Bytes, answer: bool) {
         let frame = |place| Event::message(message.clone()).with_id(format!("{stream}-{place}")).encode();
-        self.keep(stream, frame, answer, false);
+        let kind = if answer { Kind::Answer } else { Kind::Expendable };
+        self.keep(stream, kind, frame);
     }
 
     /// Sends the reader of a stream away for `retry`: the server did the same with us.
     pub(crate) fn pause(&self, stream: u32, retry: Duration) {
         let retry = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
-        self.keep(stream, |place| sse::priming(&format!("{stream}-{place}"), retry), false, true);
+        self.keep(stream, Kind::Pause, |place| sse::priming(&format!("{stream}-{place}"), retry));
     }
 
-    fn keep(&self, stream: u32, frame: impl FnOnce(u32) -> Bytes, answer: bool, pause: bool) {
+    fn keep(&self, stream: u32, kind: Kind, frame: impl FnOnce(u32) -> Bytes) {
         let mut state = self.lock();
         let Some(log) = state.streams.get_mut(&stream) else { return };
         let place = log.next;
         log.next += 1;
         let frame = frame(place);
         let length = frame.len();
-        log.events.push_back(Kept { place, frame, answer, pause });
-        log.ended |= answer;
+        log.events.push_back(Kept { place, frame, kind });
+        log.ended |= kind == Kind::Answer;
         let waiting = log.waiting.take();
         state.events += 1;
         state.bytes += length;
@@ -157,7 +165,7 @@ impl Streams {
         log.reader += 1;
         // Whoever read before finds out that it is not the reader any more.
         wake(log.waiting.take());
-        Reader { streams: self.clone(), stream, after, reader: log.reader, leaves: false }
+        Reader { streams: self.clone(), stream, after, turn: log.reader, leaves: false }
     }
 
     /// Messages that nobody fetched in time.
@@ -176,7 +184,7 @@ impl State {
     fn trim(&mut self, max_events: usize, max_bytes: usize) {
         while self.events > max_events || self.bytes > max_bytes {
             let delivered = |log: &Stream| log.events.front().is_some_and(|kept| kept.place <= log.delivered);
-            let expendable = |log: &Stream| log.events.front().is_some_and(|kept| !kept.answer);
+            let expendable = |log: &Stream| log.events.front().is_some_and(|kept| kept.kind != Kind::Answer);
             let oldest = |wanted: &dyn Fn(&Stream) -> bool| {
                 self.streams.iter().find(|(_, log)| wanted(log)).map(|(stream, _)| *stream)
             };
@@ -205,7 +213,8 @@ pub(crate) struct Reader {
     streams: Arc<Streams>,
     stream: u32,
     after: u32,
-    reader: u64,
+    /// Which of the stream's readers it is.
+    turn: u64,
     /// It was told to come back later.
     leaves: bool,
 }
@@ -227,13 +236,13 @@ impl Reader {
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut state = self.streams.lock();
         let Some(log) = state.streams.get_mut(&self.stream) else { return Poll::Ready(None) };
-        if log.reader != self.reader || self.leaves {
+        if log.reader != self.turn || self.leaves {
             return Poll::Ready(None);
         }
         let at = log.events.partition_point(|kept| kept.place <= self.after);
         if let Some(kept) = log.events.get(at) {
             self.after = kept.place;
-            self.leaves = kept.pause;
+            self.leaves = kept.kind == Kind::Pause;
             log.delivered = log.delivered.max(kept.place);
             return Poll::Ready(Some(kept.frame.clone()));
         }

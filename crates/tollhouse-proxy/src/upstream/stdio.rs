@@ -363,7 +363,6 @@ impl Connection {
             open.ended.get_or_insert_with(|| failure.clone());
             std::mem::take(&mut open.calls)
         };
-        #[expect(clippy::iter_over_hash_type, reason = "every call fails, in no order")]
         for slot in calls.into_values() {
             slot.fail(failure.clone());
         }

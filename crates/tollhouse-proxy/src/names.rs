@@ -59,39 +59,39 @@ impl Kind {
 /// What the last lists showed. Entries are replaced, never taken back: a call under a name that has just vanished
 /// still reaches the server that knows best what to say.
 #[derive(Default)]
-pub(crate) struct Router {
-    names: Mutex<Names>,
+pub(crate) struct Names {
+    tables: Mutex<Tables>,
 }
 
 #[derive(Default)]
-struct Names {
+struct Tables {
     tools: HashMap<String, (usize, Box<str>)>,
     prompts: HashMap<String, (usize, Box<str>)>,
     resources: HashMap<String, usize>,
     templates: Vec<(String, usize)>,
 }
 
-impl Router {
+impl Names {
     /// Notes an item of a list; the name clients know it by.
     pub(crate) fn note(&self, kind: Kind, place: usize, server: &ServerId, local: &str) -> String {
-        let mut names = self.lock();
+        let mut tables = self.lock();
         match kind {
             Kind::Tool | Kind::Prompt => {
                 let exposed = exposed(server, local);
-                let table = if kind == Kind::Tool { &mut names.tools } else { &mut names.prompts };
+                let table = if kind == Kind::Tool { &mut tables.tools } else { &mut tables.prompts };
                 table.insert(exposed.clone(), (place, local.into()));
                 exposed
             }
             Kind::Resource => {
                 // First configured wins.
-                let owner = names.resources.entry(local.to_owned()).or_insert(place);
+                let owner = tables.resources.entry(local.to_owned()).or_insert(place);
                 *owner = place.min(*owner);
                 local.to_owned()
             }
             Kind::Template => {
-                if !names.templates.iter().any(|(template, owner)| template == local && *owner <= place) {
-                    names.templates.push((local.to_owned(), place));
-                    names.templates.sort_by_key(|(_, owner)| *owner);
+                if !tables.templates.iter().any(|(template, owner)| template == local && *owner <= place) {
+                    tables.templates.push((local.to_owned(), place));
+                    tables.templates.sort_by_key(|(_, owner)| *owner);
                 }
                 local.to_owned()
             }
@@ -100,19 +100,19 @@ impl Router {
 
     /// The server of a tool or prompt, and its name there.
     pub(crate) fn find(&self, kind: Kind, name: &str) -> Option<(usize, Box<str>)> {
-        let names = self.lock();
+        let tables = self.lock();
         match kind {
-            Kind::Tool => names.tools.get(name).cloned(),
-            Kind::Prompt => names.prompts.get(name).cloned(),
+            Kind::Tool => tables.tools.get(name).cloned(),
+            Kind::Prompt => tables.prompts.get(name).cloned(),
             Kind::Resource | Kind::Template => None,
         }
     }
 
     /// The server of a resource.
     pub(crate) fn owner(&self, uri: &str) -> Option<usize> {
-        let names = self.lock();
-        let fits = || names.templates.iter().find(|(template, _)| fits(template, uri)).map(|(_, place)| *place);
-        names.resources.get(uri).copied().or_else(fits)
+        let tables = self.lock();
+        let fits = || tables.templates.iter().find(|(template, _)| fits(template, uri)).map(|(_, place)| *place);
+        tables.resources.get(uri).copied().or_else(fits)
     }
 
     /// The server of a template, by the template itself.
@@ -120,8 +120,8 @@ impl Router {
         self.lock().templates.iter().find(|(known, _)| known == template).map(|(_, place)| *place)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Names> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -171,12 +171,12 @@ mod tests {
 
     #[test]
     fn names_are_looked_up_never_taken_apart() {
-        let router = Router::default();
-        let first = router.note(Kind::Tool, 0, &id("a"), "b__c");
-        let second = router.note(Kind::Tool, 1, &id("a-b"), "c");
+        let names = Names::default();
+        let first = names.note(Kind::Tool, 0, &id("a"), "b__c");
+        let second = names.note(Kind::Tool, 1, &id("a-b"), "c");
         assert_eq!((first.as_str(), second.as_str()), ("a__b__c", "a-b__c"));
-        assert_eq!(router.find(Kind::Tool, "a__b__c"), Some((0, "b__c".into())));
-        assert_eq!(router.find(Kind::Tool, "a__c"), None);
+        assert_eq!(names.find(Kind::Tool, "a__b__c"), Some((0, "b__c".into())));
+        assert_eq!(names.find(Kind::Tool, "a__c"), None);
     }
 
     #[test]
@@ -189,14 +189,14 @@ mod tests {
 
     #[test]
     fn resources_are_found_by_uri_then_by_template() {
-        let router = Router::default();
-        router.note(Kind::Resource, 1, &id("b"), "file:///x");
-        router.note(Kind::Resource, 0, &id("a"), "file:///x");
-        router.note(Kind::Template, 1, &id("b"), "note://{id}/text");
-        assert_eq!(router.owner("file:///x"), Some(0));
-        assert_eq!(router.owner("note://7/text"), Some(1));
-        assert_eq!(router.owner("note://7/8/text"), None);
-        assert_eq!(router.owner("note:///text"), None);
+        let names = Names::default();
+        names.note(Kind::Resource, 1, &id("b"), "file:///x");
+        names.note(Kind::Resource, 0, &id("a"), "file:///x");
+        names.note(Kind::Template, 1, &id("b"), "note://{id}/text");
+        assert_eq!(names.owner("file:///x"), Some(0));
+        assert_eq!(names.owner("note://7/text"), Some(1));
+        assert_eq!(names.owner("note://7/8/text"), None);
+        assert_eq!(names.owner("note:///text"), None);
         assert!(fits("file:///{+path}", "file:///a/b"));
     }
 }
