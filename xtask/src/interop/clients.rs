@@ -1,0 +1,5 @@
+//! TODO
+use super::Site;
+pub(super) fn take(_site: &Site<'_>) -> anyhow::Result<()> {
+    anyhow::bail!("not there")
+}
