@@ -48,6 +48,15 @@ function take(client, step, call) {
 /** Connects, takes every step and prints the transcript; `call` is how this generation calls a tool. */
 export async function play(client, transport, version, call) {
   await client.connect(transport);
+  // Looked up on the wire, because the client forgets who waits for progress as soon as it has seen the answer, and
+  // then sometimes drops the last notification before it.
+  let progress = [];
+  const receive = transport.onmessage;
+  transport.onmessage = (message, extra) => {
+    const { progress: done, total, message: text } = message.params ?? {};
+    if (message.method === "notifications/progress") progress.push([done, total, text]);
+    return receive(message, extra);
+  };
   const server = {
     version: version(),
     info: client.getServerVersion(),
@@ -56,11 +65,12 @@ export async function play(client, transport, version, call) {
   };
   const steps = [];
   for (const step of JSON.parse(readFileSync(task.scenario, "utf8")).steps) {
-    const progress = [];
-    const onprogress = ({ progress: done, total, message }) => progress.push([done, total, message]);
+    progress = [];
+    // Whoever gives a function here asks for progress.
+    const options = { onprogress: () => {} };
     let came;
     try {
-      came = { result: await take(client, step, (params) => call(params, { onprogress })) };
+      came = { result: await take(client, step, (params) => call(params, options)) };
     } catch (error) {
       came = { error: { code: error.code, message: error.message, data: error.data } };
     }
