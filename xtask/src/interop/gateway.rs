@@ -38,6 +38,11 @@ impl Gateway {
     pub(super) fn url(&self, server: &str) -> String {
         format!("{}/servers/{server}/mcp", self.origin)
     }
+
+    /// Where all servers are.
+    pub(super) fn front(&self) -> String {
+        format!("{}/mcp", self.origin)
+    }
 }
 
 /// The gateway's own words, for a client that starts it and speaks over its standard input and output.

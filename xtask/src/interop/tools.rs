@@ -51,12 +51,31 @@ pub(super) fn python(site: &Site<'_>, name: &str, packages: &[&str]) -> anyhow::
             apt(site, "python3-venv").context("make a Python environment without `venv`")?;
             venv()?;
         }
+        if packages.is_empty() {
+            return Ok(());
+        }
         let mut pip = site.ground.command(programs.join("pip"));
         pip.args(["install", "--quiet", "--disable-pip-version-check"]).args(packages);
         peer::run(pip, &site.logs.join(format!("pip-{name}")), INSTALL_LIMIT)?.well()?;
         Ok(())
     })?;
     Ok(programs)
+}
+
+/// The archive of a source distribution from PyPI, as it was published: nothing is built.
+pub(super) fn sdist(site: &Site<'_>, name: &str, package: &str) -> anyhow::Result<PathBuf> {
+    let folder = site.installed(name);
+    let python = python(site, "python", &[])?;
+    once(&folder, &[package], || {
+        let mut pip = site.ground.command(python.join("pip"));
+        pip.args(["download", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation"]);
+        pip.args(["--no-binary=:all:", package, "--dest"]).arg(&folder).env("PYTHONPATH", site.brought("sdist"));
+        peer::run(pip, &site.logs.join(format!("pip-{name}")), INSTALL_LIMIT)?.well()?;
+        Ok(())
+    })?;
+    let entries = fs::read_dir(&folder).with_context(|| format!("look into {}", folder.display()))?;
+    let archive = entries.filter_map(|entry| Some(entry.ok()?.path())).find(|path| path.extension().is_some());
+    archive.with_context(|| format!("find the archive in {}", folder.display()))
 }
 
 /// Installs into a folder unless just that was installed there before.
