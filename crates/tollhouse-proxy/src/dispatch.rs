@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -79,7 +79,7 @@ impl Arrived {
             client,
             trace,
             accept: self.headers.get(http::header::ACCEPT).cloned(),
-            passed: passed_on(self.headers),
+            passed: passed_on(&self.headers),
         };
         Call::new(self.received, self.received_at, self.envelope, params, caller)
     }
@@ -94,17 +94,19 @@ impl Arrived {
 
 /// Headers of the caller that a modern server may need: parameters mirrored into headers, and the trace. Everything
 /// else is between the caller and the gateway, credentials first of all.
-fn passed_on(mut headers: HeaderMap) -> HeaderMap {
+fn passed_on(headers: &HeaderMap) -> HeaderMap {
     let pass = |name: &str| name.starts_with("mcp-param-") || matches!(name, "traceparent" | "tracestate" | "baggage");
-    let others: Vec<_> = headers.keys().filter(|name| !pass(name.as_str())).cloned().collect();
-    for name in others {
-        headers.remove(name);
+    let mut passed = HeaderMap::new();
+    for (name, value) in headers {
+        if pass(name.as_str()) {
+            passed.append(name, value.clone());
+        }
     }
     // Above this a baggage is dropped: intermediaries differ in what they do with it (W3C baggage, limits).
-    if headers.get_all("baggage").iter().map(http::HeaderValue::len).sum::<usize>() > BAGGAGE_MAX {
-        headers.remove("baggage");
+    if passed.get_all("baggage").iter().map(http::HeaderValue::len).sum::<usize>() > BAGGAGE_MAX {
+        passed.remove("baggage");
     }
-    headers
+    passed
 }
 
 /// Records a call that was answered without being sent.
@@ -115,7 +117,7 @@ pub(crate) fn conclude(gateway: &Gateway, mut call: Call, message: Message, outc
 }
 
 /// Finds out who answers a request. Not for `initialize`: see [`open_session`].
-pub(crate) async fn dispatch(gateway: &Arc<Gateway>, arrived: Arrived) -> Dispatched {
+pub(crate) async fn dispatch(gateway: &Arc<Gateway>, arrived: Box<Arrived>) -> Dispatched {
     let admitted = match gateway.admit() {
         Ok(admitted) => admitted,
         Err(refusal) => return Dispatched::Answered(arrived.refuse(gateway, &refusal)),
@@ -132,7 +134,7 @@ pub(crate) async fn dispatch(gateway: &Arc<Gateway>, arrived: Arrived) -> Dispat
     }
     let (call, place) = match endpoint {
         Endpoint::One(place) => (call, place),
-        Endpoint::All => match router::route(gateway, call, session.as_ref()).await {
+        Endpoint::All => match Box::pin(router::route(gateway, call, session.as_ref())).await {
             Routed::One { call, place } => (*call, place),
             Routed::Answered(message) => return Dispatched::Answered(message),
         },
@@ -173,7 +175,7 @@ async fn attempt(
     let attempt = Attempt { gateway: gateway.clone(), call, upstream, place, session, clocks, _admitted: admitted };
     match failure {
         None => Dispatched::One(Box::new(attempt)),
-        Some(failure) => Dispatched::Answered(attempt.fail(failure).await),
+        Some(failure) => Dispatched::Answered(Box::pin(attempt.fail(failure)).await),
     }
 }
 
@@ -184,11 +186,23 @@ pub(crate) async fn live_link(
     place: usize,
     clocks: &Clocks,
 ) -> Result<Link, Failure> {
-    let dead = match session.link(place) {
-        Some(Link::Stdio(connection)) if connection.has_ended() => Some(connection),
-        Some(link) => return Ok(link),
-        None => None,
-    };
+    match session.link(place) {
+        Some(Link::Stdio(connection)) if connection.has_ended() => {
+            Box::pin(reopen(gateway, session, place, Some(connection.uptime()), clocks)).await
+        }
+        Some(link) => Ok(link),
+        None => Box::pin(reopen(gateway, session, place, None, clocks)).await,
+    }
+}
+
+/// Opens a session's link again, `uptime` after its process was started.
+async fn reopen(
+    gateway: &Arc<Gateway>,
+    session: &Arc<Session>,
+    place: usize,
+    uptime: Option<Duration>,
+    clocks: &Clocks,
+) -> Result<Link, Failure> {
     // One at a time: a second caller finds the link that the first has opened.
     let _turn = session.reopening.lock().await;
     match session.link(place) {
@@ -196,8 +210,8 @@ pub(crate) async fn live_link(
         Some(link) => return Ok(link),
         None => {}
     }
-    if let Some(dead) = dead {
-        clocks.within(session.pause_before_restart(place, dead.uptime())).await??;
+    if let Some(uptime) = uptime {
+        clocks.within(session.pause_before_restart(place, uptime)).await??;
     }
     let upstream = &gateway.servers[place];
     let (initialize, id) = &session.initialize;
@@ -237,7 +251,7 @@ fn join(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize, opened: Op
 /// Without a session the answer says why there is none.
 pub(crate) async fn open_session(
     gateway: &Arc<Gateway>,
-    arrived: Arrived,
+    arrived: Box<Arrived>,
     outlet: Outlet,
 ) -> (Message, Option<Arc<Session>>) {
     let admitted = match gateway.admit() {
@@ -417,7 +431,7 @@ pub(crate) fn listen(gateway: &Arc<Gateway>, session: &Arc<Session>) {
 async fn follow(gateway: &Gateway, session: &Session, place: usize, link: &Link) {
     let upstream = &gateway.servers[place];
     let mut after: Option<String> = None;
-    let mut pause = std::time::Duration::from_secs(1);
+    let mut pause = Duration::from_secs(1);
     loop {
         let opened = upstream.listen(link, after.as_deref()).await;
         match opened {
@@ -433,7 +447,7 @@ async fn follow(gateway: &Gateway, session: &Session, place: usize, link: &Link)
                 pause = events.retry();
             }
             Err(failure) if failure.fault.kind == Kind::SessionGone => return,
-            Err(_) => pause = (pause * 2).min(std::time::Duration::from_mins(1)),
+            Err(_) => pause = (pause * 2).min(Duration::from_mins(1)),
         }
         tokio::time::sleep(pause).await;
     }

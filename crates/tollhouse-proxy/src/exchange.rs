@@ -51,7 +51,7 @@ pub(crate) struct Attempt {
 pub(crate) enum Begun {
     Answered(Message),
     /// More will come.
-    Streaming(Streaming),
+    Streaming(Box<Streaming>),
     /// The caller gave the call up: nothing is to be said.
     Cancelled,
 }
@@ -97,7 +97,7 @@ impl Attempt {
     ///
     /// # Cancel safety
     /// None: dropped, the call leaves no record. Whoever wants to stop it uses `cancel`.
-    pub(crate) async fn begin(mut self, cancel: &Cancel) -> Begun {
+    pub(crate) async fn begin(mut self: Box<Self>, cancel: &Cancel) -> Begun {
         let era = self.call.era();
         let link = self.session.as_ref().map(|(_, link)| link);
         let (upstream, clocks, call) = (&self.upstream, &self.clocks, &mut self.call);
@@ -112,12 +112,15 @@ impl Attempt {
         };
         match cancel.or(work).await {
             None => {
-                self.give_up("the caller cancelled").await;
+                // Boxed, as everything rare here: the future of a call is moved with every call.
+                Box::pin(self.give_up("the caller cancelled")).await;
                 Begun::Cancelled
             }
             Some(Ok(Reply::Whole { envelope, status })) => Begun::Answered(self.answer(&envelope, status)),
-            Some(Ok(reply)) => Begun::Streaming(Streaming { attempt: self, reply, last_progress: f64::NEG_INFINITY }),
-            Some(Err(failure)) => Begun::Answered(self.fail(failure).await),
+            Some(Ok(reply)) => {
+                Begun::Streaming(Box::new(Streaming { attempt: self, reply, last_progress: f64::NEG_INFINITY }))
+            }
+            Some(Err(failure)) => Begun::Answered(Box::pin(self.fail(failure)).await),
         }
     }
 
@@ -189,7 +192,7 @@ impl Attempt {
 
 /// A call whose answer is a stream.
 pub(crate) struct Streaming {
-    attempt: Attempt,
+    attempt: Box<Attempt>,
     reply: Reply,
     last_progress: f64,
 }
@@ -208,18 +211,20 @@ pub(crate) enum Step {
 
 impl Streaming {
     /// Waits for the next message. After [`Step::Answer`] and [`Step::Cancelled`] there is none.
-    pub(crate) async fn next(mut self, cancel: &Cancel) -> (Option<Self>, Step) {
+    pub(crate) async fn next(mut self: Box<Self>, cancel: &Cancel) -> (Option<Box<Self>>, Step) {
         loop {
             let waited = cancel.or(self.attempt.clocks.within(self.reply.next())).await;
             let envelope = match waited {
                 None => {
                     // Closing the connection is what tells a modern HTTP server; a pipe needs a message.
-                    self.attempt.give_up("the caller cancelled").await;
+                    Box::pin(self.attempt.give_up("the caller cancelled")).await;
                     return (None, Step::Cancelled);
                 }
                 Some(Ok(Ok(Heard::Message(envelope)))) => envelope,
                 Some(Ok(Ok(Heard::Pause(retry)))) => return (Some(self), Step::Pause(retry)),
-                Some(Ok(Err(failure)) | Err(failure)) => return (None, Step::Answer(self.attempt.fail(failure).await)),
+                Some(Ok(Err(failure)) | Err(failure)) => {
+                    return (None, Step::Answer(Box::pin(self.attempt.fail(failure)).await));
+                }
             };
             match &envelope.form {
                 Form::Result { id, .. } | Form::Error { id: Some(id), .. } => {

@@ -5,7 +5,9 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr2, memchr3};
+use memchr::memchr3;
+
+use super::plain::plain_end;
 
 /// A range of bytes in a message. Half the size of a `Range<usize>`: messages are capped far below 4 GiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -273,14 +275,15 @@ fn skip_blank(text: &[u8], mut at: usize) -> usize {
 /// One behind the closing quote of the string that opens at `at`.
 fn string_end(text: &[u8], at: usize) -> usize {
     let mut at = at + 1;
-    while let Some(found) = text.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-        at += found;
-        if text[at] == b'"' {
-            return at + 1;
+    loop {
+        at = plain_end(text, at);
+        match text.get(at) {
+            Some(b'"') => return at + 1,
+            Some(b'\\') => at += 2,
+            // A valid string has neither a control character nor an end of text in it.
+            _ => return text.len(),
         }
-        at += 2;
     }
-    text.len()
 }
 
 /// One behind the value that starts at `at`.

@@ -6,9 +6,10 @@
 //! the grammar allows them and the bytes pass on as they are; where a string is read, [`super::members::text`]
 //! refuses them.
 //!
-//! Long strings are where the time goes, so they are searched in blocks that the compiler turns into vector code.
+//! Long strings are where the time goes: see [`super::plain`].
 
 use super::members::Span;
+use super::plain::plain_end;
 
 /// The deepest nesting accepted. A schema or argument that needs more is broken or an attack.
 pub const MAX_DEPTH: usize = 128;
@@ -299,33 +300,6 @@ impl Scanner<'_> {
     fn syntax(&self) -> ScanError {
         ScanError::Syntax { at: self.at }
     }
-}
-
-/// The first byte at or behind `at` that is not a plain string byte: a quote, a backslash, a control character,
-/// or the end.
-fn plain_end(text: &[u8], mut at: usize) -> usize {
-    /// Keys and short values end within this; only behind it is a block worth its price.
-    const SHORT: usize = 16;
-    const BLOCK: usize = 32;
-    let special = |byte: u8| byte == b'"' || byte == b'\\' || byte < b' ';
-    let short_end = text.len().min(at + SHORT);
-    while at < short_end {
-        if special(text[at]) {
-            return at;
-        }
-        at += 1;
-    }
-    while let Some(block) = text.get(at..at + BLOCK) {
-        // No early exit inside a block: that is what lets the compiler compare all bytes at once.
-        if block.iter().fold(false, |found, &byte| found | special(byte)) {
-            break;
-        }
-        at += BLOCK;
-    }
-    while at < text.len() && !special(text[at]) {
-        at += 1;
-    }
-    at
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ use super::front_door::TurnedAway;
 use crate::answer::{Refusal, code};
 use crate::call::Params;
 use crate::dispatch::{self, Arrived, Dispatched};
-use crate::exchange::{Attempt, Begun, Cancel, Message, Step, Streaming};
+use crate::exchange::{Begun, Cancel, Message, Step, Streaming};
 use crate::gateway::Gateway;
 use crate::meta::Meta;
 use crate::session::era;
@@ -204,7 +204,9 @@ impl Client {
         };
         let envelope = match Envelope::parse(bytes.clone()) {
             Ok(envelope) => envelope,
-            Err(EnvelopeError::Batch) => return self.batch(&head.headers, endpoint, &bytes, received).await,
+            Err(EnvelopeError::Batch) => {
+                return Box::pin(self.batch(&head.headers, endpoint, &bytes, received)).await;
+            }
             Err(error) => return refuse(&Refusal::malformed(error.code(), error.to_string())),
         };
         self.message(head.headers, envelope, endpoint, received).await
@@ -232,7 +234,7 @@ impl Client {
             Err(refusal) => return refuse_for(&envelope, &refusal),
         };
         if matches!(envelope.form, Form::Request { .. }) {
-            let arrived = Arrived {
+            let arrived = Box::new(Arrived {
                 received,
                 received_at: clock::wall(),
                 listener: Listener::Http,
@@ -244,10 +246,10 @@ impl Client {
                 params,
                 headers,
                 session: None,
-            };
+            });
             return match era {
                 Era::Modern => self.modern(arrived).await,
-                Era::Legacy => self.legacy(arrived).await,
+                Era::Legacy => Box::pin(self.legacy(arrived)).await,
             };
         }
         match era {
@@ -256,8 +258,10 @@ impl Client {
             Era::Legacy => match self.session(&headers, endpoint) {
                 Ok(session) => {
                     match envelope.form {
-                        Form::Notification { .. } => dispatch::notified(&self.gateway, &session, &envelope).await,
-                        _ => dispatch::answered(&self.gateway, &session, &envelope).await,
+                        Form::Notification { .. } => {
+                            Box::pin(dispatch::notified(&self.gateway, &session, &envelope)).await;
+                        }
+                        _ => Box::pin(dispatch::answered(&self.gateway, &session, &envelope)).await,
                     }
                     accepted()
                 }
@@ -266,7 +270,7 @@ impl Client {
         }
     }
 
-    async fn modern(self, arrived: Arrived) -> Response<Body> {
+    async fn modern(self, arrived: Box<Arrived>) -> Response<Body> {
         let attempt = match dispatch::dispatch(&self.gateway, arrived).await {
             Dispatched::Answered(message) => return json(message),
             Dispatched::One(attempt) => attempt,
@@ -284,9 +288,9 @@ impl Client {
         }
     }
 
-    async fn legacy(self, mut arrived: Arrived) -> Response<Body> {
+    async fn legacy(self, mut arrived: Box<Arrived>) -> Response<Body> {
         if arrived.envelope.method().is_some_and(|method| method == "initialize") {
-            return self.initialize(arrived).await;
+            return Box::pin(self.initialize(arrived)).await;
         }
         let session = match self.session(&arrived.headers, arrived.endpoint) {
             Ok(session) => session,
@@ -313,7 +317,7 @@ impl Client {
             return response;
         }
         let cancel = Cancel::Token(running.cancelled.clone());
-        match begin_boxed(attempt, &cancel).await {
+        match attempt.begin(&cancel).await {
             Begun::Answered(message) => json(message),
             Begun::Cancelled => accepted(),
             streaming @ Begun::Streaming(_) => {
@@ -328,7 +332,7 @@ impl Client {
         }
     }
 
-    async fn initialize(self, arrived: Arrived) -> Response<Body> {
+    async fn initialize(self, arrived: Box<Arrived>) -> Response<Body> {
         let (message, session) = dispatch::open_session(&self.gateway, arrived, Outlet::Stream).await;
         let mut response = json(message);
         let Some(session) = session else { return response };
@@ -465,13 +469,8 @@ async fn collect(mut body: Body) -> Vec<Bytes> {
     messages
 }
 
-/// Keeps the future of an attempt out of the one that answers most requests.
-fn begin_boxed<'a>(attempt: Box<Attempt>, cancel: &'a Cancel) -> Pin<Box<dyn Future<Output = Begun> + Send + 'a>> {
-    Box::pin(async move { attempt.begin(cancel).await })
-}
-
 /// Carries the messages of a modern call to its client, until either side is through.
-async fn pump(streaming: Streaming, sender: mpsc::Sender<Bytes>, gateway: Arc<Gateway>) {
+async fn pump(streaming: Box<Streaming>, sender: mpsc::Sender<Bytes>, gateway: Arc<Gateway>) {
     let left = tokio_util::sync::CancellationToken::new();
     let watch = left.clone();
     let pumping = async {
@@ -616,4 +615,19 @@ fn not_allowed(allow: &'static str) -> Response<Body> {
     let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "this method is not allowed here");
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It is moved to where it lives with every call, and most of what it may become is rare: that stands in boxes.
+    #[test]
+    fn the_future_of_a_call_stays_small() {
+        fn size<A, F: Future>(_: impl Fn(A) -> F) -> usize {
+            size_of::<F>()
+        }
+        let bytes = size(|(client, request): (Client, Request<Incoming>)| client.serve(request));
+        assert!(bytes <= 6 << 10, "{bytes} bytes");
+    }
 }

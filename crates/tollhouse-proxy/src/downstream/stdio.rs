@@ -168,7 +168,7 @@ impl Client {
         let busy = lock(&self.running).contains_key(&raw_id[..])
             || session.as_ref().is_some_and(|session| session.is_running(&raw_id));
         let initialize = method == "initialize" && era == Era::Legacy;
-        let arrived = Arrived {
+        let arrived = Box::new(Arrived {
             received,
             received_at: clock::wall(),
             listener: Listener::Stdio,
@@ -180,7 +180,7 @@ impl Client {
             params,
             headers: http::HeaderMap::new(),
             session: session.clone(),
-        };
+        });
         if busy {
             let refusal = Refusal::malformed(code::INVALID_REQUEST, "a request with this id is still under way");
             return self.say(arrived.refuse(&self.gateway, &refusal).bytes).await;
@@ -195,7 +195,7 @@ impl Client {
         self.run(arrived, session, raw_id);
     }
 
-    async fn initialize(self: &Arc<Self>, arrived: Arrived) {
+    async fn initialize(self: &Arc<Self>, arrived: Box<Arrived>) {
         let outlet = Outlet::Pipe(self.outbox.clone());
         let (message, session) = dispatch::open_session(&self.gateway, arrived, outlet).await;
         if let Some(session) = session {
@@ -208,7 +208,7 @@ impl Client {
     }
 
     /// Runs a call beside the others.
-    fn run(self: &Arc<Self>, arrived: Arrived, session: Option<Arc<Session>>, raw_id: Bytes) {
+    fn run(self: &Arc<Self>, arrived: Box<Arrived>, session: Option<Arc<Session>>, raw_id: Bytes) {
         let client = self.clone();
         let in_session = session.map(|session| session.start(&raw_id));
         let cancelled = match &in_session {
@@ -229,7 +229,7 @@ impl Client {
         });
     }
 
-    async fn answer(&self, arrived: Arrived, cancel: &Cancel) {
+    async fn answer(&self, arrived: Box<Arrived>, cancel: &Cancel) {
         let attempt = match dispatch::dispatch(&self.gateway, arrived).await {
             Dispatched::Answered(message) => return self.say(message.bytes).await,
             Dispatched::One(attempt) => attempt,

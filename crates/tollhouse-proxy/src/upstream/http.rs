@@ -1,5 +1,6 @@
 //! A server behind streamable HTTP, in both eras: one POST a request, answered by JSON or by an event stream.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -99,7 +100,11 @@ impl Server {
             None => self.modern(call, body),
             Some(session) => self.legacy(session, call, body),
         };
-        let answer = clocks.within(self.pool.send(request, || call.sent_as(id))).await??;
+        let answer = {
+            // Pinned here and lent: passed on by value, it would be part of two futures.
+            let mut sending = pin!(self.pool.send(request, || call.sent_as(id)));
+            clocks.within(sending.as_mut()).await??
+        };
         call.responded();
         self.reply(answer, id, session, clocks).await
     }

@@ -354,9 +354,13 @@ impl Upstream {
 
     /// Which eras the server speaks; waits for the first probe.
     async fn known_eras(&self, clocks: &Clocks) -> Result<Eras, Failure> {
-        if let Some(eras) = self.eras() {
-            return Ok(eras);
+        match self.eras() {
+            Some(eras) => Ok(eras),
+            None => Box::pin(self.first_probe(clocks)).await,
         }
+    }
+
+    async fn first_probe(&self, clocks: &Clocks) -> Result<Eras, Failure> {
         let mut watch = self.status.subscribe();
         let probed = clocks
             .within(watch.wait_for(|status| status.eras.is_some() || status.state != State::Connecting))

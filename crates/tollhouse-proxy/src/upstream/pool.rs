@@ -71,7 +71,8 @@ impl Pool {
         loop {
             let (mut connection, reused) = match self.take() {
                 Some(connection) => (connection, true),
-                None => (self.connect().await?, false),
+                // Boxed: a handshake is large, rare, and would be moved with every call.
+                None => (Box::pin(self.connect()).await?, false),
             };
             sent();
             match connection.send(request).await {
