@@ -51,8 +51,18 @@ pub enum Top {
     Scalar,
 }
 
-/// Validates `text`; `member` gets the spans of key (without quotes) and value of each outermost member, in order.
-pub fn scan(text: &[u8], mut member: impl FnMut(Span, Span)) -> Result<Top, ScanError> {
+/// Where a member stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// In the outermost object.
+    Outer,
+    /// In an object that is the value of an outermost member; reported before that one.
+    Inner,
+}
+
+/// Validates `text`; `member` gets the spans of key (without quotes) and value of each member of the two outermost
+/// levels, in the order in which they end.
+pub fn scan(text: &[u8], mut member: impl FnMut(Level, Span, Span)) -> Result<Top, ScanError> {
     if let Err(error) = std::str::from_utf8(text) {
         return Err(ScanError::Utf8 { at: error.valid_up_to() });
     }
@@ -121,10 +131,11 @@ impl Scanner<'_> {
     /// One value with everything in it. A loop over tokens: depth costs a bit, not a stack frame.
     ///
     /// `Some` if it is JSON but nested too deeply, with the place.
-    fn value(&mut self, member: &mut impl FnMut(Span, Span)) -> Result<Option<usize>, ScanError> {
+    fn value(&mut self, member: &mut impl FnMut(Level, Span, Span)) -> Result<Option<usize>, ScanError> {
         let mut nesting = Nesting::default();
-        // Key and start of the value of the outermost member that is being read.
+        // Key and start of the value of the member that is being read, at either level.
         let mut outer: Option<(Span, usize)> = None;
+        let mut inner: Option<(Span, usize)> = None;
         loop {
             self.skip_blank();
             // A value begins here.
@@ -138,8 +149,10 @@ impl Scanner<'_> {
                     if !empty {
                         if object {
                             let key = self.key()?;
-                            if nesting.depth == 1 {
-                                outer = Some((key, self.at));
+                            match nesting.depth {
+                                1 => outer = Some((key, self.at)),
+                                2 if outer.is_some() => inner = Some((key, self.at)),
+                                _ => {}
                             }
                         }
                         continue;
@@ -162,10 +175,18 @@ impl Scanner<'_> {
                 if nesting.depth == 0 {
                     return Ok(nesting.too_deep);
                 }
-                if nesting.depth == 1
-                    && let Some((key, start)) = outer.take()
-                {
-                    member(key, Span::new(start, self.at));
+                match nesting.depth {
+                    1 => {
+                        if let Some((key, start)) = outer.take() {
+                            member(Level::Outer, key, Span::new(start, self.at));
+                        }
+                    }
+                    2 => {
+                        if let Some((key, start)) = inner.take() {
+                            member(Level::Inner, key, Span::new(start, self.at));
+                        }
+                    }
+                    _ => {}
                 }
                 self.skip_blank();
                 let object = nesting.in_object();
@@ -175,8 +196,10 @@ impl Scanner<'_> {
                         self.skip_blank();
                         if object {
                             let key = self.key()?;
-                            if nesting.depth == 1 {
-                                outer = Some((key, self.at));
+                            match nesting.depth {
+                                1 => outer = Some((key, self.at)),
+                                2 if outer.is_some() => inner = Some((key, self.at)),
+                                _ => {}
                             }
                         }
                         break;
