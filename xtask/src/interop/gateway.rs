@@ -62,7 +62,7 @@ fn config(site: &Site<'_>, name: &str, servers: &Value) -> anyhow::Result<PathBu
 
 fn program(site: &Site<'_>, verb: &str, config: &Path) -> Command {
     let mut program = site.command(&site.tollhouse);
-    program.arg(verb).arg("--config").arg(config);
-    program.arg("--data-dir").arg(site.scratch.path().join("data")).env("MCP_LOG_FORMAT", "json");
+    program.arg("--config").arg(config).arg("--data-dir").arg(site.scratch.path().join("data")).arg(verb);
+    program.env("MCP_LOG_FORMAT", "json");
     program
 }
