@@ -22,7 +22,7 @@ pub(crate) struct Call {
     pub(crate) id: CallId,
     received_at: SystemTime,
     pub(crate) received: Instant,
-    listener: Listener,
+    pub(crate) listener: Listener,
     pub(crate) principal: Principal,
     pub(crate) session: SessionRef,
     pub(crate) version: Version,

@@ -115,6 +115,7 @@ impl Attempt {
                     format_args!("server `{}` does not speak it", upstream.id),
                 ));
             }
+            upstream.mirrored.judge(call)?;
             upstream.call(call, link, clocks).await
         };
         match cancel.or(work).await {
@@ -134,6 +135,9 @@ impl Attempt {
     /// The call is answered: the caller's message, and the record.
     fn answer(mut self, envelope: &Envelope, status: StatusCode) -> Message {
         self.call.answered();
+        if self.call.method == "tools/list" && self.call.era() == Era::Modern {
+            self.upstream.mirrored.learn(envelope);
+        }
         let outcome = classify(&self.call, envelope);
         let bytes = match &envelope.form {
             Form::Result { id, .. } | Form::Error { id: Some(id), .. } => {
@@ -157,6 +161,9 @@ impl Attempt {
         if failure.fault.kind == Kind::EraUnsupported {
             return self.era_unsupported();
         }
+        if failure.fault.kind == Kind::Malformed {
+            return self.refuse(&Refusal::malformed(code::HEADER_MISMATCH, failure.cause));
+        }
         let message = Message { status: StatusCode::OK, bytes: answer::failed(&self.call, &failure) };
         self.conclude(message, Outcome::Failed(failure.fault))
     }
@@ -167,7 +174,10 @@ impl Attempt {
             Era::Modern => (self.call.version, &Version::ALL[..4]),
             Era::Legacy => (self.call.version, &[Version::MODERN]),
         };
-        let refusal = Refusal::version(requested.as_str(), supported);
+        self.refuse(&Refusal::version(requested.as_str(), supported))
+    }
+
+    fn refuse(self, refusal: &Refusal) -> Message {
         let message = Message { status: refusal.status, bytes: refusal.message(Some(self.call.raw_id())) };
         self.conclude(message, refusal.outcome())
     }

@@ -16,6 +16,7 @@ mod gateway;
 mod names;
 mod session;
 pub mod upstream;
+mod mirrored;
 pub mod record;
 mod answer;
 mod call;

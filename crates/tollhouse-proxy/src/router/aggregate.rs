@@ -18,11 +18,7 @@ use crate::gateway::Gateway;
 use crate::links::live_link;
 use crate::names::Kind;
 use crate::session::legacy::Session;
-
-/// Items of all servers together; the rest is left out.
-const ITEMS_MAX: usize = 10_000;
-/// Pages of one server.
-const PAGES_MAX: usize = 100;
+use crate::upstream::{ITEMS_MAX, PAGES_MAX};
 
 /// Everything `kind` that the servers offer, as a result.
 pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Session>>, kind: Kind) -> Vec<u8> {
@@ -35,6 +31,9 @@ pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&A
     for (place, pages) in pages {
         let server = &gateway.servers[place].id;
         for page in &pages {
+            if kind == Kind::Tool && call.era() == Era::Modern {
+                gateway.servers[place].mirrored.learn(page);
+            }
             let Form::Result { result: page_result, .. } = page.form else { continue };
             let found = Members::of(&page.bytes, page_result);
             let page_ttl = found.get("ttlMs").and_then(|span| members::integer(page.raw(span)));

@@ -36,11 +36,16 @@ use self::restart::{Decision, Restart};
 use crate::call::Call;
 use crate::clocks::Clocks;
 use crate::failure::Failure;
+use crate::mirrored::Mirrored;
 use crate::settings::{self, Limits, Timeouts};
 
 pub(crate) const CANCELLED: &str = "notifications/cancelled";
 pub(crate) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 
+/// Items of a list, of all servers together; the rest is left out.
+pub(crate) const ITEMS_MAX: usize = 10_000;
+/// Pages of one server's list.
+pub(crate) const PAGES_MAX: usize = 100;
 /// The pause before a server that could not be reached is asked again; doubles up to a minute.
 const PROBE_PAUSE: Duration = Duration::from_secs(1);
 /// A server that does not take a cancellation within this time does not get it.
@@ -51,6 +56,8 @@ const PROBE_PAUSE_MAX: Duration = Duration::from_mins(1);
 pub(crate) struct Upstream {
     pub(crate) id: ServerId,
     pub(crate) timeouts: Timeouts,
+    /// The headers its tools ask for.
+    pub(crate) mirrored: Mirrored,
     wire: Wire,
     status: watch::Sender<Status>,
     /// The process that modern callers share, while it lives.
@@ -169,6 +176,7 @@ impl Upstream {
         Ok(Self {
             id: server.id.clone(),
             timeouts: server.timeouts,
+            mirrored: Mirrored::default(),
             wire,
             status: watch::Sender::new(status),
             shared: Mutex::default(),
@@ -278,9 +286,7 @@ impl Upstream {
             Err(failure) => return Err(failure),
         };
         if discovered {
-            let id = server.mint_id();
-            let listed = server.ask(ask::list_tools(id, Era::Modern), id, "tools/list", None, clocks).await;
-            self.count_tools(listed.ok().as_ref().map(|(answer, _)| answer));
+            self.list_tools(None, Era::Modern, clocks).await;
             self.connected(Eras { modern: true, legacy: None });
             return Ok(());
         }
@@ -288,9 +294,7 @@ impl Upstream {
         let (answer, head) = server.ask(ask::initialize(id), id, "initialize", None, clocks).await?;
         let session = http::Session { id: head.get(http::SESSION_ID).cloned(), version: accepted_version(&answer)? };
         let _ = server.tell(ask::initialized(), Some(&session), clocks).await;
-        let id = server.mint_id();
-        let listed = server.ask(ask::list_tools(id, Era::Legacy), id, "tools/list", Some(&session), clocks).await;
-        self.count_tools(listed.ok().as_ref().map(|(answer, _)| answer));
+        self.list_tools(Some(&Link::Http(session.clone())), Era::Legacy, clocks).await;
         server.end(&session, clocks).await;
         self.connected(Eras { modern: false, legacy: Some(true) });
         Ok(())
@@ -300,25 +304,37 @@ impl Upstream {
     async fn probe_stdio(&self, connection: &Arc<stdio::Connection>, clocks: &Clocks) -> Result<bool, Failure> {
         let answer = connection.ask(ask::discover, clocks).await?;
         if speaks_modern(&answer) {
-            let listed = connection.ask(|id| ask::list_tools(id, Era::Modern), clocks).await;
-            self.count_tools(listed.ok().as_ref());
+            self.list_tools(Some(&Link::Stdio(connection.clone())), Era::Modern, clocks).await;
             return Ok(true);
         }
         let answer = connection.ask(ask::initialize, clocks).await?;
         accepted_version(&answer)?;
         connection.tell(ask::initialized()).await?;
-        let listed = connection.ask(|id| ask::list_tools(id, Era::Legacy), clocks).await;
-        self.count_tools(listed.ok().as_ref());
+        self.list_tools(Some(&Link::Stdio(connection.clone())), Era::Legacy, clocks).await;
         self.connected(Eras { modern: false, legacy: Some(true) });
         Ok(false)
     }
 
-    fn count_tools(&self, listed: Option<&Envelope>) {
-        let tools = listed.and_then(|answer| {
-            let Form::Result { result, .. } = answer.form else { return None };
-            let tools = Members::of(&answer.bytes, result).get("tools")?;
-            Some(members::elements(&answer.bytes, tools).count())
-        });
+    /// Asks for all tools: how many there are, and, since a call may come before any list, the headers they ask for.
+    async fn list_tools(&self, link: Option<&Link>, era: Era, clocks: &Clocks) {
+        let (mut tools, mut cursor) = (None, None);
+        for _ in 0..PAGES_MAX {
+            let params = ask::list_params(era, cursor.as_deref());
+            let Ok(page) = self.ask("tools/list", &params, link, clocks).await else { break };
+            let Form::Result { result, .. } = page.form else { break };
+            let result = Members::of(&page.bytes, result);
+            let Some(listed) = result.get("tools") else { break };
+            let count = tools.unwrap_or(0) + members::elements(&page.bytes, listed).count();
+            tools = Some(count);
+            if era == Era::Modern {
+                self.mirrored.learn(&page);
+            }
+            let next = result.get("nextCursor").map(|span| page.slice(span)).filter(|next| next != "null");
+            if next.is_none() || next == cursor || count >= ITEMS_MAX {
+                break;
+            }
+            cursor = next;
+        }
         self.status.send_modify(|status| status.tools = tools.or(status.tools));
     }
 
@@ -644,12 +660,14 @@ mod ask {
         Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)
     }
 
-    pub(super) fn list_tools(id: u64, era: Era) -> Bytes {
-        match era {
-            Era::Modern => format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list","params":{{{}}}}}"#, meta()),
-            Era::Legacy => format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list"}}"#),
+    /// What is said beside `tools/list`; `cursor` as the server wrote it.
+    pub(super) fn list_params(era: Era, cursor: Option<&[u8]>) -> Vec<u8> {
+        let meta = if era == Era::Modern { meta() } else { String::new() };
+        let comma: &[u8] = if meta.is_empty() { b"" } else { b"," };
+        match cursor {
+            Some(cursor) => [b"{", meta.as_bytes(), comma, b"\"cursor\":", cursor, b"}"].concat(),
+            None => [b"{", meta.as_bytes(), b"}"].concat(),
         }
-        .into()
     }
 
     pub(super) fn request(id: u64, method: &str, params: &[u8]) -> Vec<u8> {
