@@ -96,6 +96,18 @@ impl Message {
         )
     }
 
+    /// The result of `tools/list` where `echo` asks for two of its arguments in headers, `region` and `where.zone`. It
+    /// stands on the second page.
+    pub(crate) fn mirroring(&self) -> String {
+        let hints = if self.modern() { r#","resultType":"complete","ttlMs":0,"cacheScope":"private""# } else { "" };
+        if self.params["cursor"] != "second" {
+            return format!(r#"{{"tools":[{{"name":"other","inputSchema":{{}}}}],"nextCursor":"second"{hints}}}"#);
+        }
+        let zone = r#"{"type":"object","properties":{"zone":{"type":"integer","x-mcp-header":"Zone"}}}"#;
+        let properties = format!(r#"{{"region":{{"type":"string","x-mcp-header":"Region"}},"where":{zone}}}"#);
+        format!(r#"{{"tools":[{{"name":"echo","inputSchema":{{"type":"object","properties":{properties}}}}}]{hints}}}"#)
+    }
+
     /// What an honest server of these eras answers; `None` to a notification.
     pub(crate) fn answer(&self, eras: Eras) -> Option<String> {
         self.id.as_ref()?;

@@ -25,6 +25,7 @@ use crate::failure::Failure;
 
 /// The member of a property's schema that names its header.
 const ANNOTATION: &str = "x-mcp-header";
+const QUOTED: &[u8] = b"\"x-mcp-header\"";
 /// Members of a schema that hold values, not schemas: what looks like an annotation in there is none.
 const VALUES: [&[u8]; 4] = [b"const", b"default", b"enum", b"examples"];
 /// Tools with headers of one server; those beyond are not judged.
@@ -202,9 +203,8 @@ fn collect(text: &[u8], schema: Span, path: &mut Vec<Box<str>>, mirrors: &mut Ve
 /// An annotation anywhere in `value` is a bad one.
 fn none_below(text: &[u8], value: Span) -> Result<(), Bad> {
     let text = value.of(text);
-    let quoted = format!("\"{ANNOTATION}\"");
-    let is_key = |at| text[at + quoted.len()..].trim_ascii_start().starts_with(b":");
-    if memmem::find_iter(text, &quoted).any(is_key) { Err(Bad) } else { Ok(()) }
+    let is_key = |at| text[at + QUOTED.len()..].trim_ascii_start().starts_with(b":");
+    if memmem::find_iter(text, QUOTED).any(is_key) { Err(Bad) } else { Ok(()) }
 }
 
 #[cfg(test)]

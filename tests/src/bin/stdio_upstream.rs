@@ -16,6 +16,8 @@
 //! - `environment`, `descriptors`: the answer tells these of the process
 //! - `mute`: never answers anything
 //!
+//! `mirrors` is no vice: the tool asks for arguments in headers, which a child never sees.
+//!
 //! Arguments of a call may hold `gate` (a path: answered once that file exists) and `progress` (so many
 //! notifications before the answer).
 
@@ -126,6 +128,9 @@ impl Child {
                 Eras::Legacy if era == Eras::Modern => return Some(message.error(-32600, "this process is legacy")),
                 _ => {}
             }
+        }
+        if self.vice == "mirrors" && message.method == "tools/list" {
+            return Some(message.result(&message.mirroring()));
         }
         message.answer(self.eras)
     }
