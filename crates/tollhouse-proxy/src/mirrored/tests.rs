@@ -31,7 +31,7 @@ fn property(kind: &str, header: &str) -> Value {
     json!({"type": kind, ANNOTATION: header})
 }
 
-fn with(properties: Value) -> Value {
+fn with(properties: &Value) -> Value {
     json!({"type": "object", "properties": properties})
 }
 
@@ -41,7 +41,7 @@ fn pair(header: &str, path: &str) -> (String, String) {
 
 #[test]
 fn strings_integers_and_booleans_are_mirrored_however_deep_their_properties_lie() {
-    let schema = with(json!({
+    let schema = with(&json!({
         "region": property("string", "Region"),
         "where": {"type": "object", "properties": {"zone": property("integer", "Zone"), "x": {"type": "string"}}},
         "dry": property("boolean", "dry-run"),
@@ -58,33 +58,33 @@ fn one_bad_annotation_leaves_a_tool_without_any() {
     let good = || property("string", "Good");
     let mut deep = property("string", "Deep");
     for _ in 0..DEPTH_MAX {
-        deep = with(json!({"p": deep}));
+        deep = with(&json!({"p": deep}));
     }
     let many: Value = (0..=HEADERS_MAX).map(|n| (n.to_string(), property("string", &n.to_string()))).collect();
     for (what, schema) in [
-        ("no token", with(json!({"a": good(), "b": property("string", "two words")}))),
-        ("an empty name", with(json!({"a": good(), "b": property("string", "")}))),
-        ("no string", with(json!({"a": good(), "b": {"type": "string", ANNOTATION: 7}}))),
-        ("a number", with(json!({"a": good(), "b": property("number", "B")}))),
-        ("an object", with(json!({"a": good(), "b": property("object", "B")}))),
-        ("several types", with(json!({"a": good(), "b": {"type": ["string", "null"], ANNOTATION: "B"}}))),
-        ("no type", with(json!({"a": good(), "b": {ANNOTATION: "B"}}))),
-        ("the same twice", with(json!({"a": good(), "b": property("string", "gOOD")}))),
+        ("no token", with(&json!({"a": good(), "b": property("string", "two words")}))),
+        ("an empty name", with(&json!({"a": good(), "b": property("string", "")}))),
+        ("no string", with(&json!({"a": good(), "b": {"type": "string", ANNOTATION: 7}}))),
+        ("a number", with(&json!({"a": good(), "b": property("number", "B")}))),
+        ("an object", with(&json!({"a": good(), "b": property("object", "B")}))),
+        ("several types", with(&json!({"a": good(), "b": {"type": ["string", "null"], ANNOTATION: "B"}}))),
+        ("no type", with(&json!({"a": good(), "b": {ANNOTATION: "B"}}))),
+        ("the same twice", with(&json!({"a": good(), "b": property("string", "gOOD")}))),
         ("the root", json!({"type": "string", ANNOTATION: "Root", "properties": {"a": good()}})),
-        ("items", with(json!({"a": good(), "b": {"type": "array", "items": property("string", "B")}}))),
-        ("a choice", json!({"properties": {"a": good()}, "anyOf": [with(json!({"b": property("string", "B")}))]})),
+        ("items", with(&json!({"a": good(), "b": {"type": "array", "items": property("string", "B")}}))),
+        ("a choice", json!({"properties": {"a": good()}, "anyOf": [with(&json!({"b": property("string", "B")}))]})),
         ("a definition", json!({"properties": {"a": good()}, "$defs": {"b": property("string", "B")}})),
-        ("too many", with(many)),
-        ("too deep", with(json!({"a": good(), "b": deep}))),
+        ("too many", with(&many)),
+        ("too deep", with(&json!({"a": good(), "b": deep}))),
     ] {
         assert_eq!(headers_of(&schema), [], "{what}");
     }
-    assert_eq!(headers_of(&with(json!({"a": good()}))), [pair("mcp-param-good", "a")]);
+    assert_eq!(headers_of(&with(&json!({"a": good()}))), [pair("mcp-param-good", "a")]);
 }
 
 #[test]
 fn the_word_is_an_annotation_only_where_it_names_a_header() {
-    let schema = with(json!({
+    let schema = with(&json!({
         "a": {"type": "string", ANNOTATION: "A", "description": "see \"x-mcp-header\": it names a header"},
         ANNOTATION: {"type": "string", "enum": [ANNOTATION], "default": {ANNOTATION: 1}},
         "b": {"type": "array", "items": {"enum": [ANNOTATION, "other"]}},
@@ -94,9 +94,9 @@ fn the_word_is_an_annotation_only_where_it_names_a_header() {
 
 #[test]
 fn the_last_list_that_holds_a_tool_counts() {
-    let with_header = |header| json!([{"name": "t", "inputSchema": with(json!({"a": property("string", header)}))}]);
-    let other = json!([{"name": "u", "inputSchema": with(json!({}))}]);
-    let bare = json!([{"name": "t", "inputSchema": with(json!({}))}]);
+    let with_header = |header| json!([{"name": "t", "inputSchema": with(&json!({"a": property("string", header)}))}]);
+    let other = json!([{"name": "u", "inputSchema": with(&json!({}))}]);
+    let bare = json!([{"name": "t", "inputSchema": with(&json!({}))}]);
     let first = with_header("A");
     assert_eq!(known(&learned(&[first.clone(), other])), [pair("mcp-param-a", "a")], "another page");
     assert_eq!(known(&learned(&[first.clone(), with_header("B")])), [pair("mcp-param-b", "a")], "another name");
@@ -105,9 +105,9 @@ fn the_last_list_that_holds_a_tool_counts() {
 
 /// What is wrong with a call of these arguments and headers to a tool that mirrors `region` and `where.zone`.
 fn judged(arguments: &str, headers: &[(&'static str, &'static str)]) -> Option<&'static str> {
-    let schema = with(json!({
+    let schema = with(&json!({
         "region": property("string", "Region"),
-        "where": with(json!({"zone": property("integer", "Zone")})),
+        "where": with(&json!({"zone": property("integer", "Zone")})),
     }));
     let mirrored = learned(&[json!([{"name": "t", "inputSchema": schema}])]);
     let mut map = HeaderMap::new();
