@@ -55,6 +55,16 @@ async fn a_modern_client_on_stdio_reaches_a_server_over_stdio() {
 }
 
 #[tokio::test]
+async fn a_handshake_in_a_modern_request_is_refused_and_does_not_reach_the_process_that_all_share() {
+    let server = child();
+    let gateway = gateway().with(&server).start().await;
+    let client = modern(&gateway);
+    assert_eq!(client.message("initialize").send().await.refusal(), (404, -32601));
+    assert_eq!(client.call("echo", json!({"nonce": "n"})).await.text(), "n");
+    gateway.ends_well(&["ok"]).await;
+}
+
+#[tokio::test]
 async fn a_call_names_its_server_tool_and_outcome_in_its_record() {
     let upstream = upstream::echo().start().await;
     let gateway = gateway().with(&upstream).start().await;

@@ -115,6 +115,11 @@ pub(crate) async fn dispatch(gateway: &Arc<Gateway>, arrived: Box<Arrived>) -> D
         Ok(admitted) => admitted,
         Err(refusal) => return Dispatched::Answered(arrived.refuse(gateway, &refusal)),
     };
+    // MCP 2026-07-28 has no `initialize`. A process that is shared by callers must not see one: it would settle the
+    // era of all of them.
+    if arrived.era == Era::Modern && arrived.envelope.method().is_some_and(|method| method == "initialize") {
+        return Dispatched::Answered(arrived.refuse(gateway, &Refusal::unknown_method(Era::Modern, "initialize")));
+    }
     let (session, endpoint) = (arrived.session.clone(), arrived.endpoint);
     let call = arrived.into_call(gateway);
     if call.era() == Era::Legacy && call.method == "ping" {

@@ -301,9 +301,9 @@ fn with_subscription(call: &Call, envelope: &Envelope) -> Bytes {
 fn classify(call: &Call, envelope: &Envelope) -> Outcome {
     let text = &envelope.bytes;
     match &envelope.form {
-        Form::Result { result, .. } => {
+        Form::Result { .. } => {
             let (mut failed, mut kind) = (false, Outcome::Ok);
-            for (key, value) in Members::of(text, *result) {
+            for (key, value) in envelope.members() {
                 match key.of(text) {
                     b"isError" => failed = value.of(text) == b"true",
                     b"resultType" => match value.of(text) {

@@ -58,7 +58,7 @@ impl Meta {
             if value.end() - value.start() > BAGGAGE_MAX && members::is_key(key.of(text), "baggage") {
                 excess = Some(members::removal(text, key, value));
             }
-            let rank = SESSION_KEYS.iter().position(|name| members::is_key(key.of(text), name));
+            let rank = SESSION_KEYS.iter().position(|name| key.of(text) == name.as_bytes());
             if let Some(rank) = rank
                 && session.is_none_or(|(best, _)| rank < best)
             {

@@ -6,9 +6,9 @@
 
 use bytes::Bytes;
 
-use super::members::{self, KeyError, Picked, Span};
+use super::members::{self, KeyError, Members, Picked, Span};
 use super::method::{self, Method};
-use super::scan::{ScanError, Top, scan};
+use super::scan::{Level, ScanError, Top, scan};
 
 /// One message.
 #[derive(Debug, Clone)]
@@ -19,6 +19,29 @@ pub struct Envelope {
     pub form: Form,
     /// `params`, an object, if there.
     pub params: Option<Span>,
+    inner: Inner,
+}
+
+/// Members remembered of the object a message is about; of larger ones only that they are larger.
+const INNER_MAX: usize = 8;
+
+/// The members of `params`, `result` or `error`, seen while the whole was validated: to look for them again, behind
+/// a large value, costs as much as the validation.
+#[derive(Debug, Clone, Copy)]
+struct Inner {
+    members: [(Span, Span); INNER_MAX],
+    count: usize,
+}
+
+impl Inner {
+    const EMPTY: Self = Self { members: [(Span::EMPTY, Span::EMPTY); INNER_MAX], count: 0 };
+
+    fn push(&mut self, key: Span, value: Span) {
+        if let Some(slot) = self.members.get_mut(self.count) {
+            *slot = (key, value);
+        }
+        self.count += 1;
+    }
 }
 
 /// The four forms of a JSON-RPC message.
@@ -87,9 +110,18 @@ impl Envelope {
     pub fn parse(bytes: Bytes) -> Result<Self, EnvelopeError> {
         let mut picked = Picked::new(["jsonrpc", "id", "method", "params", "result", "error"]);
         let mut refused = None;
-        let top = scan(&bytes, |key, value| {
-            if refused.is_none() {
-                refused = picked.see(key.of(&bytes), value).err();
+        let (mut inner, mut seen) = (Inner::EMPTY, Inner::EMPTY);
+        let top = scan(&bytes, |level, key, value| match level {
+            Level::Inner => seen.push(key, value),
+            Level::Outer => {
+                let key = key.of(&bytes);
+                if refused.is_none() {
+                    refused = picked.see(key, value).err();
+                }
+                if matches!(key, b"params" | b"result" | b"error") {
+                    inner = seen;
+                }
+                seen.count = 0;
             }
         })?;
         match top {
@@ -134,7 +166,7 @@ impl Envelope {
             }
             _ => return Err(EnvelopeError::Form("only one of `method`, `result` and `error` may be there")),
         };
-        Ok(Self { bytes, form, params })
+        Ok(Self { bytes, form, params, inner })
     }
 
     /// The bytes that `span` covers.
@@ -157,15 +189,38 @@ impl Envelope {
 
     /// Finds members of `params` that the gateway reads; see [`members::pick`].
     pub fn pick_params<const N: usize>(&self, names: [&'static str; N]) -> Result<[Option<Span>; N], KeyError> {
-        match self.params {
-            Some(params) => members::pick(&self.bytes, params, names),
-            None => Ok([None; N]),
+        let mut picked = Picked::new(names);
+        if self.params.is_some() {
+            for (key, value) in self.members() {
+                picked.see(self.raw(key), value)?;
+            }
         }
+        Ok(picked.values())
+    }
+
+    /// The members of `params`, `result` or `error`, whichever the message has, in order.
+    pub fn members(&self) -> impl Iterator<Item = (Span, Span)> {
+        let remembered = self.inner.members.get(..self.inner.count);
+        let object = match &self.form {
+            Form::Request { .. } | Form::Notification { .. } => self.params,
+            Form::Result { result: object, .. } | Form::Error { error: object, .. } => Some(*object),
+        };
+        let walked = match (remembered, object) {
+            (None, Some(object)) => Some(Members::of(&self.bytes, object)),
+            _ => None,
+        };
+        remembered.unwrap_or_default().iter().copied().chain(walked.into_iter().flatten())
+    }
+
+    /// The first member of `params`, `result` or `error` that is called exactly `key`.
+    pub fn member(&self, key: &str) -> Option<Span> {
+        self.members().find(|(name, _)| members::is_key(self.raw(*name), key)).map(|(_, value)| value)
     }
 
     /// `params._meta`, wherever there is one, without judging the rest.
     pub fn meta(&self) -> Option<Span> {
-        members::Members::of(&self.bytes, self.params?).get("_meta")
+        self.params?;
+        self.member("_meta")
     }
 }
 

@@ -5,7 +5,9 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr2, memchr3};
+use memchr::memchr3;
+
+use super::plain::plain_end;
 
 /// A range of bytes in a message. Half the size of a `Range<usize>`: messages are capped far below 4 GiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +17,9 @@ pub struct Span {
 }
 
 impl Span {
+    /// Nothing, at the beginning.
+    pub const EMPTY: Self = Self { start: 0, end: 0 };
+
     /// From `start` up to `end`.
     ///
     /// # Panics
@@ -111,17 +116,27 @@ impl<const N: usize> Picked<N> {
 
     /// Takes notice of one member.
     pub fn see(&mut self, raw_key: &[u8], value: Span) -> Result<(), KeyError> {
-        for (name, slot) in self.names.iter().zip(&mut self.values) {
-            if is_key(raw_key, name) {
-                return match slot.replace(value) {
-                    None => Ok(()),
-                    Some(_) => Err(KeyError::Duplicate(name)),
-                };
-            }
+        match self.names.iter().position(|name| raw_key == name.as_bytes()) {
+            Some(at) => self.found(at, value),
+            None => self.see_odd(raw_key, value),
+        }
+    }
+
+    /// A key that is none of the names as it stands, but may be one by escapes or case.
+    fn see_odd(&mut self, raw_key: &[u8], value: Span) -> Result<(), KeyError> {
+        if let Some(at) = self.names.iter().position(|name| is_key(raw_key, name)) {
+            return self.found(at, value);
         }
         match self.names.iter().find(|name| folds_to(raw_key, name)) {
             None => Ok(()),
             Some(name) => Err(KeyError::CaseVariant(name)),
+        }
+    }
+
+    fn found(&mut self, at: usize, value: Span) -> Result<(), KeyError> {
+        match self.values[at].replace(value) {
+            None => Ok(()),
+            Some(_) => Err(KeyError::Duplicate(self.names[at])),
         }
     }
 
@@ -181,7 +196,9 @@ pub fn removal(text: &[u8], key: Span, value: Span) -> Span {
 
 /// Is the raw key `raw` (between its quotes) the member `name`, whichever way it is escaped?
 pub fn is_key(raw: &[u8], name: &str) -> bool {
-    raw == name.as_bytes() || (raw.contains(&b'\\') && unescape(raw).is_some_and(|key| key == name))
+    // An escape is longer than what it stands for.
+    raw == name.as_bytes()
+        || (raw.len() > name.len() && raw.contains(&b'\\') && unescape(raw).is_some_and(|key| key == name))
 }
 
 /// Would a parser that folds case take the raw key `raw` for `name`?
@@ -189,9 +206,12 @@ pub fn is_key(raw: &[u8], name: &str) -> bool {
 /// Some do (CVE-2026-27896), and then read another member than the gateway did. Beside ASCII letters two characters
 /// fold into ASCII: U+017F (long s) and U+212A (Kelvin sign).
 pub fn folds_to(raw: &[u8], name: &str) -> bool {
-    let plain = raw.iter().all(|&byte| byte.is_ascii() && byte != b'\\');
-    if plain {
+    if raw.len() <= name.len() {
+        // Every other spelling takes more bytes than the name.
         return raw.eq_ignore_ascii_case(name.as_bytes());
+    }
+    if raw.iter().all(|&byte| byte.is_ascii() && byte != b'\\') {
+        return false;
     }
     let Some(key) = unescape(raw) else { return false };
     let fold = |c: char| match c {
@@ -273,14 +293,15 @@ fn skip_blank(text: &[u8], mut at: usize) -> usize {
 /// One behind the closing quote of the string that opens at `at`.
 fn string_end(text: &[u8], at: usize) -> usize {
     let mut at = at + 1;
-    while let Some(found) = text.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-        at += found;
-        if text[at] == b'"' {
-            return at + 1;
+    loop {
+        at = plain_end(text, at);
+        match text.get(at) {
+            Some(b'"') => return at + 1,
+            Some(b'\\') => at += 2,
+            // A valid string has neither a control character nor an end of text in it.
+            _ => return text.len(),
         }
-        at += 2;
     }
-    text.len()
 }
 
 /// One behind the value that starts at `at`.

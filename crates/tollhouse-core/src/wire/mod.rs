@@ -11,9 +11,11 @@ pub mod sse;
 pub mod header;
 pub mod method;
 
-pub mod members;
 pub mod scan;
 pub mod splice;
+
+pub mod members;
+mod plain;
 
 pub use envelope::{Envelope, EnvelopeError, Form};
 pub use members::{Members, Span};

@@ -6,11 +6,10 @@
 //! the grammar allows them and the bytes pass on as they are; where a string is read, [`super::members::text`]
 //! refuses them.
 //!
-//! Long strings are where the time goes, so they are searched by vector code.
-
-use memchr::memchr2;
+//! Long strings are where the time goes: see [`super::plain`].
 
 use super::members::Span;
+use super::plain::plain_end;
 
 /// The deepest nesting accepted. A schema or argument that needs more is broken or an attack.
 pub const MAX_DEPTH: usize = 128;
@@ -52,8 +51,18 @@ pub enum Top {
     Scalar,
 }
 
-/// Validates `text`; `member` gets the spans of key (without quotes) and value of each outermost member, in order.
-pub fn scan(text: &[u8], mut member: impl FnMut(Span, Span)) -> Result<Top, ScanError> {
+/// Where a member stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// In the outermost object.
+    Outer,
+    /// In an object that is the value of an outermost member; reported before that one.
+    Inner,
+}
+
+/// Validates `text`; `member` gets the spans of key (without quotes) and value of each member of the two outermost
+/// levels, in the order in which they end.
+pub fn scan(text: &[u8], mut member: impl FnMut(Level, Span, Span)) -> Result<Top, ScanError> {
     if let Err(error) = std::str::from_utf8(text) {
         return Err(ScanError::Utf8 { at: error.valid_up_to() });
     }
@@ -122,10 +131,11 @@ impl Scanner<'_> {
     /// One value with everything in it. A loop over tokens: depth costs a bit, not a stack frame.
     ///
     /// `Some` if it is JSON but nested too deeply, with the place.
-    fn value(&mut self, member: &mut impl FnMut(Span, Span)) -> Result<Option<usize>, ScanError> {
+    fn value(&mut self, member: &mut impl FnMut(Level, Span, Span)) -> Result<Option<usize>, ScanError> {
         let mut nesting = Nesting::default();
-        // Key and start of the value of the outermost member that is being read.
+        // Key and start of the value of the member that is being read, at either level.
         let mut outer: Option<(Span, usize)> = None;
+        let mut inner: Option<(Span, usize)> = None;
         loop {
             self.skip_blank();
             // A value begins here.
@@ -139,8 +149,10 @@ impl Scanner<'_> {
                     if !empty {
                         if object {
                             let key = self.key()?;
-                            if nesting.depth == 1 {
-                                outer = Some((key, self.at));
+                            match nesting.depth {
+                                1 => outer = Some((key, self.at)),
+                                2 if outer.is_some() => inner = Some((key, self.at)),
+                                _ => {}
                             }
                         }
                         continue;
@@ -163,10 +175,18 @@ impl Scanner<'_> {
                 if nesting.depth == 0 {
                     return Ok(nesting.too_deep);
                 }
-                if nesting.depth == 1
-                    && let Some((key, start)) = outer.take()
-                {
-                    member(key, Span::new(start, self.at));
+                match nesting.depth {
+                    1 => {
+                        if let Some((key, start)) = outer.take() {
+                            member(Level::Outer, key, Span::new(start, self.at));
+                        }
+                    }
+                    2 => {
+                        if let Some((key, start)) = inner.take() {
+                            member(Level::Inner, key, Span::new(start, self.at));
+                        }
+                    }
+                    _ => {}
                 }
                 self.skip_blank();
                 let object = nesting.in_object();
@@ -176,8 +196,10 @@ impl Scanner<'_> {
                         self.skip_blank();
                         if object {
                             let key = self.key()?;
-                            if nesting.depth == 1 {
-                                outer = Some((key, self.at));
+                            match nesting.depth {
+                                1 => outer = Some((key, self.at)),
+                                2 if outer.is_some() => inner = Some((key, self.at)),
+                                _ => {}
                             }
                         }
                         break;
@@ -301,28 +323,6 @@ impl Scanner<'_> {
     fn syntax(&self) -> ScanError {
         ScanError::Syntax { at: self.at }
     }
-}
-
-/// The first byte at or behind `at` that is not a plain string byte: a quote, a backslash, a control character,
-/// or the end.
-fn plain_end(text: &[u8], mut at: usize) -> usize {
-    /// Keys and short values end within this; only behind it is a vector search worth its price.
-    const SHORT: usize = 16;
-    let short_end = text.len().min(at + SHORT);
-    while at < short_end {
-        if matches!(text[at], b'"' | b'\\' | 0..b' ') {
-            return at;
-        }
-        at += 1;
-    }
-    let rest = &text[at..];
-    let plain = &rest[..memchr2(b'"', b'\\', rest).unwrap_or(rest.len())];
-    // The smallest byte tells whether there is a control character at all; a minimum is what the compiler turns into
-    // vector code, a search that may stop anywhere is not.
-    if plain.iter().copied().fold(u8::MAX, u8::min) >= b' ' {
-        return at + plain.len();
-    }
-    at + plain.iter().position(|&byte| byte < b' ').expect("the smallest byte is one")
 }
 
 #[cfg(test)]

@@ -543,6 +543,11 @@ fn stream_response(session: &Arc<Session>, stream: u32) -> Option<Response<Body>
 
 /// MCP, streamable HTTP: JSON comes in, and the client takes JSON and event streams.
 fn refuse_content(headers: &HeaderMap) -> Option<Response<Body>> {
+    // What clients usually send, word for word.
+    let usual = |name, value: &str| headers.get(name).is_some_and(|sent: &HeaderValue| sent == value);
+    if usual(CONTENT_TYPE, "application/json") && usual(ACCEPT, "application/json, text/event-stream") {
+        return None;
+    }
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {

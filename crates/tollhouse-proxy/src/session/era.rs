@@ -39,20 +39,25 @@ pub(crate) fn over_http(
         };
     };
     over_stdio(envelope, meta)?;
-    let version = members::text(envelope.raw(version)).unwrap_or_default();
-    agree(headers.get(PROTOCOL_VERSION), "MCP-Protocol-Version", |value| value == version)?;
-    agree(headers.get(MCP_METHOD), "Mcp-Method", |value| value == method.as_ref())?;
+    agree(headers.get(PROTOCOL_VERSION), "MCP-Protocol-Version", |value| says(envelope, Some(version), value))?;
+    agree(headers.get(MCP_METHOD), "Mcp-Method", |value| value == method.as_bytes())?;
     if method::names_in_header(method) {
-        let name = subject.and_then(|span| members::text(envelope.raw(span))).unwrap_or_default();
         agree(headers.get(MCP_NAME), "Mcp-Name", |value| {
-            header::decode_name(value.as_bytes()).is_ok_and(|decoded| decoded == name)
+            says(envelope, subject, value)
+                || header::decode_name(value).is_ok_and(|decoded| {
+                    decoded == subject.and_then(|span| members::text(envelope.raw(span))).unwrap_or_default()
+                })
         })?;
     }
     // Last: a header that contradicts the body is the graver fault than a revision nobody speaks.
-    if version != Version::MODERN.as_str() {
-        return Err(Refusal::version(&version, &[Version::MODERN]));
-    }
+    check_version(envelope, meta)?;
     Ok(Era::Modern)
+}
+
+/// Is the string at `span` written without escapes and equal to `value`?
+fn says(envelope: &Envelope, span: Option<Span>, value: &[u8]) -> bool {
+    let raw = span.and_then(|span| envelope.raw(span).strip_prefix(b"\"")?.strip_suffix(b"\""));
+    raw == Some(value) && !value.contains(&b'\\') && !value.starts_with(b"=?")
 }
 
 /// The era of a request that came over a pipe, where no headers repeat it.
@@ -61,7 +66,9 @@ pub(crate) fn over_http(
 /// As [`over_http`], less the headers.
 pub(crate) fn over_stdio(envelope: &Envelope, meta: &Meta) -> Result<Era, Refusal> {
     let Some(version) = meta.version else { return Ok(Era::Legacy) };
-    if members::text(envelope.raw(version)).is_none() {
+    if !says(envelope, Some(version), Version::MODERN.as_str().as_bytes())
+        && members::text(envelope.raw(version)).is_none()
+    {
         return Err(Refusal::malformed(
             code::INVALID_PARAMS,
             "io.modelcontextprotocol/protocolVersion must be a string",
@@ -78,18 +85,21 @@ pub(crate) fn over_stdio(envelope: &Envelope, meta: &Meta) -> Result<Era, Refusa
 
 /// Refuses a revision nobody speaks, where [`over_http`] did not.
 pub(crate) fn check_version(envelope: &Envelope, meta: &Meta) -> Result<(), Refusal> {
+    if says(envelope, meta.version, Version::MODERN.as_str().as_bytes()) {
+        return Ok(());
+    }
     let version = meta.version.and_then(|span| members::text(envelope.raw(span))).unwrap_or_default();
     if version == Version::MODERN.as_str() { Ok(()) } else { Err(Refusal::version(&version, &[Version::MODERN])) }
 }
 
 /// MCP 2026-07-28, streamable HTTP, server validation: a header that mirrors the body must be there and agree.
-fn agree(header: Option<&http::HeaderValue>, name: &str, same: impl FnOnce(&str) -> bool) -> Result<(), Refusal> {
+fn agree(header: Option<&http::HeaderValue>, name: &str, same: impl FnOnce(&[u8]) -> bool) -> Result<(), Refusal> {
     let Some(value) = header else {
         return Err(Refusal::malformed(code::HEADER_MISMATCH, format!("the header {name} is missing")));
     };
     // Values do not ignore case; outer blanks do not count.
-    match value.to_str() {
-        Ok(value) if same(value.trim()) => Ok(()),
-        _ => Err(Refusal::malformed(code::HEADER_MISMATCH, format!("the header {name} differs from the body"))),
+    match same(value.as_bytes().trim_ascii()) {
+        true => Ok(()),
+        false => Err(Refusal::malformed(code::HEADER_MISMATCH, format!("the header {name} differs from the body"))),
     }
 }

@@ -77,6 +77,24 @@ fn confusing_spellings_are_refused_where_the_gateway_reads_and_pass_where_it_doe
     );
 }
 
+#[test]
+fn members_are_found_however_many_there_are() {
+    for count in [0, 1, INNER_MAX, INNER_MAX + 1, 100] {
+        let members: Vec<_> = (0..count).map(|n| format!(r#""m{n}":{{"deep":{n}}}"#)).collect();
+        let text =
+            format!(r#"{{"x":{{"m0":9}},"result":{{{}}},"id":1,"y":{{"m1":9}},"jsonrpc":"2.0"}}"#, members.join(","));
+        let envelope = parse(&text).unwrap();
+        assert_eq!(envelope.members().count(), count);
+        for n in 0..count {
+            let found = envelope.member(&format!("m{n}")).map(|span| envelope.raw(span).to_vec());
+            assert_eq!(found, Some(format!(r#"{{"deep":{n}}}"#).into_bytes()));
+        }
+        assert_eq!(envelope.member("deep"), None);
+    }
+    let text = r#"{"jsonrpc":"2.0","method":"a","x":{"name":1}}"#;
+    assert_eq!(parse(text).unwrap().pick_params(["name"]), Ok([None]));
+}
+
 /// Messages with unknown members, odd spacing and odd numbers: what a typed model would lose.
 fn message() -> impl Strategy<Value = String> {
     let value = prop_oneof![

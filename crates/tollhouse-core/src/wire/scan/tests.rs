@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn check(text: &str) -> Result<Top, ScanError> {
-    scan(text.as_bytes(), |_, _| {})
+    scan(text.as_bytes(), |_, _, _| {})
 }
 
 #[test]
@@ -102,16 +102,31 @@ fn what_is_no_json_is_said_to_be_none_however_deep() {
 }
 
 #[test]
-fn outermost_members_are_reported_with_their_spans() {
-    let text = r#" { "a" : {"x":1} , "b":[2, 3],"c":"d" } "#;
+fn members_of_the_two_outermost_levels_are_reported_with_their_spans() {
+    let text = r#" { "a" : {"x":1,"y":{"deep":{}}} , "b":[{"no":2}, 3],"c":"d","e":{},"f":{"z":[]} } "#;
     let mut seen = Vec::new();
-    let top = scan(text.as_bytes(), |key, value| {
-        seen.push((key.of(text.as_bytes()).to_vec(), value.of(text.as_bytes()).to_vec()));
+    let top = scan(text.as_bytes(), |level, key, value| {
+        let of = |span: Span| String::from_utf8(span.of(text.as_bytes()).to_vec()).unwrap();
+        seen.push((level == Level::Outer, of(key), of(value)));
     });
     assert_eq!(top, Ok(Top::Object));
-    let seen: Vec<_> =
-        seen.iter().map(|(k, v)| (std::str::from_utf8(k).unwrap(), std::str::from_utf8(v).unwrap())).collect();
-    assert_eq!(seen, [("a", r#"{"x":1}"#), ("b", "[2, 3]"), ("c", r#""d""#)]);
+    let seen: Vec<_> = seen.iter().map(|(outer, key, value)| (*outer, key.as_str(), value.as_str())).collect();
+    assert_eq!(
+        seen,
+        [
+            (false, "x", "1"),
+            (false, "y", r#"{"deep":{}}"#),
+            (true, "a", r#"{"x":1,"y":{"deep":{}}}"#),
+            (true, "b", r#"[{"no":2}, 3]"#),
+            (true, "c", r#""d""#),
+            (true, "e", "{}"),
+            (false, "z", "[]"),
+            (true, "f", r#"{"z":[]}"#),
+        ]
+    );
+    let mut seen = 0;
+    scan(br#"[{"a":1},{"b":{"c":1}}]"#, |_, _, _| seen += 1).unwrap();
+    assert_eq!(seen, 0, "what is in an array has no outermost object around it");
 }
 
 #[test]
@@ -121,7 +136,7 @@ fn a_control_character_is_found_wherever_it_stands() {
             let mut text = vec![b'x'; length];
             text[at] = 7;
             let quoted = [b"\"".as_slice(), &text, b"\""].concat();
-            assert_eq!(scan(&quoted, |_, _| {}), Err(ScanError::Syntax { at: at + 1 }));
+            assert_eq!(scan(&quoted, |_, _, _| {}), Err(ScanError::Syntax { at: at + 1 }));
         }
     }
 }
@@ -158,7 +173,7 @@ proptest! {
         let mut bytes = text.into_bytes();
         let at = at.index(bytes.len());
         bytes[at] = byte;
-        let ours = scan(&bytes, |_, _| {}).is_ok();
+        let ours = scan(&bytes, |_, _, _| {}).is_ok();
         // Raw, since building values refuses numbers beyond f64, which the grammar allows.
         let theirs = std::str::from_utf8(&bytes).is_ok() && serde_json::from_slice::<&serde_json::value::RawValue>(&bytes).is_ok();
         prop_assert_eq!(ours, theirs, "{:?}", String::from_utf8_lossy(&bytes));
@@ -166,6 +181,6 @@ proptest! {
 
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let _ = scan(&bytes, |_, _| {});
+        let _ = scan(&bytes, |_, _, _| {});
     }
 }

@@ -1,0 +1,68 @@
+//! The gateway as a step drives it: a process with a configuration of its own, at a free port.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use super::Site;
+use super::peer::Peer;
+
+/// A cold start on a loaded machine.
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// Serves until it is dropped.
+pub(super) struct Gateway {
+    _peer: Peer,
+    origin: String,
+}
+
+impl Gateway {
+    /// Starts one in front of these servers, as a client's file has them, and waits until it listens.
+    pub(super) fn start(site: &Site<'_>, name: &str, servers: &Value) -> anyhow::Result<Self> {
+        let config = config(site, name, servers)?;
+        let mut serve = program(site, "serve", &config);
+        serve.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        let mut peer = Peer::start(serve, &site.logs.join(format!("gateway-{name}")))?;
+        let origin = peer.says(START_LIMIT, |said| {
+            let (_, after) = said.split_once("mcp listening on ")?;
+            after.split_once("/mcp\"").map(|(origin, _)| origin.to_owned())
+        })?;
+        Ok(Self { _peer: peer, origin })
+    }
+
+    /// Where one server is, untouched.
+    pub(super) fn url(&self, server: &str) -> String {
+        format!("{}/servers/{server}/mcp", self.origin)
+    }
+
+    /// Where all servers are.
+    pub(super) fn front(&self) -> String {
+        format!("{}/mcp", self.origin)
+    }
+}
+
+/// The gateway's own words, for a client that starts it and speaks over its standard input and output.
+pub(super) fn stdio(site: &Site<'_>, name: &str, servers: &Value) -> anyhow::Result<Vec<String>> {
+    let config = config(site, name, servers)?;
+    let program = program(site, "stdio", &config);
+    let words = std::iter::once(program.get_program()).chain(program.get_args());
+    Ok(words.map(|word| word.to_string_lossy().into_owned()).collect())
+}
+
+fn config(site: &Site<'_>, name: &str, servers: &Value) -> anyhow::Result<PathBuf> {
+    let path = site.scratch.path().join(format!("{name}.json"));
+    fs::write(&path, json!({ "mcpServers": servers }).to_string())
+        .with_context(|| format!("write {}", path.display()))?;
+    Ok(path)
+}
+
+fn program(site: &Site<'_>, verb: &str, config: &Path) -> Command {
+    let mut program = site.command(&site.tollhouse);
+    program.arg("--config").arg(config).arg("--data-dir").arg(site.scratch.path().join("data")).arg(verb);
+    program.env("MCP_LOG_FORMAT", "json");
+    program
+}
