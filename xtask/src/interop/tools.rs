@@ -35,7 +35,7 @@ pub(super) fn npm(site: &Site<'_>, name: &str, packages: &[&str]) -> anyhow::Res
     Ok(folder.join("node_modules"))
 }
 
-/// Packages from PyPI in an environment of their own; answers with the folder of its programs.
+/// Packages from `PyPI` in an environment of their own; answers with the folder of its programs.
 pub(super) fn python(site: &Site<'_>, name: &str, packages: &[&str]) -> anyhow::Result<PathBuf> {
     let folder = site.installed(name);
     let programs = folder.join("bin");
@@ -62,7 +62,7 @@ pub(super) fn python(site: &Site<'_>, name: &str, packages: &[&str]) -> anyhow::
     Ok(programs)
 }
 
-/// The archive of a source distribution from PyPI, as it was published: nothing is built.
+/// The archive of a source distribution from `PyPI`, as it was published: nothing is built.
 pub(super) fn sdist(site: &Site<'_>, name: &str, package: &str) -> anyhow::Result<PathBuf> {
     let folder = site.installed(name);
     let python = python(site, "python", &[])?;
