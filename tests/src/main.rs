@@ -23,6 +23,7 @@ mod drain;
 mod envelope;
 mod front_door;
 mod ids;
+mod start;
 mod trace;
 mod transport;
 mod upstream_http;
