@@ -7,6 +7,7 @@ use crate::gateway::gateway;
 use crate::message::{legacy_call, modern_call};
 use crate::stdio::child;
 use crate::upstream::{self, Server};
+use crate::wait::until;
 
 /// Every version and path gets the same answer.
 async fn check_served(server: &impl Server) {
@@ -154,4 +155,22 @@ async fn a_legacy_client_that_leaves_does_not_cancel_its_call() {
     assert_eq!(text.map(|message| message["result"]["content"][0]["text"].clone()), Some(json!("n")));
     assert!(!upstream.last_call().left(), "the upstream's exchange was cut");
     gateway.ends_well(&["ok"]).await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_leaves_one_record_that_says_so() {
+    let upstream = upstream::echo().start().await;
+    let gateway = gateway().with(&upstream).start().await;
+    let refused = modern(&gateway).tool("echo").raw_arguments("{}").request().field("Mcp-Name", "other").send().await;
+    assert_eq!(refused.refusal(), (400, -32020));
+    let stranger = legacy_client(&gateway, "2025-06-18").message("tools/list").send().await;
+    assert_eq!(stranger.status(), 400, "without a session");
+    let refusals = || {
+        let records = gateway.records();
+        let refused = records.iter().filter(|record| record["extra"]["outcome"] == "refused");
+        refused.map(|record| record["extra"]["method"].clone()).collect::<Vec<_>>()
+    };
+    until("both are recorded", || refusals().len() == 2).await;
+    assert_eq!(refusals(), ["tools/call", "tools/list"]);
+    gateway.ends_well(&[]).await;
 }

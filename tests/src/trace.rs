@@ -158,3 +158,26 @@ async fn a_38_baggage_beyond_8_kib_is_dropped_and_the_call_goes_on() {
     assert!(seen.head.get("baggage").len() <= 8192, "baggage as a header");
     gateway.ends_well(&["ok"]).await;
 }
+
+#[tokio::test]
+async fn the_switch_that_stops_injection_keeps_trace_headers_to_the_gateway() {
+    let upstream = upstream::echo().start().await;
+    let gateway = gateway().with(&upstream).env("MCP_OTEL_INJECT_TRACEPARENT", "0").start().await;
+    let client = modern(&gateway);
+    let call = client.tool("echo").raw_arguments("{}").meta("traceparent", &json!(VALID).to_string());
+    let answer = call.field("traceparent", VALID).field("tracestate", "vendor=1").send().await;
+    let seen = upstream.last_call();
+    let headers = (seen.head.get("traceparent"), seen.head.get("tracestate"));
+    assert_eq!((answer.outcome().as_str(), seen.meta("traceparent"), headers), ("ok", json!(VALID), ("", "")));
+    gateway.ends_well(&["ok"]).await;
+}
+
+#[tokio::test]
+async fn trace_headers_of_a_legacy_caller_reach_its_server() {
+    let upstream = upstream::echo().start().await;
+    let gateway = gateway().with(&upstream).start().await;
+    let client = legacy(&gateway, "2025-06-18").await;
+    let answer = client.tool("echo").raw_arguments("{}").field("traceparent", VALID).send().await;
+    assert_eq!((answer.outcome().as_str(), upstream.last_call().head.get("traceparent")), ("ok", VALID));
+    gateway.ends_well(&["ok"]).await;
+}

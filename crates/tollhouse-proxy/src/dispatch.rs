@@ -79,7 +79,7 @@ impl Arrived {
             client,
             trace,
             accept: self.headers.get(http::header::ACCEPT).cloned(),
-            passed: passed_on(&self.headers),
+            passed: passed_on(&self.headers, gateway.inject_trace),
         };
         Call::new(self.received, self.received_at, self.envelope, params, caller)
     }
@@ -92,10 +92,12 @@ impl Arrived {
     }
 }
 
-/// Headers of the caller that a modern server may need: parameters mirrored into headers, and the trace. Everything
-/// else is between the caller and the gateway, credentials first of all.
-fn passed_on(headers: &HeaderMap) -> HeaderMap {
-    let pass = |name: &str| name.starts_with("mcp-param-") || matches!(name, "traceparent" | "tracestate" | "baggage");
+/// Headers of the caller that a server may need: parameters mirrored into headers, and the trace unless that is
+/// switched off. Everything else is between the caller and the gateway, credentials first of all.
+fn passed_on(headers: &HeaderMap, trace: bool) -> HeaderMap {
+    let pass = |name: &str| {
+        name.starts_with("mcp-param-") || (trace && matches!(name, "traceparent" | "tracestate" | "baggage"))
+    };
     let mut passed = HeaderMap::new();
     for (name, value) in headers {
         if pass(name.as_str()) {

@@ -28,6 +28,8 @@ pub(crate) struct Gateway {
     pub(crate) guesses: Guesses,
     pub(crate) limits: Limits,
     pub(crate) front_door: FrontDoor,
+    /// Whether trace headers go on to servers.
+    pub(crate) inject_trace: bool,
     pub(crate) recorder: Recorder,
     in_flight: AtomicUsize,
     /// Cancelled when no more calls are accepted.
@@ -60,6 +62,7 @@ impl Gateway {
             guesses: Guesses::default(),
             limits: settings.limits,
             front_door: settings.front_door.clone(),
+            inject_trace: settings.inject_trace,
             recorder,
             in_flight: AtomicUsize::new(0),
             draining: stop.child_token(),

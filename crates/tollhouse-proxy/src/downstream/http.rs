@@ -220,21 +220,13 @@ impl Client {
         endpoint: Endpoint,
         received: Instant,
     ) -> Response<Body> {
-        let method = envelope.method().cloned();
-        let read = match &method {
-            Some(method) => Params::read(&envelope, method),
-            None => Ok(Params::default()),
-        };
-        let read = read.and_then(|params| Meta::read(&envelope, params.meta).map(|meta| (params, meta)));
-        let (params, meta) = match read {
-            Ok(read) => read,
-            Err(error) => return refuse_for(&envelope, &Refusal::malformed(code::INVALID_REQUEST, error.to_string())),
-        };
-        let era = match era::over_http(&headers, &envelope, &meta, params.subject) {
-            Ok(era) => era,
-            Err(refusal) => return refuse_for(&envelope, &refusal),
-        };
+        let understood = understand(&headers, &envelope);
         if matches!(envelope.form, Form::Request { .. }) {
+            // A request that is not understood is a call all the same, refused.
+            let (params, meta, era) = match &understood {
+                Ok(understood) => *understood,
+                Err(_) => (Params::default(), Meta::default(), Era::Legacy),
+            };
             let arrived = Box::new(Arrived {
                 received,
                 received_at: clock::wall(),
@@ -248,11 +240,16 @@ impl Client {
                 headers,
                 session: None,
             });
-            return match era {
-                Era::Modern => self.modern(arrived).await,
-                Era::Legacy => Box::pin(self.legacy(arrived)).await,
+            return match (understood, era) {
+                (Err(refusal), _) => json(arrived.refuse(&self.gateway, &refusal)),
+                (Ok(_), Era::Modern) => self.modern(arrived).await,
+                (Ok(_), Era::Legacy) => Box::pin(self.legacy(arrived)).await,
             };
         }
+        let era = match understood {
+            Ok((_, _, era)) => era,
+            Err(refusal) => return refuse(&refusal),
+        };
         match era {
             // The modern revision has no notification that a client sends over HTTP; unknown ones are ignored.
             Era::Modern => accepted(),
@@ -295,7 +292,7 @@ impl Client {
         }
         let session = match self.session(&arrived.headers, arrived.endpoint) {
             Ok(session) => session,
-            Err(refusal) => return refuse_for(&arrived.envelope, &refusal),
+            Err(refusal) => return json(arrived.refuse(&self.gateway, &refusal)),
         };
         arrived.session = Some(session.clone());
         let Form::Request { id, .. } = arrived.envelope.form else { unreachable!("only requests come here") };
@@ -443,6 +440,18 @@ impl Client {
         let joined = answers.join(&b","[..]);
         json(Message { status: StatusCode::OK, bytes: [b"[", joined.as_slice(), b"]"].concat().into() })
     }
+}
+
+/// What the gateway reads of a message, and the era of its sender.
+fn understand(headers: &HeaderMap, envelope: &Envelope) -> Result<(Params, Meta, Era), Refusal> {
+    let malformed = |error: members::KeyError| Refusal::malformed(code::INVALID_REQUEST, error.to_string());
+    let params = match envelope.method() {
+        Some(method) => Params::read(envelope, method).map_err(malformed)?,
+        None => Params::default(),
+    };
+    let meta = Meta::read(envelope, params.meta).map_err(malformed)?;
+    let era = era::over_http(headers, envelope, &meta, params.subject)?;
+    Ok((params, meta, era))
 }
 
 /// Messages of one batch; more are refused.
@@ -596,18 +605,9 @@ fn accepted() -> Response<Body> {
     response
 }
 
-/// A refusal of a message whose sender cannot be told which one it was.
+/// A refusal of a message that wants no answer, or whose id cannot be told.
 fn refuse(refusal: &Refusal) -> Response<Body> {
     json(Message { status: refusal.status, bytes: refusal.message(None) })
-}
-
-/// A refusal of a message that has an id, unless it has none.
-fn refuse_for(envelope: &Envelope, refusal: &Refusal) -> Response<Body> {
-    let id = match envelope.form {
-        Form::Request { id, .. } => Some(envelope.raw(id)),
-        _ => None,
-    };
-    json(Message { status: refusal.status, bytes: refusal.message(id) })
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<Body> {

@@ -131,6 +131,9 @@ impl Server {
     fn legacy(&self, session: &Session, call: &Call, body: Bytes) -> Request<Full<Bytes>> {
         let mut headers = self.base(&body, call.accept.clone());
         session.stamp(&mut headers);
+        for (name, value) in &call.passed {
+            headers.append(name, value.clone());
+        }
         self.post(headers, body)
     }
 
