@@ -306,7 +306,9 @@ impl Client {
             Dispatched::One(attempt) => attempt,
         };
         // 2025-11-25: a call is answered by a stream whose priming event lets the client come back for the answer.
-        if session.version >= Version::V2025_11_25 && attempt.call.method == "tools/call" {
+        // Everything else is, if the client would rather have it so.
+        let streamed = attempt.call.method == "tools/call" || prefers_stream(attempt.call.accept.as_ref());
+        if session.version >= Version::V2025_11_25 && streamed {
             let stream = session.streams.open();
             let response = stream_response(&session, stream).expect("the stream was just opened");
             let owner = session.clone();
@@ -586,6 +588,12 @@ fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
                 || range.strip_suffix("/*").is_some_and(|prefix| prefix.eq_ignore_ascii_case(group))
         },
     )
+}
+
+/// Does the client name event streams before JSON?
+fn prefers_stream(accept: Option<&HeaderValue>) -> bool {
+    let accept = accept.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accept.trim_start().starts_with("text/event-stream")
 }
 
 fn json(message: Message) -> Response<Body> {
