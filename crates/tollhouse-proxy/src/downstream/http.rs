@@ -104,10 +104,12 @@ impl Future for Pending {
 async fn connection(gateway: Arc<Gateway>, stream: TcpStream, peer: SocketAddr) {
     // A message is one write; waiting for more to send would only add latency.
     let _ = stream.set_nodelay(true);
+    // Without an address it is already gone.
+    let Ok(local) = stream.local_addr().map(|local| local.ip().to_canonical()) else { return };
     let bench = Bench::default();
     let gone = Arc::new(AtomicBool::new(false));
     let service = hyper::service::service_fn(|request| {
-        let client = Client { gateway: gateway.clone(), peer: peer.ip(), gone: gone.clone() };
+        let client = Client { gateway: gateway.clone(), peer: peer.ip(), local, gone: gone.clone() };
         let work: Work = Box::pin(client.serve(request));
         *bench.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(work);
         Pending(bench.clone())
@@ -146,6 +148,8 @@ async fn connection(gateway: Arc<Gateway>, stream: TcpStream, peer: SocketAddr) 
 struct Client {
     gateway: Arc<Gateway>,
     peer: IpAddr,
+    /// Where it arrived.
+    local: IpAddr,
     /// Set when the connection has ended before its answer.
     gone: Arc<AtomicBool>,
 }
@@ -153,7 +157,7 @@ struct Client {
 impl Client {
     async fn serve(self, request: Request<Incoming>) -> Response<Body> {
         let received = Instant::now();
-        if let Err(why) = self.gateway.front_door.check(request.uri(), request.headers()) {
+        if let Err(why) = self.gateway.front_door.check(request.uri(), request.headers(), self.local) {
             let status = if why == TurnedAway::BadHost { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN };
             return plain(status, why.reason());
         }
@@ -432,7 +436,8 @@ impl Client {
         }
         let mut answers: Vec<Bytes> = Vec::new();
         for envelope in messages {
-            let client = Client { gateway: self.gateway.clone(), peer: self.peer, gone: self.gone.clone() };
+            let client =
+                Client { gateway: self.gateway.clone(), peer: self.peer, local: self.local, gone: self.gone.clone() };
             let response = Box::pin(client.message(headers.clone(), envelope, endpoint, received)).await;
             answers.extend(collect(response.into_body()).await);
         }
