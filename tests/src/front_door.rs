@@ -121,6 +121,22 @@ async fn a_40_every_name_of_the_loopback_is_welcome() {
     gateway.ends_well(&["ok"; 4]).await;
 }
 
+#[tokio::test]
+async fn a_40_the_address_it_listens_on_is_welcome_and_another_is_not() {
+    let upstream = upstream::echo().start().await;
+    let builder = gateway().with(&upstream).without("--listen").argument("--listen").argument("127.0.0.2:0");
+    let gateway = builder.start().await;
+    let port = gateway.mcp.port();
+    let mut statuses = Vec::new();
+    for host in ["127.0.0.2", "127.0.0.3"] {
+        let host = format!("{host}:{port}");
+        let answer = modern(&gateway).tool("echo").raw_arguments("{}").field("Host", &host).send().await;
+        statuses.push(answer.status());
+    }
+    assert_eq!(statuses, [200, 403]);
+    gateway.ends_well(&["ok"]).await;
+}
+
 const CREDENTIALS: [(&str, &str); 9] = [
     ("Authorization", "Bearer the-clients-own"),
     ("Cookie", "session=the-clients-own"),

@@ -17,6 +17,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test starts processes and reads clocks like any user would")]
 
 // The cases, by section of the acceptance tables.
+mod aggregate;
 mod calls;
 mod config;
 mod drain;
@@ -24,6 +25,7 @@ mod envelope;
 mod front_door;
 mod ids;
 mod mirrored;
+mod start;
 mod trace;
 mod transport;
 mod upstream_http;

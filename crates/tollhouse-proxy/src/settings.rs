@@ -19,7 +19,8 @@ pub struct Settings {
     pub limits: Limits,
     /// The names and origins under which the listeners may be addressed.
     pub front_door: FrontDoor,
-    /// Whether our own span context replaces the inbound one (`MCP_OTEL_INJECT_TRACEPARENT`).
+    /// Whether trace headers go on to servers (`MCP_OTEL_INJECT_TRACEPARENT`). As long as no spans leave the gateway,
+    /// they are the caller's.
     pub inject_trace: bool,
 }
 

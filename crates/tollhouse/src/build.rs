@@ -1,9 +1,10 @@
 //! Puts the components together: the only place that knows more than one side.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -40,10 +41,13 @@ impl Program {
     /// Binds the listeners, then starts everything. A listener that cannot be bound leaves nothing behind.
     pub(crate) async fn build(loaded: &Loaded, wanted: Wanted, log: Log) -> anyhow::Result<Self> {
         let settings = &loaded.settings;
-        let mcp = bind(wanted.listen).await?;
-        let web = bind(wanted.admin).await?;
+        let mcp = bind(wanted.listen, "--listen").await?;
+        let web = bind(wanted.admin, "--admin").await?;
         for notice in &loaded.notices {
-            warn!(target: "tollhouse.config", "{notice}");
+            let place = notice.place.as_ref();
+            let at = place.map(|place| format!("{}:{}:{}", notice.file, place.line, place.column));
+            let (code, detail, hint) = (notice.code.as_str(), notice.detail.as_deref(), notice.hint.as_deref());
+            warn!(target: "tollhouse.config", code, at, detail, hint, "{}", notice.found);
         }
         let (recorder, records) = record::channel(&settings.limits);
         let tasks = TaskTracker::new();
@@ -72,6 +76,9 @@ impl Program {
     pub(crate) fn announce(&self) {
         if let Some(listen) = self.listen {
             info!(target: "tollhouse.program", "mcp listening on http://{listen}/mcp");
+            let servers: Vec<String> = self.handle.snapshot().servers.into_iter().map(|server| server.id).collect();
+            let servers = servers.join(", ");
+            info!(target: "tollhouse.program", "each server by itself at http://{listen}/servers/<id>/mcp: {servers}");
         }
         if let Some(admin) = self.admin {
             info!(target: "tollhouse.program", "admin listening on http://{admin}");
@@ -79,13 +86,16 @@ impl Program {
     }
 }
 
-async fn bind(address: Option<SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
-    match address {
-        None => Ok(None),
-        Some(address) => {
-            let bound = TcpListener::bind(address).await;
-            bound.map(Some).with_context(|| format!("listen on {address}"))
-        }
+/// Listens on the address that `flag` names.
+async fn bind(address: Option<SocketAddr>, flag: &str) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = address else { return Ok(None) };
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => bail!(
+            "listen on {address}: another program does so already, perhaps another gateway\n\
+             hint: end that one, or name another address with `{flag}`"
+        ),
+        Err(error) => Err(error).with_context(|| format!("listen on {address}")),
     }
 }
 

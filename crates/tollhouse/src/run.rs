@@ -61,6 +61,6 @@ pub(crate) async fn gateway<T>(
 pub(crate) fn refused(report: &config::Report) -> Exit {
     use std::io::Write as _;
     // Without a standard error the exit code still tells it.
-    let _ = write!(std::io::stderr(), "{report}");
+    let _ = writeln!(std::io::stderr(), "{report}");
     Exit::Config
 }

@@ -154,7 +154,7 @@ impl<'a> Stage<'a> {
             Place::Command(words) => told["command"] = json!(words),
         }
         fs::write(&task, told.to_string()).with_context(|| format!("write {}", task.display()))?;
-        let mut command = if Path::new(client.script).extension().is_some_and(|extension| extension == "py") {
+        let mut command = if Path::new(client.script).extension().is_some_and(|end| end == "py") {
             let mut python = self.site.command(self.python.join("python"));
             python.arg(self.site.brought("clients").join(client.script));
             python

@@ -28,9 +28,9 @@ pub(super) fn take(site: &Site<'_>) -> anyhow::Result<()> {
     let mut recorder = Peer::start(script("recorder.py"), &site.logs.join("recorder"))?;
     let url = recorder.says(START_LIMIT, |said| said.split_once('\n').map(|(url, _)| url.to_owned()))?;
     let gateway = Gateway::start(site, "recorder", &json!({ "recorder": { "type": "http", "url": url } }))?;
-    let mut sender = script("suite.py");
-    sender.arg(archive).args([gateway.url("recorder"), gateway.front()]);
-    let told = peer::run(sender, &site.logs.join("suite"), SUITE_LIMIT)?.well()?;
+    let mut player = script("suite.py");
+    player.arg(archive).args([gateway.url("recorder"), gateway.front()]);
+    let told = peer::run(player, &site.logs.join("suite"), SUITE_LIMIT)?.well()?;
     eprint!("  {told}");
     Ok(())
 }

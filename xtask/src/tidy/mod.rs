@@ -1,5 +1,6 @@
 //! `cargo xtask tidy`: the rules that no compiler knows. All findings are told, not the first alone.
 
+mod codes;
 mod edges;
 mod generated;
 mod order;
@@ -18,6 +19,7 @@ pub(crate) fn run(ground: &Ground) -> anyhow::Result<()> {
     let texts = ground.texts()?;
     let mut findings = edges::check(ground)?;
     findings.extend(order::check(&texts));
+    findings.extend(codes::check(&texts));
     findings.extend(text::check(&texts));
     findings.extend(samples::check(ground, &texts)?);
     findings.extend(generated::check(ground)?);

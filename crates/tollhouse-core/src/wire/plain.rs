@@ -29,6 +29,7 @@ pub(super) fn plain_end(text: &[u8], mut at: usize) -> usize {
 /// A byte of ones for each byte that is not plain, the first byte's lowest. Element by element and without a way
 /// out, which is the form that compilers turn into vector code on every processor.
 #[inline]
+#[expect(clippy::needless_bitwise_bool, reason = "a lazy operator is a way out, and the loop stays a loop")]
 fn hits(block: &[u8; BLOCK]) -> u128 {
     let mut found = [0; BLOCK];
     for (found, &byte) in found.iter_mut().zip(block) {

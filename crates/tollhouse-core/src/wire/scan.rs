@@ -6,7 +6,7 @@
 //! the grammar allows them and the bytes pass on as they are; where a string is read, [`super::members::text`]
 //! refuses them.
 //!
-//! Long strings are where the time goes: see [`super::plain`].
+//! Long strings are where the time goes: see `plain`.
 
 use super::members::Span;
 use super::plain::plain_end;

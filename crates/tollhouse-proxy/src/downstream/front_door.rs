@@ -3,6 +3,8 @@
 //! A web page can make a browser send requests to a loopback address, and by rebinding a name even read the answers.
 //! Such requests carry the page's `Origin` and the rebound name as `Host`, so both are checked on every route.
 
+use std::net::IpAddr;
+
 use http::header::{HOST, ORIGIN};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Uri};
@@ -31,13 +33,16 @@ impl TurnedAway {
 impl FrontDoor {
     /// Checks a request's `Host` and `Origin`, and the authority of its target where it has one: by RFC 9112 that
     /// one counts, not `Host`.
-    pub(crate) fn check(&self, target: &Uri, headers: &HeaderMap) -> Result<(), TurnedAway> {
-        if target.host().is_some_and(|name| !self.knows_name(name)) {
+    ///
+    /// `local` is the address at which the request arrived. It may be named, too: no page can have it resolve to
+    /// something else.
+    pub(crate) fn check(&self, target: &Uri, headers: &HeaderMap, local: IpAddr) -> Result<(), TurnedAway> {
+        if target.host().is_some_and(|name| !self.knows_name(name, local)) {
             return Err(TurnedAway::Host);
         }
         let mut hosts = headers.get_all(HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(TurnedAway::BadHost) };
-        if !self.knows_host(host) {
+        if !self.knows_host(host, local) {
             return Err(TurnedAway::Host);
         }
         match headers.get(ORIGIN) {
@@ -47,19 +52,20 @@ impl FrontDoor {
         }
     }
 
-    fn knows_host(&self, host: &HeaderValue) -> bool {
+    fn knows_host(&self, host: &HeaderValue, local: IpAddr) -> bool {
         // The usual ones first, without parsing.
         if let Some(port) = host.as_bytes().strip_prefix(b"127.0.0.1:") {
             return port.iter().all(u8::is_ascii_digit);
         }
         let Ok(authority) = Authority::try_from(host.as_bytes()) else { return false };
-        self.knows_name(authority.host())
+        self.knows_name(authority.host(), local)
     }
 
-    fn knows_name(&self, name: &str) -> bool {
+    fn knows_name(&self, name: &str, local: IpAddr) -> bool {
         let bare = name.trim_start_matches('[').trim_end_matches(']');
         name.eq_ignore_ascii_case("localhost")
             || matches!(bare, "127.0.0.1" | "::1")
+            || bare.parse::<IpAddr>().is_ok_and(|address| address.to_canonical() == local)
             || self.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(bare))
     }
 
@@ -78,7 +84,11 @@ impl FrontDoor {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
+
+    const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3));
 
     fn check(host: &'static str, origin: Option<&'static str>) -> Result<(), TurnedAway> {
         let door = FrontDoor { hosts: vec!["gate.example".into()], origins: vec!["https://app.example".into()] };
@@ -87,20 +97,29 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(ORIGIN, HeaderValue::from_static(origin));
         }
-        door.check(&Uri::from_static("/mcp"), &headers)
+        door.check(&Uri::from_static("/mcp"), &headers, LOCAL)
     }
 
     #[test]
     fn names_of_this_machine_and_configured_ones_are_known() {
-        for host in ["127.0.0.1:7070", "localhost", "LOCALHOST:7070", "[::1]:7070", "gate.example:443"] {
+        for host in ["127.0.0.1:7070", "localhost", "LOCALHOST:7070", "[::1]:7070", "gate.example:443", "10.1.2.3:7070"]
+        {
             assert_eq!(check(host, None), Ok(()), "{host}");
         }
-        for host in
-            ["attacker.com", "127.0.0.1.attacker.com", "127.0.0.1:7070.attacker.com", "localhost.attacker.com", ""]
-        {
+        for host in [
+            "attacker.com",
+            "10.1.2.4:7070",
+            "127.0.0.1.attacker.com",
+            "127.0.0.1:7070.attacker.com",
+            "localhost.attacker.com",
+            "",
+        ] {
             assert_eq!(check(host, None), Err(TurnedAway::Host), "{host}");
         }
-        assert_eq!(FrontDoor::default().check(&Uri::from_static("/mcp"), &HeaderMap::new()), Err(TurnedAway::BadHost));
+        assert_eq!(
+            FrontDoor::default().check(&Uri::from_static("/mcp"), &HeaderMap::new(), LOCAL),
+            Err(TurnedAway::BadHost)
+        );
     }
 
     #[test]

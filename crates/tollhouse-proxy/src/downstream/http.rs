@@ -104,10 +104,12 @@ impl Future for Pending {
 async fn connection(gateway: Arc<Gateway>, stream: TcpStream, peer: SocketAddr) {
     // A message is one write; waiting for more to send would only add latency.
     let _ = stream.set_nodelay(true);
+    // Without an address it is already gone.
+    let Ok(local) = stream.local_addr().map(|local| local.ip().to_canonical()) else { return };
     let bench = Bench::default();
     let gone = Arc::new(AtomicBool::new(false));
     let service = hyper::service::service_fn(|request| {
-        let client = Client { gateway: gateway.clone(), peer: peer.ip(), gone: gone.clone() };
+        let client = Client { gateway: gateway.clone(), peer: peer.ip(), local, gone: gone.clone() };
         let work: Work = Box::pin(client.serve(request));
         *bench.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(work);
         Pending(bench.clone())
@@ -146,6 +148,8 @@ async fn connection(gateway: Arc<Gateway>, stream: TcpStream, peer: SocketAddr) 
 struct Client {
     gateway: Arc<Gateway>,
     peer: IpAddr,
+    /// Where it arrived.
+    local: IpAddr,
     /// Set when the connection has ended before its answer.
     gone: Arc<AtomicBool>,
 }
@@ -153,7 +157,7 @@ struct Client {
 impl Client {
     async fn serve(self, request: Request<Incoming>) -> Response<Body> {
         let received = Instant::now();
-        if let Err(why) = self.gateway.front_door.check(request.uri(), request.headers()) {
+        if let Err(why) = self.gateway.front_door.check(request.uri(), request.headers(), self.local) {
             let status = if why == TurnedAway::BadHost { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN };
             return plain(status, why.reason());
         }
@@ -302,7 +306,9 @@ impl Client {
             Dispatched::One(attempt) => attempt,
         };
         // 2025-11-25: a call is answered by a stream whose priming event lets the client come back for the answer.
-        if session.version >= Version::V2025_11_25 && attempt.call.method == "tools/call" {
+        // Everything else is, if the client would rather have it so.
+        let streamed = attempt.call.method == "tools/call" || prefers_stream(attempt.call.accept.as_ref());
+        if session.version >= Version::V2025_11_25 && streamed {
             let stream = session.streams.open();
             let response = stream_response(&session, stream).expect("the stream was just opened");
             let owner = session.clone();
@@ -430,7 +436,8 @@ impl Client {
         }
         let mut answers: Vec<Bytes> = Vec::new();
         for envelope in messages {
-            let client = Client { gateway: self.gateway.clone(), peer: self.peer, gone: self.gone.clone() };
+            let client =
+                Client { gateway: self.gateway.clone(), peer: self.peer, local: self.local, gone: self.gone.clone() };
             let response = Box::pin(client.message(headers.clone(), envelope, endpoint, received)).await;
             answers.extend(collect(response.into_body()).await);
         }
@@ -581,6 +588,12 @@ fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
                 || range.strip_suffix("/*").is_some_and(|prefix| prefix.eq_ignore_ascii_case(group))
         },
     )
+}
+
+/// Does the client name event streams before JSON?
+fn prefers_stream(accept: Option<&HeaderValue>) -> bool {
+    let accept = accept.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accept.trim_start().starts_with("text/event-stream")
 }
 
 fn json(message: Message) -> Response<Body> {

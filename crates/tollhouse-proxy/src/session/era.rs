@@ -98,8 +98,9 @@ fn agree(header: Option<&http::HeaderValue>, name: &str, same: impl FnOnce(&[u8]
         return Err(Refusal::malformed(code::HEADER_MISMATCH, format!("the header {name} is missing")));
     };
     // Values do not ignore case; outer blanks do not count.
-    match same(value.as_bytes().trim_ascii()) {
-        true => Ok(()),
-        false => Err(Refusal::malformed(code::HEADER_MISMATCH, format!("the header {name} differs from the body"))),
+    if same(value.as_bytes().trim_ascii()) {
+        Ok(())
+    } else {
+        Err(Refusal::malformed(code::HEADER_MISMATCH, format!("the header {name} differs from the body")))
     }
 }

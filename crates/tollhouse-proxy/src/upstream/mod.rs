@@ -27,7 +27,7 @@ use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
 use tollhouse_core::ids::ServerId;
 use tollhouse_core::wire::{Envelope, Form, Members, Span, members, splice};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use self::child::Spawner;
 pub use self::connect::OriginError;
@@ -357,7 +357,19 @@ impl Upstream {
     }
 
     fn down(&self, failure: &Failure, parked: bool) {
-        warn!(target: "tollhouse.server", server = %self.id, cause = %failure.cause, parked, "not connected");
+        // Said once: it is tried again and again, and fails for the same reason every time.
+        let said = self.status.borrow().reason.as_ref() == Some(&failure.cause);
+        match (parked, said) {
+            (true, _) => {
+                warn!(target: "tollhouse.server", server = %self.id, cause = %failure.cause, "not connected, and not tried again");
+            }
+            (false, false) => {
+                warn!(target: "tollhouse.server", server = %self.id, cause = %failure.cause, "not connected; it is tried again");
+            }
+            (false, true) => {
+                debug!(target: "tollhouse.server", server = %self.id, cause = %failure.cause, "still not connected");
+            }
+        }
         self.status.send_modify(|status| {
             status.state = if parked { State::Parked } else { State::Down };
             status.reason = Some(failure.cause.clone());

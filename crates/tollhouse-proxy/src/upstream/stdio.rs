@@ -20,7 +20,7 @@ use tollhouse_core::units::ByteSize;
 use tollhouse_core::wire::{Envelope, Form, Members, members};
 use tracing::debug;
 
-use super::child::{Child, Said, Spawner, Started, Stdout};
+use super::child::{Child, Said, SpawnError, Spawner, Started, Stdout};
 use super::http::answers;
 use super::lines::{Line, LineWriter, WriteError, one_line};
 use super::restart::{Noise, Verdict};
@@ -112,7 +112,7 @@ impl Server {
     /// Dropped half-way, the process ends.
     pub(crate) async fn open(&self, purpose: Use) -> Result<(Arc<Connection>, mpsc::Receiver<Envelope>), Failure> {
         let started = self.spawner.spawn(&self.id, &self.command, self.line_limit).await;
-        let Started { child, stdin, stdout } = started.map_err(|error| Failure::new(Kind::Unreachable, error))?;
+        let Started { child, stdin, stdout } = started.map_err(|error| not_started(&error))?;
         // Full: the message is dropped and counted (`Connection::route`).
         let (unattached, receiver) = mpsc::channel(UNATTACHED);
         let connection = Arc::new(Connection {
@@ -129,6 +129,13 @@ impl Server {
         });
         self.tasks.spawn(attend(child, stdout, connection.clone()));
         Ok((connection, receiver))
+    }
+}
+
+fn not_started(error: &SpawnError) -> Failure {
+    match error.hint() {
+        Some(hint) => Failure::new(Kind::Unreachable, format_args!("{error}; {hint}")),
+        None => Failure::new(Kind::Unreachable, error),
     }
 }
 

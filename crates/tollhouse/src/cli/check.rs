@@ -37,12 +37,13 @@ pub(crate) fn run(common: &Common, args: &Args, out: &mut impl Write) -> anyhow:
         Ok(loaded) => (loaded.notices, Some(loaded.settings.servers.len())),
         Err(report) => (report.findings, None),
     };
-    for finding in &findings {
+    for (at, finding) in findings.iter().enumerate() {
         if common.json {
             writeln!(out, "{}", object(finding)).context("write the findings")?;
         } else {
             // Without a standard error the exit code still tells it.
-            let _ = writeln!(std::io::stderr(), "{finding}\n");
+            let gap = if at == 0 { "" } else { "\n" };
+            let _ = writeln!(std::io::stderr(), "{gap}{finding}");
         }
     }
     let Some(servers) = servers else { return Ok(Exit::Config) };

@@ -23,7 +23,7 @@ pub(crate) struct Args {
     /// Which one
     pub(crate) name: Name,
     /// Serve streamable HTTP here instead; port 0 picks a free one
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = super::address)]
     pub(crate) http: Option<SocketAddr>,
 }
 

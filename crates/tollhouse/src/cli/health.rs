@@ -32,11 +32,15 @@ pub(crate) struct Args {}
 
 /// Asks, and writes what comes back.
 pub(crate) async fn run(common: &Common, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let body = match ask(common.admin()).await {
+    let admin = common.admin();
+    let body = match ask(admin).await {
         Ok(body) => body,
         Err(error) => {
             // Without a standard error the exit code still tells it.
-            let _ = writeln!(std::io::stderr(), "error: no gateway answers at {}: {error:#}", common.admin());
+            let _ = writeln!(
+                std::io::stderr(),
+                "error: no gateway answers at {admin}: {error:#}\nhint: start one with `tollhouse serve`, or say with `--admin` where it answers"
+            );
             return Ok(Exit::Unreachable);
         }
     };

@@ -14,6 +14,7 @@ pub(crate) mod stdio;
 
 mod find;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -59,12 +60,12 @@ pub(crate) struct Common {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Where agents are served [default: 127.0.0.1:7070]
-    #[arg(long, global = true, value_name = "ADDR")]
+    #[arg(long, global = true, value_name = "ADDR", value_parser = address)]
     pub(crate) listen: Option<SocketAddr>,
     /// Where health is answered [default: 127.0.0.1:7071]
-    #[arg(long, global = true, value_name = "ADDR")]
+    #[arg(long, global = true, value_name = "ADDR", value_parser = address)]
     pub(crate) admin: Option<SocketAddr>,
-    /// Where the program keeps its state [default: tollhouse in the user's state directory]
+    /// Where the program keeps its state, of which there is none yet [default: tollhouse in the user's state directory]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Write data as JSON
@@ -136,6 +137,13 @@ impl Common {
     pub(crate) fn data_dir(&self, env: &dyn Environment) -> Option<PathBuf> {
         self.data_dir.clone().or_else(|| xdg(env, "XDG_STATE_HOME", ".local/state"))
     }
+}
+
+/// Reads an address as the configuration does.
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    let numeric =
+        text.strip_prefix("localhost:").map_or(Cow::Borrowed(text), |port| format!("127.0.0.1:{port}").into());
+    numeric.parse().map_err(|_| "expected an address and a port, such as `127.0.0.1:7070` or `[::1]:7070`")
 }
 
 fn default_address(text: &str) -> SocketAddr {

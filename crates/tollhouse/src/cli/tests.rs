@@ -38,6 +38,18 @@ fn without_options_both_listeners_are_on_loopback() {
 }
 
 #[test]
+fn an_address_is_written_as_in_a_configuration() {
+    for (told, address) in [("localhost:9", "127.0.0.1:9"), ("[::1]:9", "[::1]:9"), ("10.1.2.3:9", "10.1.2.3:9")] {
+        let cli = read(&format!("tollhouse serve --listen {told}")).unwrap();
+        assert_eq!(cli.common.listen.unwrap().to_string(), address);
+    }
+    for told in ["7070", "localhost", "gateway.example:7070", ":7070"] {
+        let told = Cli::try_parse_from(["tollhouse", "serve", "--listen", told]).unwrap_err().to_string();
+        assert!(told.contains("an address and a port, such as `127.0.0.1:7070`"), "{told}");
+    }
+}
+
+#[test]
 fn what_is_not_understood_is_a_usage_error() {
     for line in ["tollhouse", "tollhouse nonsense", "tollhouse serve --listen here", "tollhouse demo-server weather"] {
         assert_eq!(read(line).err(), Some(Exit::Usage), "{line}");

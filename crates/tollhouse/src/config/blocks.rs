@@ -10,7 +10,7 @@ use super::values::{Address, Count, Kept, Length, OneOf, Rule, Share, Size, Temp
 
 /// Where MCP clients connect, if nothing else is said.
 pub(crate) const LISTEN_DEFAULT: &str = "127.0.0.1:7070";
-/// Where the dashboard, the admin API and `/metrics` are, if nothing else is said.
+/// Where health is answered, if nothing else is said.
 pub(crate) const ADMIN_DEFAULT: &str = "127.0.0.1:7071";
 
 /// A day, in the unit of keys that end in `_ms`.
@@ -21,7 +21,7 @@ block! {
     struct File {
         /// Where MCP clients connect. An address that other machines reach needs authentication.
         listen: Address = LISTEN_DEFAULT,
-        /// Where the dashboard, the admin API and `/metrics` are.
+        /// Where health is answered: `/healthz`, `/readyz`, `/health`.
         admin: Address = ADMIN_DEFAULT,
         /// The MCP servers behind Tollhouse, each under its id: 1 to 24 of a-z, 0-9 and -. The id becomes part of
         /// tool names and paths; `tollhouse` is reserved.
