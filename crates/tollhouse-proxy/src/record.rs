@@ -103,3 +103,70 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use bytes::Bytes;
+    use tollhouse_core::era::{Era, Version};
+    use tollhouse_core::ids::CallId;
+    use tollhouse_core::record::{Listener, Outcome, Principal, SessionRef, SessionSource, Times, Traffic};
+    use tollhouse_core::trace::TraceContext;
+    use tollhouse_core::units::ByteSize;
+
+    use super::*;
+
+    fn record(arguments: &'static [u8]) -> CallRecord {
+        CallRecord {
+            id: CallId::mint(SystemTime::UNIX_EPOCH),
+            received_at: SystemTime::UNIX_EPOCH,
+            listener: Listener::Http,
+            request_id: "1".into(),
+            principal: Principal::Anonymous,
+            session: SessionRef { id: "s".into(), source: SessionSource::Guess },
+            era: Era::Modern,
+            version: Version::MODERN,
+            client: None,
+            method: "tools/call".into(),
+            name: None,
+            server: None,
+            trace: TraceContext::mint(),
+            times: Times::default(),
+            bytes: Traffic::default(),
+            arguments: Some(Bytes::from_static(arguments)),
+            attempts: 0,
+            outcome: Outcome::Ok,
+        }
+    }
+
+    #[tokio::test]
+    async fn records_that_find_no_room_are_dropped_and_counted() {
+        let (recorder, mut records) = channel(&Limits { records: 2, ..Limits::default() });
+        for _ in 0..5 {
+            recorder.record(record(b"{}"));
+        }
+        assert_eq!(recorder.counts(), Counts { recorded: 2, dropped: 3, bodies_dropped: 0 });
+        let mut batch = Vec::new();
+        assert_eq!(records.receive(&mut batch, 10).await, 2);
+        recorder.record(record(b"{}"));
+        assert_eq!(recorder.counts().recorded, 3, "there is room again");
+    }
+
+    #[tokio::test]
+    async fn bodies_beyond_their_limit_are_left_out_until_others_are_taken() {
+        let limits = Limits { record_bodies: ByteSize(10), ..Limits::default() };
+        let (recorder, mut records) = channel(&limits);
+        for _ in 0..3 {
+            recorder.record(record(b"[1,2]"));
+        }
+        let mut batch = Vec::new();
+        records.receive(&mut batch, 10).await;
+        let kept: Vec<_> = batch.iter().map(|record| record.arguments.is_some()).collect();
+        assert_eq!((kept, recorder.counts().bodies_dropped), (vec![true, true, false], 1));
+        recorder.record(record(b"[1,2]"));
+        batch.clear();
+        records.receive(&mut batch, 10).await;
+        assert!(batch[0].arguments.is_some(), "what was taken makes room");
+    }
+}
