@@ -268,7 +268,9 @@ impl Initialize {
         let asked = members::text(envelope.raw(span)).ok_or_else(|| malformed("`protocolVersion` must be a string"))?;
         let known = Version::parse(&asked).filter(|version| version.era() == Era::Legacy);
         let outbound = if known.is_some() {
-            envelope.clone()
+            // Kept as long as the session: a copy, or the connection's whole read buffer would be kept with it.
+            let copy = Bytes::copy_from_slice(&envelope.bytes);
+            Envelope::parse(copy).expect("a copy is as valid as what it was made of")
         } else {
             let newest = format!("\"{}\"", Version::LATEST_LEGACY);
             let changed = splice::splice(&envelope.bytes, &[(span, newest.as_bytes())]);

@@ -294,6 +294,13 @@ impl Server {
     }
 }
 
+/// The session id in the head of an answer to `initialize`; `None` if the server keeps no sessions.
+///
+/// A copy: the value in the head shares the connection's read buffer, which would live as long as the session.
+pub(crate) fn session_id(head: &HeaderMap) -> Option<HeaderValue> {
+    HeaderValue::from_bytes(head.get(SESSION_ID)?.as_bytes()).ok()
+}
+
 impl Session {
     fn stamp(&self, headers: &mut HeaderMap) {
         if let Some(id) = &self.id {

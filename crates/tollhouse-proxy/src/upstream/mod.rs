@@ -292,7 +292,7 @@ impl Upstream {
         }
         let id = server.mint_id();
         let (answer, head) = server.ask(ask::initialize(id), id, "initialize", None, clocks).await?;
-        let session = http::Session { id: head.get(http::SESSION_ID).cloned(), version: accepted_version(&answer)? };
+        let session = http::Session { id: http::session_id(&head), version: accepted_version(&answer)? };
         let _ = server.tell(ask::initialized(), Some(&session), clocks).await;
         self.list_tools(Some(&Link::Http(session.clone())), Era::Legacy, clocks).await;
         server.end(&session, clocks).await;
@@ -491,7 +491,7 @@ impl Upstream {
                 let body = with_id(initialize, id, upstream_id);
                 let (answer, head) = server.ask(body, upstream_id, "initialize", None, clocks).await?;
                 let version = self.accepted(&answer)?;
-                let session = http::Session { id: head.get(http::SESSION_ID).cloned(), version };
+                let session = http::Session { id: http::session_id(&head), version };
                 Opened { link: Link::Http(session), answer, unattached: None }
             }
             Wire::Stdio(server) => {
