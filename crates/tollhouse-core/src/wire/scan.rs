@@ -63,21 +63,21 @@ pub enum Level {
 /// Validates `text`; `member` gets the spans of key (without quotes) and value of each member of the two outermost
 /// levels, in the order in which they end.
 pub fn scan(text: &[u8], mut member: impl FnMut(Level, Span, Span)) -> Result<Top, ScanError> {
-    if let Err(error) = std::str::from_utf8(text) {
+    if !text.is_ascii()
+        && let Err(error) = std::str::from_utf8(text)
+    {
         return Err(ScanError::Utf8 { at: error.valid_up_to() });
     }
     let mut scanner = Scanner { text, at: 0 };
-    scanner.skip_blank();
-    let top = match scanner.peek() {
+    let top = match scanner.token() {
         None => return Err(ScanError::Empty),
         Some(b'{') => Top::Object,
         Some(b'[') => Top::Array,
         Some(_) => Top::Scalar,
     };
     let too_deep = scanner.value(&mut member)?;
-    scanner.skip_blank();
     match too_deep {
-        _ if scanner.at < text.len() => Err(scanner.syntax()),
+        _ if scanner.token().is_some() => Err(scanner.syntax()),
         Some(at) => Err(ScanError::Depth { at }),
         None => Ok(top),
     }
@@ -137,32 +137,29 @@ impl Scanner<'_> {
         let mut outer: Option<(Span, usize)> = None;
         let mut inner: Option<(Span, usize)> = None;
         loop {
-            self.skip_blank();
-            // A value begins here.
-            match self.peek() {
+            // A value begins here, behind its key if it has one.
+            if nesting.in_object() {
+                let key = self.key()?;
+                match nesting.depth {
+                    1 => outer = Some((key, self.at)),
+                    2 if outer.is_some() => inner = Some((key, self.at)),
+                    _ => {}
+                }
+            }
+            match self.token() {
+                Some(b'"') => {
+                    self.at += 1;
+                    self.string()?;
+                }
                 Some(open @ (b'{' | b'[')) => {
                     let object = open == b'{';
                     nesting.open(object, self.at);
                     self.at += 1;
-                    self.skip_blank();
-                    let empty = self.peek() == Some(if object { b'}' } else { b']' });
-                    if !empty {
-                        if object {
-                            let key = self.key()?;
-                            match nesting.depth {
-                                1 => outer = Some((key, self.at)),
-                                2 if outer.is_some() => inner = Some((key, self.at)),
-                                _ => {}
-                            }
-                        }
+                    if self.token() != Some(if object { b'}' } else { b']' }) {
                         continue;
                     }
                     self.at += 1;
                     nesting.close();
-                }
-                Some(b'"') => {
-                    self.at += 1;
-                    self.string()?;
                 }
                 Some(b'-' | b'0'..=b'9') => self.number()?,
                 Some(b't') => self.literal(b"true")?,
@@ -172,10 +169,8 @@ impl Scanner<'_> {
             }
             // A value has ended; close what ends with it.
             loop {
-                if nesting.depth == 0 {
-                    return Ok(nesting.too_deep);
-                }
                 match nesting.depth {
+                    0 => return Ok(nesting.too_deep),
                     1 => {
                         if let Some((key, start)) = outer.take() {
                             member(Level::Outer, key, Span::new(start, self.at));
@@ -188,24 +183,13 @@ impl Scanner<'_> {
                     }
                     _ => {}
                 }
-                self.skip_blank();
-                let object = nesting.in_object();
-                match self.peek() {
+                match self.token() {
                     Some(b',') => {
                         self.at += 1;
-                        self.skip_blank();
-                        if object {
-                            let key = self.key()?;
-                            match nesting.depth {
-                                1 => outer = Some((key, self.at)),
-                                2 if outer.is_some() => inner = Some((key, self.at)),
-                                _ => {}
-                            }
-                        }
                         break;
                     }
-                    Some(b'}') if object => {}
-                    Some(b']') if !object => {}
+                    Some(b'}') if nesting.in_object() => {}
+                    Some(b']') if !nesting.in_object() => {}
                     _ => return Err(self.syntax()),
                 }
                 self.at += 1;
@@ -215,24 +199,25 @@ impl Scanner<'_> {
     }
 
     /// A key, its colon, and the blanks up to the value.
+    #[inline]
     fn key(&mut self) -> Result<Span, ScanError> {
-        if self.peek() != Some(b'"') {
+        if self.token() != Some(b'"') {
             return Err(self.syntax());
         }
         self.at += 1;
         let start = self.at;
         self.string()?;
         let key = Span::new(start, self.at - 1);
-        self.skip_blank();
-        if self.peek() != Some(b':') {
+        if self.token() != Some(b':') {
             return Err(self.syntax());
         }
         self.at += 1;
-        self.skip_blank();
+        self.token();
         Ok(key)
     }
 
     /// The rest of a string behind its opening quote, up to and with the closing one.
+    #[inline]
     fn string(&mut self) -> Result<(), ScanError> {
         loop {
             self.at = plain_end(self.text, self.at);
@@ -310,9 +295,16 @@ impl Scanner<'_> {
         }
     }
 
-    fn skip_blank(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.at += 1;
+    /// The next byte that is not blank, still unread.
+    #[inline]
+    fn token(&mut self) -> Option<u8> {
+        loop {
+            match self.peek() {
+                // Written without blanks, as most are.
+                Some(byte) if byte > b' ' => return Some(byte),
+                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
+                other => return other,
+            }
         }
     }
 
