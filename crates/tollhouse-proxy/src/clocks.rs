@@ -5,6 +5,8 @@
 //! the start (MCP 2026-07-28, basic/patterns/cancellation: always enforce a maximum).
 
 use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -35,6 +37,11 @@ impl Clocks {
     /// Waits for `work`, but not beyond either clock.
     pub(crate) async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
         let Some(hard) = self.hard else { return Ok(work.await) };
+        let mut work = pin!(work);
+        // What is there already needs no timer.
+        if let Some(done) = now_or_never(work.as_mut()).await {
+            return Ok(done);
+        }
         let idle = Instant::now() + self.idle;
         timeout_at(idle.min(hard), work).await.map_err(|_| {
             if idle < hard {
@@ -44,6 +51,17 @@ impl Clocks {
             }
         })
     }
+}
+
+/// Polls `work` once.
+async fn now_or_never<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    std::future::poll_fn(|cx| {
+        Poll::Ready(match work.as_mut().poll(cx) {
+            Poll::Ready(done) => Some(done),
+            Poll::Pending => None,
+        })
+    })
+    .await
 }
 
 /// A duration as people write it: `30 s`, `500 ms`.

@@ -75,7 +75,7 @@ pub fn scan(text: &[u8], mut member: impl FnMut(Level, Span, Span)) -> Result<To
         Some(b'[') => Top::Array,
         Some(_) => Top::Scalar,
     };
-    let too_deep = scanner.value(&mut member)?;
+    let Some(too_deep) = scanner.value(&mut member) else { return Err(scanner.syntax()) };
     match too_deep {
         _ if scanner.token().is_some() => Err(scanner.syntax()),
         Some(at) => Err(ScanError::Depth { at }),
@@ -83,6 +83,8 @@ pub fn scan(text: &[u8], mut member: impl FnMut(Level, Span, Span)) -> Result<To
     }
 }
 
+/// Reads tokens one by one. What is no JSON gives `None` and leaves [`Self::at`] there: smaller to hand on, many times a
+/// message, than an error.
 struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
@@ -130,8 +132,9 @@ impl Nesting {
 impl Scanner<'_> {
     /// One value with everything in it. A loop over tokens: depth costs a bit, not a stack frame.
     ///
-    /// `Some` if it is JSON but nested too deeply, with the place.
-    fn value(&mut self, member: &mut impl FnMut(Level, Span, Span)) -> Result<Option<usize>, ScanError> {
+    /// `None` if it is not JSON, and then [`Self::at`] is where the grammar was left; within, `Some` if it is nested too
+    /// deeply, with the place.
+    fn value(&mut self, member: &mut impl FnMut(Level, Span, Span)) -> Option<Option<usize>> {
         let mut nesting = Nesting::default();
         // Key and start of the value of the member that is being read, at either level.
         let mut outer: Option<(Span, usize)> = None;
@@ -165,12 +168,12 @@ impl Scanner<'_> {
                 Some(b't') => self.literal(b"true")?,
                 Some(b'f') => self.literal(b"false")?,
                 Some(b'n') => self.literal(b"null")?,
-                _ => return Err(self.syntax()),
+                _ => return None,
             }
             // A value has ended; close what ends with it.
             loop {
                 match nesting.depth {
-                    0 => return Ok(nesting.too_deep),
+                    0 => return Some(nesting.too_deep),
                     1 => {
                         if let Some((key, start)) = outer.take() {
                             member(Level::Outer, key, Span::new(start, self.at));
@@ -190,7 +193,7 @@ impl Scanner<'_> {
                     }
                     Some(b'}') if nesting.in_object() => {}
                     Some(b']') if !nesting.in_object() => {}
-                    _ => return Err(self.syntax()),
+                    _ => return None,
                 }
                 self.at += 1;
                 nesting.close();
@@ -200,65 +203,76 @@ impl Scanner<'_> {
 
     /// A key, its colon, and the blanks up to the value.
     #[inline]
-    fn key(&mut self) -> Result<Span, ScanError> {
+    fn key(&mut self) -> Option<Span> {
         if self.token() != Some(b'"') {
-            return Err(self.syntax());
+            return None;
         }
         self.at += 1;
         let start = self.at;
         self.string()?;
         let key = Span::new(start, self.at - 1);
         if self.token() != Some(b':') {
-            return Err(self.syntax());
+            return None;
         }
         self.at += 1;
         self.token();
-        Ok(key)
+        Some(key)
     }
 
     /// The rest of a string behind its opening quote, up to and with the closing one.
     #[inline]
-    fn string(&mut self) -> Result<(), ScanError> {
+    fn string(&mut self) -> Option<()> {
+        self.at = plain_end(self.text, self.at);
+        if self.peek() == Some(b'"') {
+            self.at += 1;
+            return Some(());
+        }
+        self.string_with_escapes()
+    }
+
+    /// The same from where a string is not plain.
+    #[inline(never)]
+    fn string_with_escapes(&mut self) -> Option<()> {
         loop {
-            self.at = plain_end(self.text, self.at);
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(());
+                    return Some(());
                 }
                 Some(b'\\') => self.escape()?,
-                _ => return Err(self.syntax()),
+                _ => return None,
             }
+            self.at = plain_end(self.text, self.at);
         }
     }
 
-    fn escape(&mut self) -> Result<(), ScanError> {
+    fn escape(&mut self) -> Option<()> {
         match self.text.get(self.at + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
                 self.at += 2;
-                Ok(())
+                Some(())
             }
             Some(b'u') => {
                 let digits = self.text.get(self.at + 2..self.at + 6);
                 if digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
                     self.at += 6;
-                    Ok(())
+                    Some(())
                 } else {
-                    Err(self.syntax())
+                    None
                 }
             }
-            _ => Err(self.syntax()),
+            _ => None,
         }
     }
 
-    fn number(&mut self) -> Result<(), ScanError> {
+    fn number(&mut self) -> Option<()> {
         if self.peek() == Some(b'-') {
             self.at += 1;
         }
         match self.peek() {
             Some(b'0') => self.at += 1,
             Some(b'1'..=b'9') => self.digits(),
-            _ => return Err(self.syntax()),
+            _ => return None,
         }
         if self.peek() == Some(b'.') {
             self.at += 1;
@@ -271,13 +285,13 @@ impl Scanner<'_> {
             }
             self.some_digits()?;
         }
-        Ok(())
+        Some(())
     }
 
-    fn some_digits(&mut self) -> Result<(), ScanError> {
+    fn some_digits(&mut self) -> Option<()> {
         let start = self.at;
         self.digits();
-        if self.at == start { Err(self.syntax()) } else { Ok(()) }
+        if self.at == start { None } else { Some(()) }
     }
 
     fn digits(&mut self) {
@@ -286,12 +300,12 @@ impl Scanner<'_> {
         }
     }
 
-    fn literal(&mut self, literal: &[u8]) -> Result<(), ScanError> {
+    fn literal(&mut self, literal: &[u8]) -> Option<()> {
         if self.text[self.at..].starts_with(literal) {
             self.at += literal.len();
-            Ok(())
+            Some(())
         } else {
-            Err(self.syntax())
+            None
         }
     }
 
