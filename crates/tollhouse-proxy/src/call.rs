@@ -220,11 +220,11 @@ impl Call {
     }
 }
 
-/// Up to this size a copy costs less than the connection's next read buffer, which it saves.
+/// Up to this size a part that outlives its message is copied.
 const COPIED: usize = 4 << 10;
 
-/// A part of the request that outlives it. While any slice of a message is kept, its connection has to read the next
-/// one into fresh memory.
+/// A part of the request that outlives it. A small slice would keep the whole buffer in memory that the connection read
+/// it into, and be counted by its own length only.
 fn own(envelope: &Envelope, span: Span) -> Bytes {
     let raw = envelope.raw(span);
     if raw.len() <= COPIED { Bytes::copy_from_slice(raw) } else { envelope.slice(span) }

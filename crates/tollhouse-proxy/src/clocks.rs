@@ -5,11 +5,11 @@
 //! the start (MCP 2026-07-28, basic/patterns/cancellation: always enforce a maximum).
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 use tollhouse_core::fault::Kind;
 
 use crate::failure::Failure;
@@ -37,13 +37,20 @@ impl Clocks {
     /// Waits for `work`, but not beyond either clock.
     pub(crate) async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
         let Some(hard) = self.hard else { return Ok(work.await) };
-        let mut work = pin!(work);
-        // What is there already needs no timer.
-        if let Some(done) = now_or_never(work.as_mut()).await {
-            return Ok(done);
-        }
         let idle = Instant::now() + self.idle;
-        timeout_at(idle.min(hard), work).await.map_err(|_| {
+        let (mut work, mut timer) = (pin!(work), pin!(None));
+        let waiting = std::future::poll_fn(|cx| {
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(Some(done));
+            }
+            // Set only when there is something to wait for: what is there already needs none.
+            if timer.is_none() {
+                timer.set(Some(sleep_until(idle.min(hard))));
+            }
+            let timer = timer.as_mut().as_pin_mut().expect("it was just set");
+            timer.poll(cx).map(|()| None)
+        });
+        waiting.await.ok_or_else(|| {
             if idle < hard {
                 Failure::new(Kind::Timeout, format_args!("no answer within {}", Readable(self.idle)))
             } else {
@@ -51,17 +58,6 @@ impl Clocks {
             }
         })
     }
-}
-
-/// Polls `work` once.
-async fn now_or_never<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
-    std::future::poll_fn(|cx| {
-        Poll::Ready(match work.as_mut().poll(cx) {
-            Poll::Ready(done) => Some(done),
-            Poll::Pending => None,
-        })
-    })
-    .await
 }
 
 /// A duration as people write it: `30 s`, `500 ms`.
