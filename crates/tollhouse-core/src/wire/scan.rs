@@ -83,8 +83,8 @@ pub fn scan(text: &[u8], mut member: impl FnMut(Level, Span, Span)) -> Result<To
     }
 }
 
-/// Reads tokens one by one. What is no JSON gives `None` and leaves [`Self::at`] there: smaller to hand on, many times a
-/// message, than an error.
+/// Reads tokens one by one. What is no JSON gives `None` and leaves [`Self::at`] there: smaller to hand on than an
+/// error, many times a message.
 struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
@@ -132,8 +132,7 @@ impl Nesting {
 impl Scanner<'_> {
     /// One value with everything in it. A loop over tokens: depth costs a bit, not a stack frame.
     ///
-    /// `None` if it is not JSON, and then [`Self::at`] is where the grammar was left; within, `Some` if it is nested too
-    /// deeply, with the place.
+    /// `None` if it is not JSON; within, `Some` if it is nested too deeply, with the place.
     fn value(&mut self, member: &mut impl FnMut(Level, Span, Span)) -> Option<Option<usize>> {
         let mut nesting = Nesting::default();
         // Key and start of the value of the member that is being read, at either level.
