@@ -91,17 +91,17 @@ impl Params {
 }
 
 impl Call {
-    /// A request that was received at `received`.
+    /// A request that was received at `received`. Boxed here: it is large and goes through many hands.
     pub(crate) fn new(
         received: Instant,
         received_at: SystemTime,
         envelope: Envelope,
         params: Params,
         caller: Caller,
-    ) -> Self {
+    ) -> Box<Self> {
         let Form::Request { id, method } = &envelope.form else { unreachable!("only requests become calls") };
         let (request_id, method) = (*id, method.clone());
-        Self {
+        Box::new(Self {
             id: CallId::mint(received_at),
             received_at,
             received,
@@ -123,7 +123,7 @@ impl Call {
             times: Times::default(),
             attempts: 0,
             response_bytes: 0,
-        }
+        })
     }
 
     pub(crate) fn era(&self) -> Era {
@@ -176,21 +176,21 @@ impl Call {
 
     /// The request as the server gets it: its id is ours, and so are its name and progress token where they differ.
     pub(crate) fn outbound(&self, upstream_id: &[u8], progress_token: Option<&[u8]>) -> Bytes {
-        let mut edits: Vec<(Span, &[u8])> = Vec::with_capacity(3);
-        edits.push((self.request_id, upstream_id));
-        let quoted;
-        if let (Some(local), Some(subject)) = (&self.local_name, self.params.subject) {
-            quoted = quote(local);
-            edits.push((subject, &quoted));
+        let quoted = self.local_name.as_deref().map(quote);
+        let wanted: [(Option<Span>, Option<&[u8]>); 4] = [
+            (Some(self.request_id), Some(upstream_id)),
+            (self.params.subject, quoted.as_deref()),
+            (self.params.progress_token, progress_token),
+            (self.params.excess, Some(b"")),
+        ];
+        let (mut edits, mut count) = ([(Span::EMPTY, &b""[..]); 4], 0);
+        for edit in wanted.into_iter().filter_map(|(span, new)| span.zip(new)) {
+            edits[count] = edit;
+            count += 1;
         }
-        if let (Some(token), Some(span)) = (progress_token, self.params.progress_token) {
-            edits.push((span, token));
-        }
-        if let Some(excess) = self.params.excess {
-            edits.push((excess, b""));
-        }
+        let edits = &mut edits[..count];
         edits.sort_unstable_by_key(|(span, _)| span.start());
-        tollhouse_core::wire::splice::splice(&self.envelope.bytes, &edits)
+        tollhouse_core::wire::splice::splice(&self.envelope.bytes, edits)
     }
 
     /// The call is over: what remains of it.
@@ -203,7 +203,7 @@ impl Call {
             listener: self.listener,
             request_id: text(self.envelope.raw(self.request_id)),
             name: self.name().map(|name| name.into_owned().into_boxed_str()),
-            arguments: self.params.arguments.map(|span| self.envelope.slice(span)),
+            arguments: self.params.arguments.map(|span| own(&self.envelope, span)),
             era: self.version.era(),
             bytes: Traffic { request: self.envelope.bytes.len() as u64, response: self.response_bytes },
             principal: self.principal,
@@ -218,6 +218,16 @@ impl Call {
             outcome,
         }
     }
+}
+
+/// Up to this size a part that outlives its message is copied.
+const COPIED: usize = 4 << 10;
+
+/// A part of the request that outlives it. A small slice would keep the whole buffer in memory that the connection read
+/// it into, and be counted by its own length only.
+fn own(envelope: &Envelope, span: Span) -> Bytes {
+    let raw = envelope.raw(span);
+    if raw.len() <= COPIED { Bytes::copy_from_slice(raw) } else { envelope.slice(span) }
 }
 
 /// `text` as a JSON string.

@@ -5,9 +5,11 @@
 //! the start (MCP 2026-07-28, basic/patterns/cancellation: always enforce a maximum).
 
 use std::future::Future;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 use tollhouse_core::fault::Kind;
 
 use crate::failure::Failure;
@@ -36,7 +38,19 @@ impl Clocks {
     pub(crate) async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
         let Some(hard) = self.hard else { return Ok(work.await) };
         let idle = Instant::now() + self.idle;
-        timeout_at(idle.min(hard), work).await.map_err(|_| {
+        let (mut work, mut timer) = (pin!(work), pin!(None));
+        let waiting = std::future::poll_fn(|cx| {
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(Some(done));
+            }
+            // Set only when there is something to wait for: what is there already needs none.
+            if timer.is_none() {
+                timer.set(Some(sleep_until(idle.min(hard))));
+            }
+            let timer = timer.as_mut().as_pin_mut().expect("it was just set");
+            timer.poll(cx).map(|()| None)
+        });
+        waiting.await.ok_or_else(|| {
             if idle < hard {
                 Failure::new(Kind::Timeout, format_args!("no answer within {}", Readable(self.idle)))
             } else {

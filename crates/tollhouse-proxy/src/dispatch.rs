@@ -48,13 +48,13 @@ pub(crate) enum Dispatched {
     /// It is answered, and recorded.
     Answered(Message),
     /// One server will.
-    One(Box<Attempt>),
+    One(Attempt),
 }
 
 impl Arrived {
     /// The call this request is, as far as it is known before it is routed.
-    pub(crate) fn into_call(self, gateway: &Gateway) -> Call {
-        let headers = (!self.headers.is_empty()).then_some(&self.headers);
+    pub(crate) fn into_call(self, gateway: &Gateway) -> Box<Call> {
+        let headers = identify::speaks_of_it(&self.headers).then_some(&self.headers);
         let (trace, inbound) = identify::trace(headers, &self.envelope, &self.meta);
         let client = match &self.session {
             Some(session) => session.client.clone(),
@@ -79,7 +79,7 @@ impl Arrived {
             client,
             trace,
             accept: self.headers.get(http::header::ACCEPT).cloned(),
-            passed: passed_on(&self.headers, gateway.inject_trace),
+            passed: passed_on(self.headers, gateway.inject_trace),
         };
         Call::new(self.received, self.received_at, self.envelope, params, caller)
     }
@@ -94,12 +94,19 @@ impl Arrived {
 
 /// Headers of the caller that a server may need: parameters mirrored into headers, and the trace unless that is
 /// switched off. Everything else is between the caller and the gateway, credentials first of all.
-fn passed_on(headers: &HeaderMap, trace: bool) -> HeaderMap {
+///
+/// Where nothing is passed on, as is usual, the empty map keeps the memory of the old: the request to the server is
+/// written into it.
+fn passed_on(mut headers: HeaderMap, trace: bool) -> HeaderMap {
     let pass = |name: &str| {
         name.starts_with("mcp-param-") || (trace && matches!(name, "traceparent" | "tracestate" | "baggage"))
     };
+    if !headers.keys().any(|name| pass(name.as_str())) {
+        headers.clear();
+        return headers;
+    }
     let mut passed = HeaderMap::new();
-    for (name, value) in headers {
+    for (name, value) in &headers {
         if pass(name.as_str()) {
             passed.append(name, value.clone());
         }
@@ -130,21 +137,21 @@ pub(crate) async fn dispatch(gateway: &Arc<Gateway>, arrived: Box<Arrived>) -> D
     let (call, place) = match endpoint {
         Endpoint::One(place) => (call, place),
         Endpoint::All => match Box::pin(router::route(gateway, call, session.as_ref())).await {
-            Routed::One { call, place } => (*call, place),
+            Routed::One { call, place } => (call, place),
             Routed::Answered(message) => return Dispatched::Answered(message),
         },
     };
     attempt(gateway, call, place, session, admitted).await
 }
 
-fn answered_here(gateway: &Gateway, call: Call, result: &[u8]) -> Dispatched {
+fn answered_here(gateway: &Gateway, call: Box<Call>, result: &[u8]) -> Dispatched {
     let bytes = answer::result(call.raw_id(), result);
     Dispatched::Answered(conclude(gateway, call, Message { status: StatusCode::OK, bytes }, Outcome::Ok))
 }
 
 async fn attempt(
     gateway: &Arc<Gateway>,
-    mut call: Call,
+    mut call: Box<Call>,
     place: usize,
     session: Option<Arc<Session>>,
     admitted: Admitted,
@@ -169,7 +176,7 @@ async fn attempt(
     };
     let attempt = Attempt { gateway: gateway.clone(), call, upstream, place, session, clocks, _admitted: admitted };
     match failure {
-        None => Dispatched::One(Box::new(attempt)),
+        None => Dispatched::One(attempt),
         Some(failure) => Dispatched::Answered(Box::pin(attempt.fail(failure)).await),
     }
 }

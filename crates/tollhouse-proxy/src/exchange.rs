@@ -34,7 +34,7 @@ pub(crate) struct Message {
 }
 
 /// Records a call with the message that answers it, whoever wrote that.
-pub(crate) fn conclude(gateway: &Gateway, mut call: Call, message: Message, outcome: Outcome) -> Message {
+pub(crate) fn conclude(gateway: &Gateway, mut call: Box<Call>, message: Message, outcome: Outcome) -> Message {
     call.response_bytes += message.bytes.len() as u64;
     gateway.recorder.record(call.finish(outcome));
     message
@@ -43,7 +43,7 @@ pub(crate) fn conclude(gateway: &Gateway, mut call: Call, message: Message, outc
 /// A call with everything it needs to be sent.
 pub(crate) struct Attempt {
     pub(crate) gateway: Arc<Gateway>,
-    pub(crate) call: Call,
+    pub(crate) call: Box<Call>,
     pub(crate) upstream: Arc<Upstream>,
     /// The server's place in the configuration.
     pub(crate) place: usize,
@@ -104,7 +104,7 @@ impl Attempt {
     ///
     /// # Cancel safety
     /// None: dropped, the call leaves no record. Whoever wants to stop it uses `cancel`.
-    pub(crate) async fn begin(mut self: Box<Self>, cancel: &Cancel) -> Begun {
+    pub(crate) async fn begin(mut self, cancel: &Cancel) -> Begun {
         let era = self.call.era();
         let link = self.session.as_ref().map(|(_, link)| link);
         let (upstream, clocks, call) = (&self.upstream, &self.clocks, &mut self.call);
@@ -207,7 +207,7 @@ impl Attempt {
 
 /// A call whose answer is a stream.
 pub(crate) struct Streaming {
-    attempt: Box<Attempt>,
+    attempt: Attempt,
     reply: Reply,
     last_progress: f64,
 }

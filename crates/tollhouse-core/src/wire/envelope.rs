@@ -23,24 +23,41 @@ pub struct Envelope {
 }
 
 /// Members remembered of the object a message is about; of larger ones only that they are larger.
-const INNER_MAX: usize = 8;
+const INNER_MAX: usize = 6;
 
 /// The members of `params`, `result` or `error`, seen while the whole was validated: to look for them again, behind
 /// a large value, costs as much as the validation.
 #[derive(Debug, Clone, Copy)]
 struct Inner {
     members: [(Span, Span); INNER_MAX],
+    /// Where among them those of the last such object begin and end.
+    kept: (usize, usize),
     count: usize,
 }
 
 impl Inner {
-    const EMPTY: Self = Self { members: [(Span::EMPTY, Span::EMPTY); INNER_MAX], count: 0 };
+    const EMPTY: Self = Self { members: [(Span::EMPTY, Span::EMPTY); INNER_MAX], kept: (0, 0), count: 0 };
 
     fn push(&mut self, key: Span, value: Span) {
         if let Some(slot) = self.members.get_mut(self.count) {
             *slot = (key, value);
         }
         self.count += 1;
+    }
+
+    /// What was pushed since the last keeping is what a message is about.
+    fn keep(&mut self) {
+        self.kept = (self.kept.1, self.count);
+    }
+
+    /// What was pushed since the last keeping does not matter.
+    fn forget(&mut self) {
+        self.count = self.kept.1;
+    }
+
+    /// `None` if there were too many.
+    fn members(&self) -> Option<&[(Span, Span)]> {
+        self.members.get(self.kept.0..self.kept.1)
     }
 }
 
@@ -110,18 +127,19 @@ impl Envelope {
     pub fn parse(bytes: Bytes) -> Result<Self, EnvelopeError> {
         let mut picked = Picked::new(["jsonrpc", "id", "method", "params", "result", "error"]);
         let mut refused = None;
-        let (mut inner, mut seen) = (Inner::EMPTY, Inner::EMPTY);
+        let mut inner = Inner::EMPTY;
         let top = scan(&bytes, |level, key, value| match level {
-            Level::Inner => seen.push(key, value),
+            Level::Inner => inner.push(key, value),
             Level::Outer => {
                 let key = key.of(&bytes);
                 if refused.is_none() {
                     refused = picked.see(key, value).err();
                 }
                 if matches!(key, b"params" | b"result" | b"error") {
-                    inner = seen;
+                    inner.keep();
+                } else {
+                    inner.forget();
                 }
-                seen.count = 0;
             }
         })?;
         match top {
@@ -200,7 +218,7 @@ impl Envelope {
 
     /// The members of `params`, `result` or `error`, whichever the message has, in order.
     pub fn members(&self) -> impl Iterator<Item = (Span, Span)> {
-        let remembered = self.inner.members.get(..self.inner.count);
+        let remembered = self.inner.members();
         let object = match &self.form {
             Form::Request { .. } | Form::Notification { .. } => self.params,
             Form::Result { result: object, .. } | Form::Error { error: object, .. } => Some(*object),

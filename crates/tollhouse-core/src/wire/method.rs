@@ -7,14 +7,14 @@ pub type Method = Cow<'static, str>;
 
 /// `name` as a [`Method`].
 pub fn intern(name: &str) -> Method {
-    match KNOWN.into_iter().find(|known| *known == name) {
+    match KNOWN.iter().find(|known| **known == name) {
         Some(known) => Cow::Borrowed(known),
         None => Cow::Owned(name.to_owned()),
     }
 }
 
 /// The most frequent first: the list is searched from its start.
-const KNOWN: [&str; 36] = [
+static KNOWN: [&str; 36] = [
     "tools/call",
     "tools/list",
     "resources/read",

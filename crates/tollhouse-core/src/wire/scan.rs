@@ -63,26 +63,28 @@ pub enum Level {
 /// Validates `text`; `member` gets the spans of key (without quotes) and value of each member of the two outermost
 /// levels, in the order in which they end.
 pub fn scan(text: &[u8], mut member: impl FnMut(Level, Span, Span)) -> Result<Top, ScanError> {
-    if let Err(error) = std::str::from_utf8(text) {
+    if !text.is_ascii()
+        && let Err(error) = std::str::from_utf8(text)
+    {
         return Err(ScanError::Utf8 { at: error.valid_up_to() });
     }
     let mut scanner = Scanner { text, at: 0 };
-    scanner.skip_blank();
-    let top = match scanner.peek() {
+    let top = match scanner.token() {
         None => return Err(ScanError::Empty),
         Some(b'{') => Top::Object,
         Some(b'[') => Top::Array,
         Some(_) => Top::Scalar,
     };
-    let too_deep = scanner.value(&mut member)?;
-    scanner.skip_blank();
+    let Some(too_deep) = scanner.value(&mut member) else { return Err(scanner.syntax()) };
     match too_deep {
-        _ if scanner.at < text.len() => Err(scanner.syntax()),
+        _ if scanner.token().is_some() => Err(scanner.syntax()),
         Some(at) => Err(ScanError::Depth { at }),
         None => Ok(top),
     }
 }
 
+/// Reads tokens one by one. What is no JSON gives `None` and leaves [`Self::at`] there: smaller to hand on than an
+/// error, many times a message.
 struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
@@ -130,52 +132,47 @@ impl Nesting {
 impl Scanner<'_> {
     /// One value with everything in it. A loop over tokens: depth costs a bit, not a stack frame.
     ///
-    /// `Some` if it is JSON but nested too deeply, with the place.
-    fn value(&mut self, member: &mut impl FnMut(Level, Span, Span)) -> Result<Option<usize>, ScanError> {
+    /// `None` if it is not JSON; within, `Some` if it is nested too deeply, with the place.
+    fn value(&mut self, member: &mut impl FnMut(Level, Span, Span)) -> Option<Option<usize>> {
         let mut nesting = Nesting::default();
         // Key and start of the value of the member that is being read, at either level.
         let mut outer: Option<(Span, usize)> = None;
         let mut inner: Option<(Span, usize)> = None;
         loop {
-            self.skip_blank();
-            // A value begins here.
-            match self.peek() {
+            // A value begins here, behind its key if it has one.
+            if nesting.in_object() {
+                let key = self.key()?;
+                match nesting.depth {
+                    1 => outer = Some((key, self.at)),
+                    2 if outer.is_some() => inner = Some((key, self.at)),
+                    _ => {}
+                }
+            }
+            match self.token() {
+                Some(b'"') => {
+                    self.at += 1;
+                    self.string()?;
+                }
                 Some(open @ (b'{' | b'[')) => {
                     let object = open == b'{';
                     nesting.open(object, self.at);
                     self.at += 1;
-                    self.skip_blank();
-                    let empty = self.peek() == Some(if object { b'}' } else { b']' });
-                    if !empty {
-                        if object {
-                            let key = self.key()?;
-                            match nesting.depth {
-                                1 => outer = Some((key, self.at)),
-                                2 if outer.is_some() => inner = Some((key, self.at)),
-                                _ => {}
-                            }
-                        }
+                    if self.token() != Some(if object { b'}' } else { b']' }) {
                         continue;
                     }
                     self.at += 1;
                     nesting.close();
                 }
-                Some(b'"') => {
-                    self.at += 1;
-                    self.string()?;
-                }
                 Some(b'-' | b'0'..=b'9') => self.number()?,
                 Some(b't') => self.literal(b"true")?,
                 Some(b'f') => self.literal(b"false")?,
                 Some(b'n') => self.literal(b"null")?,
-                _ => return Err(self.syntax()),
+                _ => return None,
             }
             // A value has ended; close what ends with it.
             loop {
-                if nesting.depth == 0 {
-                    return Ok(nesting.too_deep);
-                }
                 match nesting.depth {
+                    0 => return Some(nesting.too_deep),
                     1 => {
                         if let Some((key, start)) = outer.take() {
                             member(Level::Outer, key, Span::new(start, self.at));
@@ -188,25 +185,14 @@ impl Scanner<'_> {
                     }
                     _ => {}
                 }
-                self.skip_blank();
-                let object = nesting.in_object();
-                match self.peek() {
+                match self.token() {
                     Some(b',') => {
                         self.at += 1;
-                        self.skip_blank();
-                        if object {
-                            let key = self.key()?;
-                            match nesting.depth {
-                                1 => outer = Some((key, self.at)),
-                                2 if outer.is_some() => inner = Some((key, self.at)),
-                                _ => {}
-                            }
-                        }
                         break;
                     }
-                    Some(b'}') if object => {}
-                    Some(b']') if !object => {}
-                    _ => return Err(self.syntax()),
+                    Some(b'}') if nesting.in_object() => {}
+                    Some(b']') if !nesting.in_object() => {}
+                    _ => return None,
                 }
                 self.at += 1;
                 nesting.close();
@@ -215,65 +201,77 @@ impl Scanner<'_> {
     }
 
     /// A key, its colon, and the blanks up to the value.
-    fn key(&mut self) -> Result<Span, ScanError> {
-        if self.peek() != Some(b'"') {
-            return Err(self.syntax());
+    #[inline]
+    fn key(&mut self) -> Option<Span> {
+        if self.token() != Some(b'"') {
+            return None;
         }
         self.at += 1;
         let start = self.at;
         self.string()?;
         let key = Span::new(start, self.at - 1);
-        self.skip_blank();
-        if self.peek() != Some(b':') {
-            return Err(self.syntax());
+        if self.token() != Some(b':') {
+            return None;
         }
         self.at += 1;
-        self.skip_blank();
-        Ok(key)
+        self.token();
+        Some(key)
     }
 
     /// The rest of a string behind its opening quote, up to and with the closing one.
-    fn string(&mut self) -> Result<(), ScanError> {
+    #[inline]
+    fn string(&mut self) -> Option<()> {
+        self.at = plain_end(self.text, self.at);
+        if self.peek() == Some(b'"') {
+            self.at += 1;
+            return Some(());
+        }
+        self.string_with_escapes()
+    }
+
+    /// The same from where a string is not plain.
+    #[inline(never)]
+    fn string_with_escapes(&mut self) -> Option<()> {
         loop {
-            self.at = plain_end(self.text, self.at);
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(());
+                    return Some(());
                 }
                 Some(b'\\') => self.escape()?,
-                _ => return Err(self.syntax()),
+                _ => return None,
             }
+            self.at = plain_end(self.text, self.at);
         }
     }
 
-    fn escape(&mut self) -> Result<(), ScanError> {
+    fn escape(&mut self) -> Option<()> {
         match self.text.get(self.at + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
                 self.at += 2;
-                Ok(())
+                Some(())
             }
             Some(b'u') => {
                 let digits = self.text.get(self.at + 2..self.at + 6);
                 if digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
                     self.at += 6;
-                    Ok(())
+                    Some(())
                 } else {
-                    Err(self.syntax())
+                    None
                 }
             }
-            _ => Err(self.syntax()),
+            _ => None,
         }
     }
 
-    fn number(&mut self) -> Result<(), ScanError> {
+    fn number(&mut self) -> Option<()> {
         if self.peek() == Some(b'-') {
             self.at += 1;
         }
         match self.peek() {
             Some(b'0') => self.at += 1,
             Some(b'1'..=b'9') => self.digits(),
-            _ => return Err(self.syntax()),
+            _ => return None,
         }
         if self.peek() == Some(b'.') {
             self.at += 1;
@@ -286,13 +284,13 @@ impl Scanner<'_> {
             }
             self.some_digits()?;
         }
-        Ok(())
+        Some(())
     }
 
-    fn some_digits(&mut self) -> Result<(), ScanError> {
+    fn some_digits(&mut self) -> Option<()> {
         let start = self.at;
         self.digits();
-        if self.at == start { Err(self.syntax()) } else { Ok(()) }
+        if self.at == start { None } else { Some(()) }
     }
 
     fn digits(&mut self) {
@@ -301,18 +299,25 @@ impl Scanner<'_> {
         }
     }
 
-    fn literal(&mut self, literal: &[u8]) -> Result<(), ScanError> {
+    fn literal(&mut self, literal: &[u8]) -> Option<()> {
         if self.text[self.at..].starts_with(literal) {
             self.at += literal.len();
-            Ok(())
+            Some(())
         } else {
-            Err(self.syntax())
+            None
         }
     }
 
-    fn skip_blank(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.at += 1;
+    /// The next byte that is not blank, still unread.
+    #[inline]
+    fn token(&mut self) -> Option<u8> {
+        loop {
+            match self.peek() {
+                // Written without blanks, as most are.
+                Some(byte) if byte > b' ' => return Some(byte),
+                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
+                other => return other,
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Cuts new bytes into received ones; everything around the cuts stays as it was.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::members::Span;
 
@@ -12,7 +12,9 @@ pub fn splice(text: &Bytes, edits: &[(Span, &[u8])]) -> Bytes {
         return text.clone();
     }
     let added: usize = edits.iter().map(|(_, new)| new.len()).sum();
-    let mut out = BytesMut::with_capacity(text.len() + added);
+    let removed: usize = edits.iter().map(|(span, _)| span.end() - span.start()).sum();
+    // To the byte: a vector that is full becomes `Bytes` without another allocation.
+    let mut out = Vec::with_capacity(text.len() + added - removed);
     let mut at = 0;
     for (span, new) in edits {
         debug_assert!(span.start() >= at, "edits are sorted and apart");
@@ -21,7 +23,7 @@ pub fn splice(text: &Bytes, edits: &[(Span, &[u8])]) -> Bytes {
         at = span.end();
     }
     out.extend_from_slice(&text[at..]);
-    out.freeze()
+    out.into()
 }
 
 #[cfg(test)]

@@ -52,6 +52,8 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 /// Headers of a request, all together, and how many.
 const HEAD_MAX: usize = 32 << 10;
 const HEADERS_MAX: usize = 100;
+/// Room for as many as a request usually has.
+const HEADERS: usize = 12;
 /// A client has this long for the head of its request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// After an accept that failed for want of descriptors, others get time to close theirs.
@@ -599,6 +601,8 @@ fn prefers_stream(accept: Option<&HeaderValue>) -> bool {
 fn json(message: Message) -> Response<Body> {
     let mut response = Response::new(Body::whole(message.bytes));
     *response.status_mut() = message.status;
+    // The connection reads its next request into the map of this answer.
+    *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
 }

@@ -36,7 +36,7 @@ pub(crate) enum Routed {
 }
 
 /// Routes a request that came to the endpoint of all servers.
-pub(crate) async fn route(gateway: &Arc<Gateway>, mut call: Call, session: Option<&Arc<Session>>) -> Routed {
+pub(crate) async fn route(gateway: &Arc<Gateway>, mut call: Box<Call>, session: Option<&Arc<Session>>) -> Routed {
     let found = match call.method.as_ref() {
         "tools/list" => return list(gateway, call, session, Listed::Tool).await,
         "prompts/list" => return list(gateway, call, session, Listed::Prompt).await,
@@ -57,7 +57,7 @@ pub(crate) async fn route(gateway: &Arc<Gateway>, mut call: Call, session: Optio
         method => Err(Refusal::unknown_method(call.era(), method)),
     };
     match found {
-        Ok(place) => Routed::One { call: Box::new(call), place },
+        Ok(place) => Routed::One { call, place },
         Err(refusal) => {
             let bytes = refusal.message(Some(call.raw_id()));
             Routed::Answered(conclude(gateway, call, Message { status: refusal.status, bytes }, refusal.outcome()))
@@ -65,7 +65,7 @@ pub(crate) async fn route(gateway: &Arc<Gateway>, mut call: Call, session: Optio
     }
 }
 
-fn answered(gateway: &Gateway, call: Call, result: &[u8]) -> Routed {
+fn answered(gateway: &Gateway, call: Box<Call>, result: &[u8]) -> Routed {
     let bytes = answer::result(call.raw_id(), result);
     Routed::Answered(conclude(gateway, call, Message { status: StatusCode::OK, bytes }, Outcome::Ok))
 }
@@ -95,7 +95,7 @@ pub(crate) async fn open_all(gateway: &Arc<Gateway>, session: &Arc<Session>) -> 
     aggregate::initialize_result(session.version, &results)
 }
 
-async fn list(gateway: &Arc<Gateway>, call: Call, session: Option<&Arc<Session>>, kind: Listed) -> Routed {
+async fn list(gateway: &Arc<Gateway>, call: Box<Call>, session: Option<&Arc<Session>>, kind: Listed) -> Routed {
     let [cursor] = call.envelope.pick_params(["cursor"]).unwrap_or([None]);
     if cursor.is_some() {
         // All pages of all servers were given at once; there is no further one.

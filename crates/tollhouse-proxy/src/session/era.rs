@@ -19,7 +19,8 @@ pub(crate) fn over_http(
     meta: &Meta,
     subject: Option<Span>,
 ) -> Result<Era, Refusal> {
-    let header = headers.get(PROTOCOL_VERSION).map(|value| value.to_str().unwrap_or_default().trim());
+    let declared = headers.get(PROTOCOL_VERSION);
+    let header = declared.map(|value| value.to_str().unwrap_or_default().trim());
     let legacy_header = header.is_none_or(|version| Version::parse(version).is_some_and(|v| v.era() == Era::Legacy));
     let Form::Request { method, .. } = &envelope.form else {
         return match &envelope.form {
@@ -39,7 +40,7 @@ pub(crate) fn over_http(
         };
     };
     over_stdio(envelope, meta)?;
-    agree(headers.get(PROTOCOL_VERSION), "MCP-Protocol-Version", |value| says(envelope, Some(version), value))?;
+    agree(declared, "MCP-Protocol-Version", |value| says(envelope, Some(version), value))?;
     agree(headers.get(MCP_METHOD), "Mcp-Method", |value| value == method.as_bytes())?;
     if method::names_in_header(method) {
         agree(headers.get(MCP_NAME), "Mcp-Name", |value| {

@@ -27,6 +27,11 @@ const IDLE_GAP: Duration = Duration::from_mins(30);
 /// Guessed sessions remembered at once; beyond that the oldest are forgotten and begin anew.
 const GUESSES: usize = 10_000;
 
+/// Does any header name a trace or a session? Most requests have none, and then none is looked for.
+pub(crate) fn speaks_of_it(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| *name == TRACEPARENT || *name == BAGGAGE || SESSION_HEADERS.contains(name))
+}
+
 /// The trace of a request: `_meta` first, then the header, else a new one (SEP-414). Invalid is absent.
 pub(crate) fn trace(headers: Option<&HeaderMap>, envelope: &Envelope, meta: &Meta) -> (TraceContext, bool) {
     let in_meta = meta

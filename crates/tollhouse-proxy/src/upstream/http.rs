@@ -1,12 +1,13 @@
 //! A server behind streamable HTTP, in both eras: one POST a request, answered by JSON or by an event stream.
 
+use std::borrow::Cow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::header::{ACCEPT, CONTENT_TYPE, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::Full;
@@ -30,9 +31,12 @@ pub(crate) const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
 pub(crate) const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const BOTH_KINDS: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+const MODERN: HeaderValue = HeaderValue::from_static(Version::MODERN.as_str());
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
+/// Room for what a request usually carries.
+const HEADERS: usize = 12;
 /// How long to wait before a stream is taken up again when the server did not say.
 const RETRY_DEFAULT: Duration = Duration::from_secs(1);
 /// The longest wait a server may ask for.
@@ -95,7 +99,7 @@ impl Server {
         clocks: &Clocks,
     ) -> Result<Reply, Failure> {
         let id = self.mint_id();
-        let body = call.outbound(itoa(id).as_bytes(), None);
+        let body = call.outbound(Digits::of(id).as_bytes(), None);
         let request = match session {
             None => self.modern(call, body),
             Some(session) => self.legacy(session, call, body),
@@ -110,10 +114,15 @@ impl Server {
     }
 
     /// A modern request: its headers repeat what the body says.
-    fn modern(&self, call: &Call, body: Bytes) -> Request<Full<Bytes>> {
-        let mut headers = self.base(&body, call.accept.clone());
-        headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(Version::MODERN.as_str()));
-        if let Ok(name) = HeaderValue::from_str(&call.method) {
+    fn modern(&self, call: &mut Call, body: Bytes) -> Request<Full<Bytes>> {
+        let mut headers = std::mem::take(&mut call.passed);
+        self.base(&mut headers, call.accept.take());
+        headers.insert(PROTOCOL_VERSION, MODERN);
+        let method = match &call.method {
+            Cow::Borrowed(known) => Ok(HeaderValue::from_static(known)),
+            Cow::Owned(name) => HeaderValue::from_str(name),
+        };
+        if let Ok(name) = method {
             headers.insert(MCP_METHOD, name);
         }
         if method::names_in_header(&call.method)
@@ -122,14 +131,12 @@ impl Server {
         {
             headers.insert(MCP_NAME, value);
         }
-        for (name, value) in &call.passed {
-            headers.append(name, value.clone());
-        }
         self.post(headers, body)
     }
 
     fn legacy(&self, session: &Session, call: &Call, body: Bytes) -> Request<Full<Bytes>> {
-        let mut headers = self.base(&body, call.accept.clone());
+        let mut headers = HeaderMap::with_capacity(HEADERS);
+        self.base(&mut headers, call.accept.clone());
         session.stamp(&mut headers);
         for (name, value) in &call.passed {
             headers.append(name, value.clone());
@@ -137,13 +144,11 @@ impl Server {
         self.post(headers, body)
     }
 
-    fn base(&self, body: &Bytes, accept: Option<HeaderValue>) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(12);
+    /// What every request has. Its length is written by whoever writes the body.
+    fn base(&self, headers: &mut HeaderMap, accept: Option<HeaderValue>) {
         headers.insert(HOST, self.host.clone());
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(ACCEPT, accept.unwrap_or(BOTH_KINDS));
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-        headers
     }
 
     /// The configured headers come last: no client header overrides them.
@@ -159,7 +164,7 @@ impl Server {
     }
 
     fn bare(&self, method: Method, session: &Session, accept: HeaderValue) -> Request<Full<Bytes>> {
-        let mut headers = HeaderMap::with_capacity(8);
+        let mut headers = HeaderMap::with_capacity(HEADERS);
         headers.insert(HOST, self.host.clone());
         headers.insert(ACCEPT, accept);
         session.stamp(&mut headers);
@@ -216,11 +221,12 @@ impl Server {
         session: Option<&Session>,
         clocks: &Clocks,
     ) -> Result<(Envelope, HeaderMap), Failure> {
-        let mut headers = self.base(&body, None);
+        let mut headers = HeaderMap::with_capacity(HEADERS);
+        self.base(&mut headers, None);
         match session {
             Some(session) => session.stamp(&mut headers),
             None if method != "initialize" => {
-                headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(Version::MODERN.as_str()));
+                headers.insert(PROTOCOL_VERSION, MODERN);
                 headers.insert(MCP_METHOD, HeaderValue::from_static(method));
             }
             None => {}
@@ -242,10 +248,11 @@ impl Server {
 
     /// Delivers a notification or an answer. The server says no more than that it has it.
     pub(crate) async fn tell(&self, body: Bytes, session: Option<&Session>, clocks: &Clocks) -> Result<(), Failure> {
-        let mut headers = self.base(&body, None);
+        let mut headers = HeaderMap::with_capacity(HEADERS);
+        self.base(&mut headers, None);
         match session {
             Some(session) => session.stamp(&mut headers),
-            None => _ = headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(Version::MODERN.as_str())),
+            None => _ = headers.insert(PROTOCOL_VERSION, MODERN),
         }
         let answer = clocks.within(self.pool.send(self.post(headers, body), || {})).await??;
         let status = answer.head.status;
@@ -334,7 +341,8 @@ fn content(headers: &HeaderMap) -> Content {
 /// Is `envelope` the answer to our request `id`? An error may lack the id (real servers send `null`): over HTTP the
 /// exchange decides.
 pub(crate) fn answers(envelope: &Envelope, id: u64) -> bool {
-    let same = |span| envelope.raw(span) == itoa(id).as_bytes();
+    let id = Digits::of(id);
+    let same = |span| envelope.raw(span) == id.as_bytes();
     match &envelope.form {
         Form::Result { id, .. } => same(*id),
         Form::Error { id, .. } => id.is_none_or(same),
@@ -358,8 +366,31 @@ fn refused(status: StatusCode, session: Option<&Session>) -> Failure {
     Failure::new(kind, format_args!("the server answered HTTP {status}"))
 }
 
-fn itoa(id: u64) -> String {
-    id.to_string()
+/// A number in decimal digits.
+struct Digits {
+    text: [u8; Self::MAX],
+    start: usize,
+}
+
+impl Digits {
+    /// The digits of the largest number.
+    const MAX: usize = 20;
+
+    fn of(mut number: u64) -> Self {
+        let (mut text, mut start) = ([b'0'; Self::MAX], Self::MAX - 1);
+        while number > 0 {
+            text[start] = b'0' + u8::try_from(number % 10).expect("a digit is below ten");
+            number /= 10;
+            if number > 0 {
+                start -= 1;
+            }
+        }
+        Self { text, start }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.text[self.start..]
+    }
 }
 
 /// The messages of an event stream, taken up again where a legacy server lets it break off.
@@ -472,5 +503,17 @@ impl Events {
 impl From<Session> for Link {
     fn from(session: Session) -> Self {
         Self::Http(session)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_they_are_elsewhere() {
+        for number in [0, 7, 10, 1_234_567_890, u64::MAX] {
+            assert_eq!(Digits::of(number).as_bytes(), number.to_string().as_bytes());
+        }
     }
 }

@@ -103,10 +103,9 @@ impl Pool {
         }
     }
 
-    fn give_back(&self, mut connection: Connection) {
-        if !connection.settle() {
-            return;
-        }
+    /// Keeps a connection whose answer was read. Whether it takes another request shows when it is taken: asking now
+    /// would also let it read into fresh memory, since the answer still lies in the old.
+    fn give_back(&self, connection: Connection) {
         let mut idle = self.lock();
         if idle.len() < IDLE_COUNT {
             idle.push(Idle { connection, since: Instant::now() });

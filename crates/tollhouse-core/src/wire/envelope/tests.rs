@@ -136,3 +136,20 @@ proptest! {
         prop_assert_eq!(back, text.as_bytes());
     }
 }
+
+#[test]
+fn objects_beside_the_one_a_message_is_about_are_not_taken_for_it() {
+    let text = r#"{"x":{"name":"a","b":1},"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"c"},"y":{"name":"d"}}"#;
+    let envelope = Envelope::parse(Bytes::from_static(text.as_bytes())).unwrap();
+    let values: Vec<_> = envelope.members().map(|(_, value)| envelope.raw(value)).collect();
+    assert_eq!(values, [b"\"c\""]);
+}
+
+#[test]
+fn every_member_is_found_however_many_there_are() {
+    for count in [0, 1, INNER_MAX, INNER_MAX + 1, 300] {
+        let members: Vec<String> = (0..count).map(|n| format!("\"k{n}\":{n}")).collect();
+        let text = format!(r#"{{"x":{{"a":1}},"jsonrpc":"2.0","id":1,"result":{{{}}}}}"#, members.join(","));
+        assert_eq!(Envelope::parse(text.into()).unwrap().members().count(), count);
+    }
+}
