@@ -99,8 +99,8 @@ fn agree(header: Option<&http::HeaderValue>, name: &str, same: impl FnOnce(&[u8]
         return Err(Refusal::malformed(code::HEADER_MISMATCH, format!("the header {name} is missing")));
     };
     // Values do not ignore case; outer blanks do not count.
-    match same(value.as_bytes().trim_ascii()) {
-        true => Ok(()),
-        false => Err(Refusal::malformed(code::HEADER_MISMATCH, format!("the header {name} differs from the body"))),
+    if same(value.as_bytes().trim_ascii()) {
+        return Ok(());
     }
+    Err(Refusal::malformed(code::HEADER_MISMATCH, format!("the header {name} differs from the body")))
 }
