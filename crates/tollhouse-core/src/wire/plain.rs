@@ -12,7 +12,7 @@ const WORD: usize = size_of::<u64>();
 /// Is this byte something else than a part of a string's text: a quote, a backslash, a control character?
 const fn special(byte: u8) -> bool {
     // With this bit turned over, the quote stands right behind the control characters, in the place of the blank.
-    ((byte ^ 0b10) <= b' ') | (byte == b'\\')
+    (byte ^ 0b10) <= b' ' || byte == b'\\'
 }
 
 /// The first byte at or behind `at` that is not plain, or the end.

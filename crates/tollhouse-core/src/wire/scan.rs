@@ -68,16 +68,17 @@ pub fn scan(text: &[u8], mut member: impl FnMut(Level, Span, Span)) -> Result<To
     {
         return Err(ScanError::Utf8 { at: error.valid_up_to() });
     }
-    let mut scanner = Scanner { text, at: 0 };
+    let mut scanner = Scanner { text, at: 0, too_deep: None };
     let top = match scanner.token() {
         None => return Err(ScanError::Empty),
         Some(b'{') => Top::Object,
         Some(b'[') => Top::Array,
         Some(_) => Top::Scalar,
     };
-    let Some(too_deep) = scanner.value(&mut member) else { return Err(scanner.syntax()) };
-    match too_deep {
-        _ if scanner.token().is_some() => Err(scanner.syntax()),
+    if scanner.value(&mut member).is_none() || scanner.token().is_some() {
+        return Err(scanner.syntax());
+    }
+    match scanner.too_deep {
         Some(at) => Err(ScanError::Depth { at }),
         None => Ok(top),
     }
@@ -88,6 +89,8 @@ pub fn scan(text: &[u8], mut member: impl FnMut(Level, Span, Span)) -> Result<To
 struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
+    /// Where a value that was read is nested too deeply.
+    too_deep: Option<usize>,
 }
 
 /// The open brackets, innermost last: one bit each, set for an object.
@@ -132,8 +135,8 @@ impl Nesting {
 impl Scanner<'_> {
     /// One value with everything in it. A loop over tokens: depth costs a bit, not a stack frame.
     ///
-    /// `None` if it is not JSON; within, `Some` if it is nested too deeply, with the place.
-    fn value(&mut self, member: &mut impl FnMut(Level, Span, Span)) -> Option<Option<usize>> {
+    /// One that is nested too deeply is read like any other, and noted in [`Self::too_deep`].
+    fn value(&mut self, member: &mut impl FnMut(Level, Span, Span)) -> Option<()> {
         let mut nesting = Nesting::default();
         // Key and start of the value of the member that is being read, at either level.
         let mut outer: Option<(Span, usize)> = None;
@@ -172,7 +175,10 @@ impl Scanner<'_> {
             // A value has ended; close what ends with it.
             loop {
                 match nesting.depth {
-                    0 => return Some(nesting.too_deep),
+                    0 => {
+                        self.too_deep = nesting.too_deep;
+                        return Some(());
+                    }
                     1 => {
                         if let Some((key, start)) = outer.take() {
                             member(Level::Outer, key, Span::new(start, self.at));

@@ -100,8 +100,7 @@ fn agree(header: Option<&http::HeaderValue>, name: &str, same: impl FnOnce(&[u8]
     };
     // Values do not ignore case; outer blanks do not count.
     if same(value.as_bytes().trim_ascii()) {
-        Ok(())
-    } else {
-        Err(Refusal::malformed(code::HEADER_MISMATCH, format!("the header {name} differs from the body")))
+        return Ok(());
     }
+    Err(Refusal::malformed(code::HEADER_MISMATCH, format!("the header {name} differs from the body")))
 }

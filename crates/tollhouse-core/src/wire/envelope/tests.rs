@@ -146,7 +146,7 @@ fn objects_beside_the_one_a_message_is_about_are_not_taken_for_it() {
 }
 
 #[test]
-fn every_member_is_found_however_many_there_are() {
+fn every_member_is_found_behind_an_object_that_does_not_matter() {
     for count in [0, 1, INNER_MAX, INNER_MAX + 1, 300] {
         let members: Vec<String> = (0..count).map(|n| format!("\"k{n}\":{n}")).collect();
         let text = format!(r#"{{"x":{{"a":1}},"jsonrpc":"2.0","id":1,"result":{{{}}}}}"#, members.join(","));
