@@ -418,11 +418,12 @@ impl Upstream {
         let reply = match (&self.wire, link) {
             (Wire::Http(server), None) => server.call(call, None, clocks).await,
             (Wire::Http(server), Some(Link::Http(session))) => server.call(call, Some(session), clocks).await,
+            // Boxed: this way is the larger one, and both are moved with every call.
             (Wire::Stdio(_), None) => match self.shared_process() {
-                Ok(connection) => connection.call(call, clocks).await,
+                Ok(connection) => Box::pin(connection.call(call, clocks)).await,
                 Err(failure) => Err(failure),
             },
-            (Wire::Stdio(_), Some(Link::Stdio(connection))) => connection.call(call, clocks).await,
+            (Wire::Stdio(_), Some(Link::Stdio(connection))) => Box::pin(connection.call(call, clocks)).await,
             (Wire::Http(_), Some(Link::Stdio(_))) | (Wire::Stdio(_), Some(Link::Http(_))) => {
                 unreachable!("a link belongs to the server that opened it")
             }
