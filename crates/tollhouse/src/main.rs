@@ -54,6 +54,7 @@ async fn verb(cli: &Cli) -> anyhow::Result<Exit> {
         Verb::List(_) => cli::list::run(&cli.common, &mut out),
         Verb::Check(args) => cli::check::run(&cli.common, args, &mut out),
         Verb::Health(_) => cli::health::run(&cli.common, &mut out).await,
+        Verb::Tools(args) => cli::tools::run(&cli.common, args, &mut out).await,
         Verb::Completions(args) => cli::completions::run(args, &mut out).map(|()| Exit::Ok),
         Verb::Reference(args) => cli::reference::run(args, &mut out).map(|()| Exit::Ok),
     }

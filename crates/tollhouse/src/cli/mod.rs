@@ -14,6 +14,7 @@ pub(crate) mod reference;
 pub(crate) mod remove;
 pub(crate) mod serve;
 pub(crate) mod stdio;
+pub(crate) mod tools;
 
 mod find;
 
@@ -101,6 +102,8 @@ pub(crate) enum Verb {
     Check(check::Args),
     /// Ask a running gateway how it stands
     Health(health::Args),
+    /// List the tools behind a running gateway, or call one
+    Tools(tools::Args),
     /// Write the completions of a shell
     Completions(completions::Args),
     /// Write a page of the documentation
