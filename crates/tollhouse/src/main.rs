@@ -49,6 +49,7 @@ async fn verb(cli: &Cli) -> anyhow::Result<Exit> {
         Verb::Stdio(_) => cli::stdio::run(&cli.common).await,
         Verb::Demo(args) => cli::demo::run(&cli.common, args).await,
         Verb::DemoServer(args) => cli::demo_server::run(args).await,
+        Verb::Init(args) => cli::init::run(&cli.common, args, &mut out),
         Verb::Add(args) => cli::add::run(&cli.common, args, &mut out),
         Verb::Remove(args) => cli::remove::run(&cli.common, args, &mut out),
         Verb::List(_) => cli::list::run(&cli.common, &mut out),

@@ -9,6 +9,7 @@ pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod demo_server;
 pub(crate) mod health;
+pub(crate) mod init;
 pub(crate) mod list;
 pub(crate) mod reference;
 pub(crate) mod remove;
@@ -41,6 +42,7 @@ const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n
     help_template = HELP,
     before_help = "Examples:
   tollhouse demo                           see it at work, without any configuration
+  tollhouse init                           take over the servers of your clients
   tollhouse add time -- uvx mcp-server-time
                                            put a server into your configuration
   tollhouse serve                          serve agents at http://127.0.0.1:7070
@@ -92,6 +94,8 @@ pub(crate) enum Verb {
     Demo(demo::Args),
     /// Run one of the demonstration's servers
     DemoServer(demo_server::Args),
+    /// Make a configuration of the servers that your clients know
+    Init(init::Args),
     /// Add a server to the configuration
     Add(add::Args),
     /// Remove a server from the configuration

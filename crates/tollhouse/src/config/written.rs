@@ -8,7 +8,7 @@ use std::path::Path;
 use tollhouse_core::ids::ServerId;
 
 use super::blocks::{self, File};
-use super::finding::{Findings, Report};
+use super::finding::{Finding, Findings, Report};
 use super::node::{At, Content};
 use super::values::Template;
 use super::{Value, client, is_client_file, jsonc, yaml};
@@ -54,6 +54,8 @@ pub(crate) struct Outline {
     pub(crate) section: Option<Spot>,
     /// In the order of the file.
     pub(crate) servers: Vec<(Spot, Written)>,
+    /// What of a client's file is left out or not understood.
+    pub(crate) notices: Vec<Finding>,
 }
 
 /// The servers of `text`, which stands at `path` or shall stand there.
@@ -62,7 +64,10 @@ pub(crate) struct Outline {
 /// It is not well-formed, or so far from a configuration that no servers can be told in it.
 pub(crate) fn outline(path: &Path, text: &str) -> Result<Outline, Report> {
     let mut findings = Findings::about(path.display().to_string());
-    read(path, text, &mut findings).ok_or_else(|| Report { findings: findings.in_order() })
+    match read(path, text, &mut findings) {
+        Some(outline) => Ok(Outline { notices: findings.in_order(), ..outline }),
+        None => Err(Report { findings: findings.in_order() }),
+    }
 }
 
 fn read(path: &Path, text: &str, findings: &mut Findings) -> Option<Outline> {
@@ -74,7 +79,7 @@ fn read(path: &Path, text: &str, findings: &mut Findings) -> Option<Outline> {
         }
         let written =
             |(id, server): &(At<ServerId>, At<blocks::Server>)| (at(server), written(id.value.to_string(), server));
-        return Some(Outline { section: None, servers: servers.iter().map(written).collect() });
+        return Some(Outline { servers: servers.iter().map(written).collect(), ..Outline::default() });
     }
     let root = yaml::parse(text, findings)?;
     if matches!(root.content, Content::Nothing) {
@@ -94,7 +99,7 @@ fn read(path: &Path, text: &str, findings: &mut Findings) -> Option<Outline> {
     let file = File::read(&root, &mut Findings::about(String::new()))?;
     let servers = file.servers.map(|servers| servers.value.0).unwrap_or_default();
     let written = |(name, server): &(At<String>, At<blocks::Server>)| (at(name), written(name.value.clone(), server));
-    Some(Outline { section, servers: servers.iter().map(written).collect() })
+    Some(Outline { section, servers: servers.iter().map(written).collect(), notices: Vec::new() })
 }
 
 fn written(name: String, server: &At<blocks::Server>) -> Written {

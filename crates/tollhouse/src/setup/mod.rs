@@ -1,12 +1,14 @@
-//! Writes configurations for the user: `add` and `remove` change one.
+//! Writes configurations for the user: `add` and `remove` change one, `init` makes one of clients' files.
 //!
 //! A file is changed as text, so that comments, order and spelling stay as they are; the result is read before it
 //! takes the place of what was there. Nothing is half written: a reader finds the old file or the new one.
 
 pub(crate) mod change;
+pub(crate) mod clients;
 pub(crate) mod edit;
 pub(crate) mod entry;
 pub(crate) mod file;
+pub(crate) mod names;
 
 use std::fmt;
 
