@@ -71,8 +71,7 @@ fn init(common: &Common, args: &Args, env: &dyn Environment, out: &mut impl Writ
     let refused = before.is_some() && old != made.text && !args.force;
     if refused && !args.dry_run {
         let found = format_args!("{} exists already", path.display());
-        let hint =
-            "`tollhouse init --force` writes it anew, without what is not shown above; `tollhouse add` adds a server";
+        let hint = "`tollhouse init --force` changes it as shown; `tollhouse add` adds one server and keeps the rest";
         return Ok(Refusal::new(Exit::Fault, found, "nothing was written", hint).told());
     }
     if args.dry_run {
@@ -106,7 +105,7 @@ fn sources(args: &Args, env: &dyn Environment) -> Result<Vec<PathBuf>, Refusal> 
             Exit::Fault,
             "the file of Codex is not read",
             "it is TOML, and only clients' files in JSON are",
-            "`tollhouse add` takes the same words as `codex mcp add`",
+            "`tollhouse add` takes over one server at a time",
         )),
         None => Ok(vec![PathBuf::from(from)]),
     }
@@ -269,6 +268,17 @@ mod tests {
         assert_eq!((tried(home.path(), &["--from", "cursor"]).0, own(home.path())), (Exit::Fault, first.clone()));
         assert_eq!(tried(home.path(), &["--from", "cursor", "--force"]).0, Exit::Ok);
         assert_ne!(own(home.path()), first);
+    }
+
+    #[test]
+    fn the_words_of_gemini_and_windsurf_for_a_url_are_understood() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("c.json");
+        let text = r#"{ "mcpServers": { "a": { "httpUrl": "https://a.example/mcp" }, "b": { "serverUrl": "https://b.example/mcp" } } }"#;
+        fs::write(&file, text).unwrap();
+        assert_eq!(tried(home.path(), &["--from", file.to_str().unwrap()]).0, Exit::Ok);
+        let text = own(home.path()).unwrap();
+        assert!(text.contains("url: https://a.example/mcp") && text.contains("url: https://b.example/mcp"), "{text}");
     }
 
     #[test]

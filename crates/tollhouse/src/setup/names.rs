@@ -24,13 +24,13 @@ impl Names {
     pub(crate) fn put_into(&mut self, server: &mut Written) {
         let id = server.name.clone();
         for (name, value) in &mut server.env {
-            *value = asked(value);
+            *value = self.asked(value);
             if !refers(value) && !value.is_empty() && (secret::named(name) || secret::formed(value)) {
                 *value = self.name(name, &id, value, &format!("`env.{name}` of server `{id}`"));
             }
         }
         for (name, value) in &mut server.headers {
-            *value = asked(value);
+            *value = self.asked(value);
             if refers(value) || !(secret::named(name) || secret::formed(value)) || !secret::beyond_scheme(value) {
                 continue;
             }
@@ -41,7 +41,7 @@ impl Names {
         }
         let mut flag = None;
         for (at, arg) in server.args.iter_mut().enumerate() {
-            *arg = asked(arg);
+            *arg = self.asked(arg);
             let named = arg.split_once(['=', ':']).filter(|(name, _)| secret::named(name.trim()));
             let place = format!("argument {} of server `{id}`", at + 1);
             let before: Option<String> = flag.take();
@@ -61,7 +61,8 @@ impl Names {
             }
         }
         if let Some(url) = &mut server.url {
-            *url = self.url(&id, &asked(url));
+            let named = self.asked(url);
+            *url = self.url(&id, &named);
         }
     }
 
@@ -77,6 +78,22 @@ impl Names {
         };
         let query: Vec<String> = query.split('&').map(&mut parameter).collect();
         format!("{before}?{}", query.join("&"))
+    }
+
+    /// `${input:some-key}`, which an editor asks its owner for, as a variable.
+    fn asked(&mut self, text: &str) -> String {
+        let mut parts = text.split("${input:");
+        let mut changed = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            match part.split_once('}') {
+                Some((name, rest)) => {
+                    let place = format!("what the editor asks for as `{name}`");
+                    changed.extend([self.name(name, "input", &format!("input:{name}"), &place).as_str(), rest]);
+                }
+                None => changed.extend(["${input:", part]),
+            }
+        }
+        changed
     }
 
     /// The reference to a variable that holds `value`: called `wanted`, unless that is another one.
@@ -104,19 +121,6 @@ fn parts(value: &str) -> (&str, &str) {
 /// Whether a variable is named in it.
 fn refers(text: &str) -> bool {
     text.contains("${")
-}
-
-/// `${input:some-key}`, which an editor asks its owner for, as a variable.
-fn asked(text: &str) -> String {
-    let mut parts = text.split("${input:");
-    let mut changed = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        match part.split_once('}') {
-            Some((name, rest)) => changed.extend(["${", &variable(name), "}", rest]),
-            None => changed.extend(["${input:", part]),
-        }
-    }
-    changed
 }
 
 /// A name that shells accept.
@@ -191,6 +195,7 @@ mod tests {
             ])
         );
         assert_eq!(server.url.as_deref(), Some("https://h.example/mcp?apiKey=${MY_GIT_APIKEY}&n=1"));
+        assert!(names.places().any(|(name, place)| name == "THE_KEY" && place.contains("`the-key`")));
         assert!(names.places().all(|(name, place)| !format!("{name}{place}").contains("canary")));
     }
 
