@@ -100,7 +100,7 @@ async fn bind(address: Option<SocketAddr>, flag: &str) -> anyhow::Result<Option<
 }
 
 /// What the admin listener tells of the data plane.
-fn snapshot(handle: &Handle) -> Snapshot {
+pub(crate) fn snapshot(handle: &Handle) -> Snapshot {
     let now = handle.snapshot();
     let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     Snapshot {

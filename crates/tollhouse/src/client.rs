@@ -1,6 +1,8 @@
-//! A small HTTP/1.1 client for asking our own listeners: health, and the demonstration's agent.
+//! A small HTTP/1.1 client for asking our own listeners: health, tools, and the demonstration's agent.
 //!
 //! One connection, kept open and opened again when it is gone. It reads whole bodies and has a limit for each.
+
+pub(crate) mod peer;
 
 use std::time::Duration;
 

@@ -12,6 +12,8 @@ mod drain;
 mod build;
 mod pipeline;
 
+mod setup;
+
 mod client;
 mod config;
 mod exit;
@@ -47,8 +49,13 @@ async fn verb(cli: &Cli) -> anyhow::Result<Exit> {
         Verb::Stdio(_) => cli::stdio::run(&cli.common).await,
         Verb::Demo(args) => cli::demo::run(&cli.common, args).await,
         Verb::DemoServer(args) => cli::demo_server::run(args).await,
+        Verb::Init(args) => cli::init::run(&cli.common, args, &mut out),
+        Verb::Add(args) => cli::add::run(&cli.common, args, &mut out),
+        Verb::Remove(args) => cli::remove::run(&cli.common, args, &mut out),
+        Verb::List(_) => cli::list::run(&cli.common, &mut out),
         Verb::Check(args) => cli::check::run(&cli.common, args, &mut out),
         Verb::Health(_) => cli::health::run(&cli.common, &mut out).await,
+        Verb::Tools(args) => cli::tools::run(&cli.common, args, &mut out).await,
         Verb::Completions(args) => cli::completions::run(args, &mut out).map(|()| Exit::Ok),
         Verb::Reference(args) => cli::reference::run(args, &mut out).map(|()| Exit::Ok),
     }

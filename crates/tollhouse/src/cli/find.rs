@@ -35,7 +35,7 @@ impl fmt::Display for Nothing {
                 self.verb
             ),
             None => f.write_str(
-                "\nhint: `tollhouse demo` needs none; to serve your own servers, name a file with `--config`",
+                "\nhint: `tollhouse demo` needs none; `tollhouse add` begins one; `--config` names another file",
             ),
         }
     }
@@ -51,14 +51,18 @@ pub(crate) fn configuration(
     if let Some(named) = &common.config {
         return Ok(named.clone());
     }
-    let own = super::xdg(env, "XDG_CONFIG_HOME", ".config").map(|folder| folder.join("tollhouse.yaml"));
-    match own {
+    match own(env) {
         Some(own) if own.exists() => Ok(own),
         own => {
             let here = LYING_AROUND.into_iter().find(|file| here.join(file).exists());
             Err(Nothing { verb, own, here })
         }
     }
+}
+
+/// Where the user's own is, or would be; `None` without a home directory.
+pub(super) fn own(env: &dyn Environment) -> Option<PathBuf> {
+    super::xdg(env, "XDG_CONFIG_HOME", ".config").map(|folder| folder.join("tollhouse.yaml"))
 }
 
 #[cfg(test)]

@@ -53,7 +53,18 @@ pub(crate) async fn run(common: &Common, out: &mut impl Write) -> anyhow::Result
     Ok(if report.status == Status::Ok { Exit::Ok } else { Exit::Fault })
 }
 
-async fn ask(admin: SocketAddr) -> anyhow::Result<Bytes> {
+/// Says that nobody answers at the admin address; the exit code that goes with it.
+pub(super) fn unreachable(admin: SocketAddr, error: &anyhow::Error) -> Exit {
+    // Without a standard error the exit code still tells it.
+    let _ = writeln!(
+        std::io::stderr(),
+        "error: no gateway answers at {admin}: {error:#}\nhint: start one with `tollhouse serve`, or say with `--admin` where it answers"
+    );
+    Exit::Unreachable
+}
+
+/// What the gateway answers, as it came.
+pub(super) async fn ask(admin: SocketAddr) -> anyhow::Result<Bytes> {
     let url: Uri = format!("http://{admin}/health").parse().expect("an address makes a URL");
     let request = Request::get(url.clone()).body(Bytes::new()).expect("nothing in it is foreign");
     let response = Client::new(&url, PATIENCE)?.send(request).await?;

@@ -3,14 +3,19 @@
 //! Standard output is data (on `stdio` the protocol itself), standard error is for people. Every help begins with
 //! examples, since that is what is looked for.
 
+pub(crate) mod add;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod demo_server;
 pub(crate) mod health;
+pub(crate) mod init;
+pub(crate) mod list;
 pub(crate) mod reference;
+pub(crate) mod remove;
 pub(crate) mod serve;
 pub(crate) mod stdio;
+pub(crate) mod tools;
 
 mod find;
 
@@ -38,7 +43,10 @@ const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n
     help_template = HELP,
     before_help = "Examples:
   tollhouse demo                           see it at work, without any configuration
-  tollhouse serve --config tollhouse.yaml  serve agents at http://127.0.0.1:7070
+  tollhouse init                           take over the servers of your clients
+  tollhouse add time -- uvx mcp-server-time
+                                           put a server into your configuration
+  tollhouse serve                          serve agents at http://127.0.0.1:7070
   tollhouse stdio --config .mcp.json       serve the one client that starts it
   tollhouse check --config tollhouse.yaml  find every mistake of a configuration
   tollhouse health                         ask a running gateway how it stands",
@@ -87,10 +95,20 @@ pub(crate) enum Verb {
     Demo(demo::Args),
     /// Run one of the demonstration's servers
     DemoServer(demo_server::Args),
+    /// Make a configuration of the servers that your clients know
+    Init(init::Args),
+    /// Add a server to the configuration
+    Add(add::Args),
+    /// Remove a server from the configuration
+    Remove(remove::Args),
+    /// List the servers of the configuration
+    List(list::Args),
     /// Find every mistake of a configuration, without starting anything
     Check(check::Args),
     /// Ask a running gateway how it stands
     Health(health::Args),
+    /// List the tools behind a running gateway, or call one
+    Tools(tools::Args),
     /// Write the completions of a shell
     Completions(completions::Args),
     /// Write a page of the documentation
@@ -161,6 +179,15 @@ pub(crate) fn configuration(common: &Common, verb: &'static str) -> anyhow::Resu
             Ok(None)
         }
     }
+}
+
+/// The configuration that `add` and `init` write: the one named, else the user's own, whether it exists or not.
+///
+/// # Errors
+/// There is no home directory to keep one in.
+pub(crate) fn own_configuration(common: &Common, env: &dyn Environment) -> anyhow::Result<PathBuf> {
+    let own = common.config.clone().or_else(|| find::own(env));
+    own.context("name the configuration with `--config`: without a home directory there is no other place for it")
 }
 
 /// Our folder below the one `variable` names, or else below `default` in the user's home.

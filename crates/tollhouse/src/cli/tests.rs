@@ -72,10 +72,15 @@ fn state_is_kept_where_the_user_says_or_else_where_xdg_says() {
 fn every_help_begins_with_examples() {
     let mut command = Cli::command();
     command.build();
+    check_examples(&mut command);
+}
+
+fn check_examples(command: &mut clap::Command) {
     for verb in command.get_subcommands_mut().filter(|verb| !verb.is_hide_set()) {
         let name = verb.get_name().to_owned();
         let help = verb.render_long_help().to_string();
         let (examples, usage) = (help.find("Examples:"), help.find("Usage:"));
         assert!(examples.is_some() && examples < usage, "{name}: {help}");
+        check_examples(verb);
     }
 }

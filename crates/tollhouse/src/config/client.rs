@@ -17,7 +17,8 @@ use super::near::nearest;
 use super::node::{At, Content, Entry, Node};
 
 /// The keys of an entry that are read.
-const KNOWN: [&str; 9] = ["type", "command", "args", "env", "cwd", "url", "headers", "timeouts", "disabled"];
+const KNOWN: [&str; 11] =
+    ["type", "command", "args", "env", "cwd", "url", "httpUrl", "serverUrl", "headers", "timeouts", "disabled"];
 
 /// Reads the servers of a client's file.
 pub(crate) fn servers(root: &Node, findings: &mut Findings) -> Vec<(At<ServerId>, At<Server>)> {
@@ -82,7 +83,11 @@ fn server(entry: &Entry, findings: &mut Findings) -> Option<At<Server>> {
         args: of("args").and_then(|node| Value::read_at(node, findings)),
         env: of("env").and_then(|node| Value::read_at(node, findings)),
         cwd: of("cwd").and_then(|node| Value::read_at(node, findings)),
-        url: of("url").and_then(|node| Value::read_at(node, findings)),
+        // Gemini CLI keeps `url` for the older transport, and Windsurf has a word of its own.
+        url: of("httpUrl")
+            .or_else(|| of("url"))
+            .or_else(|| of("serverUrl"))
+            .and_then(|node| Value::read_at(node, findings)),
         headers: of("headers").and_then(|node| Value::read_at(node, findings)),
         timeouts: of("timeouts").and_then(|node| Value::read_at(node, findings)),
         allow_literal_secrets: None,

@@ -15,8 +15,9 @@ mod jsonc;
 mod near;
 mod node;
 mod reference;
-mod secret;
+pub(crate) mod secret;
 mod values;
+mod written;
 mod yaml;
 
 #[cfg(test)]
@@ -27,9 +28,11 @@ use std::path::Path;
 
 pub(crate) use blocks::{ADMIN_DEFAULT, LISTEN_DEFAULT, LogFormat};
 pub(crate) use check::{Loaded, Log, check_listen};
-use finding::Code;
-pub(crate) use finding::{Finding, Report, Severity};
+pub(crate) use client::slug;
+pub(crate) use finding::{Code, Finding, Report, Severity, without_controls};
+pub(crate) use near::nearest;
 pub(crate) use reference::{reference, schema};
+pub(crate) use written::{Outline, Spot, Written, outline};
 
 use block::Value;
 use env::Environment;
@@ -46,6 +49,29 @@ const FILE_MAX: u64 = 1 << 20;
 pub(crate) fn load(path: &Path, env: &dyn Environment) -> Result<Loaded, Report> {
     let mut findings = Findings::about(path.display().to_string());
     let loaded = read(path, &mut findings).and_then(|text| meaning(path, &text, env, &mut findings));
+    verdict(loaded, findings)
+}
+
+/// Reads `text` as if it stood at `path`.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn load_text(path: &Path, text: &str, env: &dyn Environment) -> Result<Loaded, Report> {
+    let mut findings = Findings::about(path.display().to_string());
+    let loaded = meaning(path, text, env, &mut findings);
+    verdict(loaded, findings)
+}
+
+/// The text of the file at `path`.
+///
+/// # Errors
+/// It cannot be read, or is none that can be a configuration.
+pub(crate) fn text(path: &Path) -> Result<String, Report> {
+    let mut findings = Findings::about(path.display().to_string());
+    read(path, &mut findings).ok_or_else(|| Report { findings: findings.in_order() })
+}
+
+fn verdict(loaded: Option<Loaded>, findings: Findings) -> Result<Loaded, Report> {
     let refused = findings.any_error();
     let findings = findings.in_order();
     match loaded {
@@ -106,7 +132,7 @@ fn meaning(path: &Path, text: &str, env: &dyn Environment, findings: &mut Findin
 }
 
 /// JSON is a client's; where the name does not say, an opening brace or a comment of its kind does.
-fn is_client_file(path: &Path, text: &str) -> bool {
+pub(crate) fn is_client_file(path: &Path, text: &str) -> bool {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("json" | "jsonc") => true,
         Some("yaml" | "yml") => false,

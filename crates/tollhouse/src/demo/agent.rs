@@ -5,8 +5,6 @@
 
 mod table;
 
-mod peer;
-
 use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,12 +17,15 @@ use tokio_util::sync::CancellationToken;
 use tollhouse_core::clock;
 use tollhouse_core::era::Era;
 
-use self::peer::{Answer, Peer};
 use self::table::Table;
 use super::server::Name;
+use crate::client::peer::{Answer, Peer};
 
 /// Between two calls, when somebody watches: slow enough to be read.
 const PACE: Duration = Duration::from_millis(400);
+
+/// Its slowest tool takes under a second; a child that has to start first, a few.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// One server as the agent finds it.
 #[derive(Debug, Clone)]
@@ -105,7 +106,7 @@ struct Agent<'a, W> {
 impl<W: Write> Agent<'_, W> {
     /// One client's dealings with one server, from hello to goodbye.
     async fn visit(&mut self, target: &Target, era: Era, round: u64) -> anyhow::Result<()> {
-        let mut peer = Peer::new(&target.url, era).context("prepare a client")?;
+        let mut peer = Peer::new(&target.url, era, "tollhouse-demo", PATIENCE).context("prepare a client")?;
         let hello = if era == Era::Modern { "server/discover" } else { "initialize" };
         self.ask(target, &mut peer, hello, json!({})).await?;
         self.ask(target, &mut peer, "tools/list", json!({})).await?;
@@ -143,7 +144,11 @@ impl<W: Write> Agent<'_, W> {
 
     /// Calls a tool; answers with its result, or null.
     async fn tool(&mut self, target: &Target, peer: &mut Peer, name: &str, arguments: Value) -> anyhow::Result<Value> {
-        self.ask(target, peer, "tools/call", json!({"name": name, "arguments": arguments})).await
+        let mut params = json!({"name": name, "arguments": arguments});
+        if name == "moon_calendar" {
+            params["_meta"] = json!({"progressToken": name});
+        }
+        self.ask(target, peer, "tools/call", params).await
     }
 
     async fn ask(&mut self, target: &Target, peer: &mut Peer, method: &str, params: Value) -> anyhow::Result<Value> {

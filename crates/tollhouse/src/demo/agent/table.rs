@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Played;
-use super::peer::Outcome;
+use crate::client::peer::Outcome;
 
 /// Every call, by server and name.
 #[derive(Default)]

@@ -5,20 +5,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use serde_json::{Value, json};
 use tollhouse_core::era::{Era, Version};
+use tollhouse_core::wire::header::encode_name;
 
-use crate::client::{Client, Error};
+use super::{Client, Error};
 
-/// The demonstration's slowest tool takes under a second; a child that has to start first, a few.
-const PATIENCE: Duration = Duration::from_secs(40);
 const SESSION: &str = "mcp-session-id";
 
 /// A client that speaks one era.
-pub(super) struct Peer {
+pub(crate) struct Peer {
     client: Client,
     url: Uri,
+    /// What it calls itself.
+    name: &'static str,
     era: Era,
     session: Option<HeaderValue>,
     last_id: u64,
@@ -26,13 +27,13 @@ pub(super) struct Peer {
 
 /// What became of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// A result.
     Answered,
     /// A result in which the tool says no.
     Declined,
-    /// A protocol error, by its code.
-    Error(i64),
+    /// A protocol error: its code, and what it says.
+    Error(i64, String),
     /// An HTTP answer without a message for us.
     Status(StatusCode),
     /// No answer, and why.
@@ -41,7 +42,7 @@ pub(super) enum Outcome {
 
 impl Outcome {
     /// Whether the peer answered as a peer does.
-    pub(super) fn is_answer(&self) -> bool {
+    pub(crate) fn is_answer(&self) -> bool {
         matches!(self, Self::Answered | Self::Declined)
     }
 }
@@ -51,7 +52,7 @@ impl fmt::Display for Outcome {
         match self {
             Self::Answered => f.write_str("ok"),
             Self::Declined => f.write_str("the tool said no"),
-            Self::Error(code) => write!(f, "error {code}"),
+            Self::Error(code, _) => write!(f, "error {code}"),
             Self::Status(status) => write!(f, "HTTP {}", status.as_u16()),
             Self::Lost(why) => write!(f, "no answer: {why}"),
         }
@@ -59,25 +60,58 @@ impl fmt::Display for Outcome {
 }
 
 /// What came back.
-pub(super) struct Answer {
-    pub(super) outcome: Outcome,
+pub(crate) struct Answer {
+    pub(crate) outcome: Outcome,
     /// Of the bodies, both ways.
-    pub(super) bytes: usize,
+    pub(crate) bytes: usize,
     /// The result, or null.
-    pub(super) result: Value,
+    pub(crate) result: Value,
 }
 
 impl Peer {
-    pub(super) fn new(url: &Uri, era: Era) -> Result<Self, Error> {
-        Ok(Self { client: Client::new(url, PATIENCE)?, url: url.clone(), era, session: None, last_id: 0 })
+    /// A client of that name of the server at `url`; each request may take `patience`. Nothing is sent yet.
+    pub(crate) fn new(url: &Uri, era: Era, name: &'static str, patience: Duration) -> Result<Self, Error> {
+        Ok(Self { client: Client::new(url, patience)?, url: url.clone(), name, era, session: None, last_id: 0 })
     }
 
-    pub(super) fn era(&self) -> Era {
+    /// One that has found out which era is spoken at `url`: the modern one, or else the legacy one.
+    ///
+    /// # Errors
+    /// What became of the modern greeting, where neither is answered.
+    pub(crate) async fn greeted(
+        url: &Uri,
+        name: &'static str,
+        patience: Duration,
+    ) -> Result<Result<Self, Outcome>, Error> {
+        let mut modern = Self::new(url, Era::Modern, name, patience)?;
+        let outcome = modern.ask("server/discover", json!({})).await.outcome;
+        if matches!(outcome, Outcome::Answered) {
+            return Ok(Ok(modern));
+        }
+        if matches!(outcome, Outcome::Lost(_)) {
+            return Ok(Err(outcome));
+        }
+        let mut legacy = Self::new(url, Era::Legacy, name, patience)?;
+        let answered = legacy.ask("initialize", json!({})).await.outcome == Outcome::Answered;
+        Ok(if answered { Ok(legacy) } else { Err(outcome) })
+    }
+
+    pub(crate) fn era(&self) -> Era {
         self.era
     }
 
     /// Sends a request and waits for its answer.
-    pub(super) async fn ask(&mut self, method: &str, mut params: Value) -> Answer {
+    pub(crate) async fn ask(&mut self, method: &str, params: Value) -> Answer {
+        self.ask_with(method, params, &[]).await
+    }
+
+    /// The same with more headers, as the modern era wants them beside some arguments.
+    pub(crate) async fn ask_with(
+        &mut self,
+        method: &str,
+        mut params: Value,
+        headers: &[(HeaderName, HeaderValue)],
+    ) -> Answer {
         self.last_id += 1;
         self.introduce(method, &mut params);
         let name = params.get(if method == "resources/read" { "uri" } else { "name" });
@@ -85,7 +119,10 @@ impl Peer {
         let id = self.last_id;
         let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string();
         let sent = body.len();
-        let request = self.post(method, name.as_deref(), body);
+        let mut request = self.post(method, name.as_deref(), body);
+        if self.era == Era::Modern {
+            request.headers_mut().extend(headers.iter().cloned());
+        }
         let response = match self.client.send(request).await {
             Ok(response) => response,
             Err(error) => {
@@ -104,7 +141,7 @@ impl Peer {
     }
 
     /// Ends the session, if there is one.
-    pub(super) async fn leave(&mut self) -> Result<(), Error> {
+    pub(crate) async fn leave(&mut self) -> Result<(), Error> {
         let Some(session) = self.session.take() else { return Ok(()) };
         let request = Request::builder().method(Method::DELETE).uri(self.url.clone()).header(SESSION, session);
         let request = request.body(Bytes::new()).expect("every header was accepted before");
@@ -113,7 +150,7 @@ impl Peer {
 
     /// Adds what the era wants to know of its client.
     fn introduce(&self, method: &str, params: &mut Value) {
-        let info = json!({"name": "tollhouse-demo", "version": env!("CARGO_PKG_VERSION")});
+        let info = json!({"name": self.name, "version": env!("CARGO_PKG_VERSION")});
         match self.era {
             Era::Legacy if method == "initialize" => {
                 *params = json!({
@@ -124,15 +161,10 @@ impl Peer {
             }
             Era::Legacy => {}
             Era::Modern => {
-                params["_meta"] = json!({
-                    "io.modelcontextprotocol/protocolVersion": Version::MODERN.as_str(),
-                    "io.modelcontextprotocol/clientCapabilities": {},
-                    "io.modelcontextprotocol/clientInfo": info,
-                });
+                params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(Version::MODERN.as_str());
+                params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
+                params["_meta"]["io.modelcontextprotocol/clientInfo"] = info;
             }
-        }
-        if params["name"] == "moon_calendar" {
-            params["_meta"]["progressToken"] = json!(self.last_id);
         }
     }
 
@@ -147,7 +179,7 @@ impl Peer {
             Era::Modern => {
                 request = request.header("mcp-protocol-version", Version::MODERN.as_str()).header("mcp-method", method);
                 if let Some(name) = name {
-                    request = request.header("mcp-name", name);
+                    request = request.header("mcp-name", encode_name(name).as_ref());
                 }
             }
             // MCP 2025-06-18, basic/transports: every request after the first names the revision agreed on.
@@ -156,7 +188,7 @@ impl Peer {
             }
             Era::Legacy => {}
         }
-        request.body(Bytes::from(body)).expect("methods and names of the script are visible ASCII")
+        request.body(Bytes::from(body)).expect("methods are visible ASCII, and names are written so")
     }
 }
 
@@ -170,7 +202,10 @@ fn read(response: &Response<Bytes>, id: u64) -> (Outcome, Value) {
         .find(|message| message["id"] == id);
     let Some(mut answer) = answer else { return (Outcome::Status(response.status()), Value::Null) };
     match answer["error"]["code"].as_i64() {
-        Some(code) => (Outcome::Error(code), Value::Null),
+        Some(code) => {
+            let message = answer["error"]["message"].as_str().unwrap_or_default().to_owned();
+            (Outcome::Error(code, message), Value::Null)
+        }
         None if answer["result"]["isError"] == true => (Outcome::Declined, answer["result"].take()),
         None => (Outcome::Answered, answer["result"].take()),
     }
