@@ -231,7 +231,7 @@ impl Client {
             // A request that is not understood is a call all the same, refused.
             let (params, meta, era) = match &understood {
                 Ok(understood) => *understood,
-                Err(_) => (Params::default(), Meta::default(), Era::Legacy),
+                Err(_) => (Params::default(), Meta::default(), claimed_era(&headers)),
             };
             let arrived = Box::new(Arrived {
                 received,
@@ -339,6 +339,10 @@ impl Client {
     }
 
     async fn initialize(self, arrived: Box<Arrived>) -> Response<Body> {
+        // Looked up beforehand, so that no server opens a session in vain; the last place may still be lost to another.
+        if !self.gateway.sessions.has_room() {
+            return too_many_sessions(arrived.refuse(&self.gateway, &all_sessions_in_use()));
+        }
         let (message, session) = dispatch::open_session(&self.gateway, arrived, Outlet::Stream).await;
         let mut response = json(message);
         let Some(session) = session else { return response };
@@ -353,14 +357,8 @@ impl Client {
             }
             Err(session) => {
                 self.gateway.end_session(session);
-                let mut refused = refuse(&Refusal::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    code::LIMITED,
-                    Kind::Limited,
-                    "all sessions are in use, which is the limit",
-                ));
-                refused.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
-                refused
+                let refusal = all_sessions_in_use();
+                too_many_sessions(Message { status: refusal.status, bytes: refusal.message(None) })
             }
         }
     }
@@ -449,6 +447,23 @@ impl Client {
         let joined = answers.join(&b","[..]);
         json(Message { status: StatusCode::OK, bytes: [b"[", joined.as_slice(), b"]"].concat().into() })
     }
+}
+
+fn all_sessions_in_use() -> Refusal {
+    let message = "all sessions are in use, which is the limit";
+    Refusal::new(StatusCode::TOO_MANY_REQUESTS, code::LIMITED, Kind::Limited, message)
+}
+
+fn too_many_sessions(message: Message) -> Response<Body> {
+    let mut response = json(message);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    response
+}
+
+/// The era a request claims by its header, where the whole of it is not understood.
+fn claimed_era(headers: &HeaderMap) -> Era {
+    let modern = headers.get(PROTOCOL_VERSION).is_some_and(|version| version == Version::MODERN.as_str());
+    if modern { Era::Modern } else { Era::Legacy }
 }
 
 /// What the gateway reads of a message, and the era of its sender.

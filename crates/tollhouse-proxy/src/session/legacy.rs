@@ -282,6 +282,17 @@ impl Table {
         Self { sessions: Mutex::default(), limits }
     }
 
+    /// Is there room for one more, be it that an idle one makes it?
+    pub(crate) fn has_room(&self) -> bool {
+        let sessions = lock(&self.sessions);
+        sessions.len() < self.limit() || sessions.values().any(|session| session.idle().is_some())
+    }
+
+    /// Nobody has to say who they are: all sessions are of one principal.
+    fn limit(&self) -> usize {
+        self.limits.sessions.min(self.limits.sessions_per_principal)
+    }
+
     /// Keeps `session`. At the limit the one that has been idle longest makes room, and is returned to be closed.
     ///
     /// # Errors
@@ -289,8 +300,7 @@ impl Table {
     pub(crate) fn insert(&self, session: Arc<Session>) -> Result<Option<Arc<Session>>, Arc<Session>> {
         let mut sessions = lock(&self.sessions);
         let mut evicted = None;
-        // Nobody has to say who they are: all sessions are of one principal.
-        if sessions.len() >= self.limits.sessions.min(self.limits.sessions_per_principal) {
+        if sessions.len() >= self.limit() {
             let idlest = sessions.values().filter_map(|session| Some((session.idle()?, session.id.clone()))).max();
             let Some((_, id)) = idlest else { return Err(session) };
             evicted = sessions.remove(&id);
