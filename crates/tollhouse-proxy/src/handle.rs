@@ -117,9 +117,10 @@ impl Handle {
             calls_in_flight: gateway.calls_in_flight(),
             records: gateway.recorder.counts(),
             servers: gateway
-                .servers
+                .fleet
+                .roster()
                 .iter()
-                .map(|server| {
+                .map(|(_, server)| {
                     let status = server.status();
                     ServerSnapshot {
                         id: server.id.to_string(),

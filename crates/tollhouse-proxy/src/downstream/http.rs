@@ -164,7 +164,7 @@ impl Client {
             return plain(status, why.reason());
         }
         let endpoint = match request.uri().path() {
-            "/mcp" => Some(self.gateway.front()),
+            "/mcp" => Some(Endpoint::All),
             "/healthz" => {
                 return match *request.method() {
                     Method::GET | Method::HEAD => plain(StatusCode::OK, "ok"),

@@ -53,7 +53,7 @@ pub(crate) async fn serve(
         }
     });
     let client = Arc::new(Client {
-        endpoint: gateway.front(),
+        endpoint: Endpoint::All,
         calls: TaskTracker::new(),
         outbox,
         session: std::sync::Mutex::default(),
