@@ -57,7 +57,8 @@ impl Write for Writer {
         for (key, sum) in delta.cells {
             kept.cells.entry(key).or_default().merge(&sum);
         }
-        for (key, session) in delta.sessions {
+        for session in delta.sessions {
+            let key = (session.principal.clone(), session.id.clone());
             kept.sessions.entry(key).and_modify(|known| known.merge(&session)).or_insert(session);
         }
         for (key, group) in delta.errors {

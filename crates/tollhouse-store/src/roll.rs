@@ -2,7 +2,7 @@
 //!
 //! What has been counted since the last flush is a [`Delta`]; an engine adds it to what it keeps and begins a new one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use tollhouse_core::ids::CallId;
 
@@ -32,16 +32,18 @@ pub struct Group {
 }
 
 impl Group {
-    fn of(call: &Call) -> Self {
-        let text = |text: &Option<Box<str>>| text.clone().unwrap_or_default();
+    /// Server, name, method and client of a call, as far as they are counted by.
+    fn parts(call: &Call) -> [&str; 4] {
         // Addresses of resources are without number, and so are names that were never routed.
         let named = call.server.is_some() && matches!(&*call.method, "tools/call" | "prompts/get");
-        Self {
-            server: text(&call.server),
-            name: if named { text(&call.name) } else { Box::default() },
-            method: call.method.clone(),
-            client: text(&call.client),
-        }
+        let name = call.name.as_deref().filter(|_| named);
+        let [server, client] = [&call.server, &call.client].map(|text| text.as_deref().unwrap_or_default());
+        [server, name.unwrap_or_default(), &call.method, client]
+    }
+
+    fn of(call: &Call) -> Self {
+        let [server, name, method, client] = Self::parts(call).map(Into::into);
+        Self { server, name, method, client }
     }
 
     fn other() -> Self {
@@ -78,11 +80,11 @@ pub struct ErrorKey {
 #[derive(Debug, Default)]
 pub struct Delta {
     /// By width, slot and group.
-    pub cells: HashMap<(Width, u64, Group), Sum>,
-    /// By principal and id.
-    pub sessions: HashMap<(Box<str>, Box<str>), Session>,
+    pub cells: BTreeMap<(Width, u64, Group), Sum>,
+    /// Each once, in no order.
+    pub sessions: Vec<Session>,
     /// By kind.
-    pub errors: HashMap<ErrorKey, ErrorGroup>,
+    pub errors: BTreeMap<ErrorKey, ErrorGroup>,
 }
 
 impl Delta {
@@ -90,71 +92,107 @@ impl Delta {
     pub fn is_empty(&self) -> bool {
         self.cells.is_empty()
     }
+
+    /// Counts what `other` has counted.
+    pub fn merge(&mut self, other: Self) {
+        for (key, sum) in other.cells {
+            self.cells.entry(key).or_default().merge(&sum);
+        }
+        for session in other.sessions {
+            let same = |known: &&mut Session| (&known.principal, &known.id) == (&session.principal, &session.id);
+            match self.sessions.iter_mut().find(same) {
+                Some(known) => known.merge(&session),
+                None => self.sessions.push(session),
+            }
+        }
+        for (key, group) in other.errors {
+            self.errors.entry(key).and_modify(|known| known.merge(&group)).or_insert(group);
+        }
+    }
 }
 
-/// Counts calls.
+/// Counts calls. What is met again, as nearly everything is, is counted without making anything anew.
 #[derive(Debug, Default)]
 pub struct Rolls {
-    delta: Delta,
-    /// The groups of the day, so that callers cannot invent any number of them.
-    known: HashSet<Group>,
+    /// By minute and the number of a group; wider slots are made of minutes when they are written.
+    cells: HashMap<(u64, u32), Sum>,
+    /// By principal and id.
+    sessions: HashMap<Box<str>, Session>,
+    errors: BTreeMap<ErrorKey, ErrorGroup>,
+    /// The groups of the day with their numbers, so that callers cannot invent any number of them.
+    numbers: HashMap<Box<str>, u32>,
+    groups: Vec<Group>,
     day: u64,
+    /// Where keys are put together.
+    key: String,
 }
+
+/// Stands between the parts of a key; names hold no such character, and if one did, two groups would be counted as one.
+const BETWEEN: char = '\0';
 
 impl Rolls {
     /// Counts a call for the moment at which it was over.
     pub fn fold(&mut self, call: &Call) {
         let ended = call.ended_us();
         let group = self.group(call, ended);
-        for width in Width::ALL {
-            self.delta.cells.entry((width, width.slot(ended), group.clone())).or_default().add(call);
+        self.cells.entry((Width::Minute.slot(ended), group)).or_default().add(call);
+        self.key.clear();
+        self.key.extend([&*call.principal, "\0", &*call.session]);
+        match self.sessions.get_mut(&*self.key) {
+            Some(session) => session.add(call),
+            None => _ = self.sessions.insert(self.key.as_str().into(), Session::begun(call)),
         }
-        let key = (call.principal.clone(), call.session.clone());
-        self.delta.sessions.entry(key).and_modify(|session| session.add(call)).or_insert_with(|| Session::begun(call));
         if let Some(error) = &call.error {
-            let [server, name] = group.part(By::Tool);
+            let [server, name] = self.groups[group as usize].part(By::Tool);
             let key = ErrorKey { server, name, error: error.clone() };
-            self.delta
-                .errors
+            self.errors
                 .entry(key)
                 .and_modify(|known| known.add(call))
                 .or_insert_with_key(|key| ErrorGroup::begun(key, call));
         }
     }
 
-    fn group(&mut self, call: &Call, ended: u64) -> Group {
+    /// The number of a call's group.
+    fn group(&mut self, call: &Call, ended: u64) -> u32 {
         let day = Width::Day.slot(ended);
-        if day != self.day {
-            self.known.clear();
+        if day != self.day && self.cells.is_empty() {
+            self.numbers.clear();
+            self.groups.clear();
             self.day = day;
         }
-        let group = Group::of(call);
-        if self.known.contains(&group) {
-            return group;
+        self.key.clear();
+        for part in Group::parts(call) {
+            self.key.push_str(part);
+            self.key.push(BETWEEN);
         }
-        if self.known.len() >= GROUPS_MAX {
-            return Group::other();
+        if let Some(number) = self.numbers.get(&*self.key) {
+            return *number;
         }
-        self.known.insert(group.clone());
-        group
+        let number = u32::try_from(self.groups.len()).expect("groups are bounded");
+        if self.groups.len() < GROUPS_MAX {
+            self.groups.push(Group::of(call));
+            self.numbers.insert(self.key.as_str().into(), number);
+            return number;
+        }
+        // The last number of all is for those that are too many.
+        if self.groups.len() == GROUPS_MAX {
+            self.groups.push(Group::other());
+        }
+        u32::try_from(GROUPS_MAX).expect("groups are bounded")
     }
 
     /// What was counted since this was last asked.
     pub fn take(&mut self) -> Delta {
-        std::mem::take(&mut self.delta)
-    }
-
-    /// Gives back what could not be kept, to be kept later.
-    pub fn put_back(&mut self, delta: Delta) {
-        for (key, sum) in delta.cells {
-            self.delta.cells.entry(key).or_default().merge(&sum);
+        let mut cells: BTreeMap<(Width, u64, Group), Sum> = BTreeMap::new();
+        for ((minute, group), sum) in self.cells.drain() {
+            let (group, at_us) = (&self.groups[group as usize], minute * Width::Minute.us());
+            for width in [Width::Quarter, Width::Day] {
+                cells.entry((width, width.slot(at_us), group.clone())).or_default().merge(&sum);
+            }
+            cells.entry((Width::Minute, minute, group.clone())).or_default().merge(&sum);
         }
-        for (key, session) in delta.sessions {
-            self.delta.sessions.entry(key).and_modify(|known| known.merge(&session)).or_insert(session);
-        }
-        for (key, group) in delta.errors {
-            self.delta.errors.entry(key).and_modify(|known| known.merge(&group)).or_insert(group);
-        }
+        let sessions = self.sessions.drain().map(|(_, session)| session).collect();
+        Delta { cells, sessions, errors: std::mem::take(&mut self.errors) }
     }
 }
 

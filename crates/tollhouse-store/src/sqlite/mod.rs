@@ -37,7 +37,7 @@ use self::segment::{Segment, Tail};
 use crate::call::Call;
 use crate::engine::{Error, Read, Write};
 use crate::question::{Bounds, ErrorGroup, Figure, Filter, Numbers, Page, Range, Session, Width};
-use crate::roll::Rolls;
+use crate::roll::{Delta, Rolls};
 
 /// What is kept for how long, and in how much room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,8 +96,16 @@ pub fn open(dir: &Path, keep: Keep) -> Result<(Writer, Reader), Error> {
         }
         Err(error) => return Err(error),
     };
-    let mut writer =
-        Writer { dir: dir.to_owned(), keep, _lock: lock, rollup, segment, rolls: Rolls::default(), tail: tail.clone() };
+    let mut writer = Writer {
+        dir: dir.to_owned(),
+        keep,
+        _lock: lock,
+        rollup,
+        segment,
+        rolls: Rolls::default(),
+        unwritten: None,
+        tail: tail.clone(),
+    };
     writer.catch_up()?;
     if let Some(newest) = writer.segment.newest()? {
         CallId::go_on_after(newest);
@@ -113,6 +121,8 @@ pub struct Writer {
     rollup: Rollup,
     segment: Segment,
     rolls: Rolls,
+    /// Sums that could not be written the last time.
+    unwritten: Option<Delta>,
     tail: Arc<Mutex<Tail>>,
 }
 
@@ -153,13 +163,14 @@ impl Write for Writer {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        let delta = self.rolls.take();
+        let mut delta = self.unwritten.take().unwrap_or_default();
+        delta.merge(self.rolls.take());
         if delta.is_empty() {
             return Ok(());
         }
         let written = self.rollup.add(&delta, &self.segment);
         if written.is_err() {
-            self.rolls.put_back(delta);
+            self.unwritten = Some(delta);
         }
         written
     }

@@ -117,7 +117,7 @@ impl Rollup {
         for (key, sum) in &delta.cells {
             add_cell(&transaction, key, sum).map_err(failed)?;
         }
-        for session in delta.sessions.values() {
+        for session in &delta.sessions {
             add_session(&transaction, session).map_err(failed)?;
         }
         for (key, group) in &delta.errors {
