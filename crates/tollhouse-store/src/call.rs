@@ -35,8 +35,10 @@ pub struct Call {
     pub client: Option<Box<str>>,
     /// The JSON-RPC method.
     pub method: Box<str>,
-    /// The tool, prompt or resource, as it may be shown.
+    /// The tool, prompt or resource by its server's name, as it may be shown.
     pub name: Option<Box<str>>,
+    /// The name the client used, where that is another.
+    pub asked_as: Option<Box<str>>,
     /// The server it was routed to.
     pub server: Option<Box<str>>,
     /// The trace it belongs to.
@@ -88,7 +90,8 @@ impl From<&CallRecord> for Call {
             hints: record.hints.iter().map(|hint| (hint.key.into(), clip(&hint.value).into())).collect(),
             client: record.client.as_deref().map(|client| clip(client).into()),
             method: clip(&record.method).into(),
-            name: record.subject().map(Into::into),
+            name: record.local_name.as_deref().map(|name| clip(name).into()).or(record.subject().map(Into::into)),
+            asked_as: record.local_name.as_ref().and_then(|_| record.subject().map(Into::into)),
             server: record.server.as_ref().map(|server| server.as_str().into()),
             trace: record.trace.trace_id,
             parent: record.trace.parent,
@@ -127,7 +130,7 @@ impl Call {
     pub fn size(&self) -> usize {
         let texts = [&self.principal, &self.session, &self.session_source, &self.session_confidence, &self.method];
         let more = [&self.request_id, &self.outcome];
-        let maybe = [&self.client, &self.name, &self.server, &self.error, &self.fault, &self.shape];
+        let maybe = [&self.client, &self.name, &self.asked_as, &self.server, &self.error, &self.fault, &self.shape];
         size_of::<Self>()
             + texts.into_iter().chain(more).map(|text| text.len()).sum::<usize>()
             + maybe.into_iter().flatten().map(|text| text.len()).sum::<usize>()

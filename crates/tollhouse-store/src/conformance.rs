@@ -35,6 +35,7 @@ pub fn call(nth: u64) -> Call {
         client: Some("agent".into()),
         method: "tools/call".into(),
         name: Some(format!("tool-{}", nth % 10).into()),
+        asked_as: nth.is_multiple_of(6).then(|| format!("files__tool-{}", nth % 10).into()),
         server: Some(if nth.is_multiple_of(2) { "files".into() } else { "search".into() }),
         trace: u128::from(nth / 4 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes(),
         parent: nth.to_be_bytes(),
@@ -92,7 +93,8 @@ fn kept<W: Write>(writer: &mut W, calls: &[Call]) {
 
 fn whole<W: Write, R: Read>(writer: &mut W, reader: &mut R) {
     let mut odd = call(3);
-    (odd.client, odd.name, odd.server, odd.shape, odd.first_us) = (None, None, None, None, None);
+    (odd.client, odd.name, odd.asked_as) = (None, None, None);
+    (odd.server, odd.shape, odd.first_us) = (None, None, None);
     (odd.attempts, odd.fault, odd.error) = (0, Some("malformed".into()), Some("-32600".into()));
     (odd.method, odd.session) = ("\u{202e}odd\0 'method'".into(), "ω".into());
     let calls = [call(0), call(1), odd];

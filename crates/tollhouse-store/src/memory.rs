@@ -1,4 +1,5 @@
-//! An engine that keeps everything in memory: for tests, and to hold the other one against.
+//! An engine that keeps calls in memory: to hold the other one against, and for a demonstration, which ends with its
+//! program. It keeps the newest [`CALLS_MAX`] and what is summed up of all.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,9 @@ use crate::call::Call;
 use crate::engine::{Error, Read, Write};
 use crate::question::{Bounds, ErrorGroup, Figure, Filter, Numbers, Page, Range, Session, Sum, Width};
 use crate::roll::{ErrorKey, Group, Rolls};
+
+/// Calls that are kept; older ones are given up.
+pub const CALLS_MAX: usize = 100_000;
 
 /// Opens an empty store: its writer, and as many readers as are wanted by cloning the one.
 pub fn open() -> (Writer, Reader) {
@@ -68,6 +72,10 @@ impl Write for Writer {
     }
 
     fn retain(&mut self, _: u64) -> Result<(), Error> {
+        let mut kept = lock(&self.kept);
+        while kept.calls.len() > CALLS_MAX {
+            kept.calls.pop_first();
+        }
         Ok(())
     }
 

@@ -286,3 +286,101 @@ impl Trouble {
 fn now() -> Instant {
     Instant::now()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+    use crate::conformance::{call, calls};
+    use crate::memory;
+    use crate::question::{Bounds, Filter};
+
+    /// An engine that waits before each commit until it is told how it ends.
+    struct Told {
+        inner: memory::Writer,
+        told: Receiver<Result<(), Error>>,
+    }
+
+    impl Write for Told {
+        fn append(&mut self, calls: &[Call]) -> Result<(), Error> {
+            // Whoever tells is gone: everything goes well from here on.
+            self.told.recv().unwrap_or(Ok(()))?;
+            self.inner.append(calls)
+        }
+
+        fn flush(&mut self) -> Result<(), Error> {
+            self.inner.flush()
+        }
+
+        fn retain(&mut self, _: u64) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn close(&mut self) -> Result<(), Error> {
+            self.inner.close()
+        }
+    }
+
+    fn told() -> (Store, Sender<Result<(), Error>>) {
+        let (inner, reader) = memory::open();
+        let (tell, told) = channel();
+        (Store::over(Told { inner, told }, reader).unwrap(), tell)
+    }
+
+    async fn newest(store: &Store) -> Vec<Call> {
+        let bounds = Bounds { limit: 100_000, ..Bounds::default() };
+        store.read(move |reader| reader.latest(&Filter::default(), None, bounds)).await.unwrap().calls
+    }
+
+    #[tokio::test]
+    async fn who_puts_calls_down_never_waits_for_a_store_that_stands_still() {
+        let (store, tell) = told();
+        let began = now();
+        for batch in 0..150 {
+            store.push((batch * 500..(batch + 1) * 500).map(call));
+        }
+        let took = began.elapsed();
+        let counts = store.counts();
+        assert!(counts.overflowed >= 75_000 - 65_536 - 5000 && counts.written == 0, "{counts:?}");
+        // Questions are answered meanwhile.
+        assert_eq!(newest(&store).await, []);
+        assert!(took < Duration::from_secs(5), "75,000 calls were put down in {took:?}");
+        drop(tell);
+        store.close();
+        let counts = store.counts();
+        assert_eq!(counts.written + counts.overflowed, 75_000);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_cannot_be_written_takes_no_others_with_it() {
+        let (store, tell) = told();
+        let bad = || Err(Error::Sql { action: "write calls", source: rusqlite::Error::InvalidQuery });
+        // The whole, its first half, and of its second half the second call.
+        for how in [bad(), Ok(()), bad(), Ok(()), bad()] {
+            tell.send(how).unwrap();
+        }
+        drop(tell);
+        store.push(calls(4));
+        store.close();
+        assert_eq!(store.counts(), Counts { written: 3, overflowed: 0, failed: 1 });
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_loses_what_came_meanwhile_and_no_more() {
+        let (store, tell) = told();
+        tell.send(Err(Error::Full { file: "calls".to_owned() })).unwrap();
+        store.push(calls(10));
+        while store.counts().failed < 10 {
+            tokio::task::yield_now().await;
+        }
+        drop(tell);
+        store.push((10..20).map(call));
+        while store.counts().written < 10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(newest(&store).await.len(), 10);
+        store.close();
+        assert!(matches!(store.read(|reader| reader.call(call(1).id)).await, Err(Error::Closed)));
+    }
+}

@@ -26,7 +26,7 @@ CREATE TABLE calls (
   method INTEGER NOT NULL, name INTEGER, server INTEGER, outcome INTEGER NOT NULL, error INTEGER, fault INTEGER,
   kind INTEGER NOT NULL, attempts INTEGER NOT NULL,
   total INTEGER NOT NULL, upstream INTEGER NOT NULL, first INTEGER, request INTEGER NOT NULL, response INTEGER NOT NULL,
-  request_id TEXT NOT NULL, shape TEXT, hints TEXT
+  request_id TEXT NOT NULL, shape TEXT, hints TEXT, asked_as INTEGER
 );
 CREATE TABLE dim (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE block (batch INTEGER PRIMARY KEY, traces BLOB NOT NULL, sessions BLOB NOT NULL);
@@ -264,11 +264,12 @@ impl Segment {
         let [session, rule, principal, method, outcome] =
             [&call.session, &*rule, &call.principal, &call.method, &call.outcome].map(|text| self.number(text));
         let (session, rule, principal, method, outcome) = (session?, rule?, principal?, method?, outcome?);
-        let mut maybe = [&call.client, &call.name, &call.server, &call.error, &call.fault]
+        let mut maybe = [&call.client, &call.name, &call.server, &call.error, &call.fault, &call.asked_as]
             .map(|text| text.as_deref().map(|text| self.number(text)).transpose())
             .into_iter();
-        let mut maybe = || maybe.next().expect("five were asked for");
-        let (client, name, server, error, fault) = (maybe()?, maybe()?, maybe()?, maybe()?, maybe()?);
+        let mut maybe = || maybe.next().expect("six were asked for");
+        let (client, name, server, error, fault, asked_as) =
+            (maybe()?, maybe()?, maybe()?, maybe()?, maybe()?, maybe()?);
         let hints = (!call.hints.is_empty()).then(|| {
             let hint = |(key, value): &(Box<str>, Box<str>)| format!("{key}{UNIT}{value}");
             call.hints.iter().map(hint).collect::<Vec<_>>().join(&RECORD.to_string())
@@ -277,7 +278,7 @@ impl Segment {
             .connection
             .prepare_cached(
                 "INSERT OR IGNORE INTO calls VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, \
-                 ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)",
+                 ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)",
             )
             .map_err(self.failed("write a call"))?;
         let rows = insert.execute(params![
@@ -307,6 +308,7 @@ impl Segment {
             &*call.request_id,
             call.shape.as_deref(),
             hints,
+            asked_as,
         ]);
         Ok(rows.map_err(self.failed("write a call"))? == 1)
     }
@@ -586,6 +588,7 @@ struct Kept {
     client: Option<i64>,
     method: i64,
     name: Option<i64>,
+    asked_as: Option<i64>,
     server: Option<i64>,
     outcome: i64,
     error: Option<i64>,
@@ -610,6 +613,7 @@ impl Kept {
             client: None,
             method: empty(),
             name: None,
+            asked_as: None,
             server: None,
             trace: row.get(4)?,
             parent: row.get::<_, i64>(5)?.to_be_bytes(),
@@ -633,6 +637,7 @@ impl Kept {
             client: row.get(9)?,
             method: row.get(10)?,
             name: row.get(11)?,
+            asked_as: row.get(26)?,
             server: row.get(12)?,
             outcome: row.get(13)?,
             error: row.get(14)?,
@@ -646,7 +651,7 @@ impl Kept {
         let (source, confidence) = rule.rsplit_once(' ').unwrap_or((&rule, ""));
         let mut maybe = |number: Option<i64>| number.map(&mut text).transpose();
         let (client, name, server) = (maybe(self.client)?, maybe(self.name)?, maybe(self.server)?);
-        let (error, fault) = (maybe(self.error)?, maybe(self.fault)?);
+        let (error, fault, asked_as) = (maybe(self.error)?, maybe(self.fault)?, maybe(self.asked_as)?);
         Ok(Call {
             session: text(self.session)?,
             principal: text(self.principal)?,
@@ -656,6 +661,7 @@ impl Kept {
             session_confidence: confidence.into(),
             client,
             name,
+            asked_as,
             server,
             error,
             fault,

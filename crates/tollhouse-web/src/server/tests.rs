@@ -47,7 +47,7 @@ async fn admin(states: &[State]) -> Admin {
     };
     let token = stop.clone();
     #[expect(clippy::disallowed_methods, reason = "the test awaits the task itself")]
-    let task = tokio::spawn(async move { serve(listener, Arc::new(health), &FrontDoor::default(), token).await });
+    let task = tokio::spawn(async move { serve(listener, Arc::new(health), None, &FrontDoor::default(), token).await });
     Admin { address, draining, stop, task }
 }
 

@@ -1,7 +1,7 @@
 //! `tollhouse serve`: the gateway over HTTP, until it is told to stop.
 
 use super::Common;
-use crate::build::Wanted;
+use crate::build::{Keep, Wanted};
 use crate::config::{self, env::Process};
 use crate::exit::Exit;
 use crate::run;
@@ -37,10 +37,11 @@ pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
         }
     }
     let log = run::log(common.log_level.as_deref(), &loaded.log)?;
-    let wanted = Wanted { listen: Some(listen), admin: Some(admin) };
-    run::gateway(&loaded, wanted, log, async |_, stop| {
+    let keep = common.data_dir(&Process).map_or(Keep::Nowhere, Keep::Below);
+    let wanted = Wanted { listen: Some(listen), admin: Some(admin), keep };
+    let served = run::gateway(&loaded, wanted, log, async |_, stop| {
         stop.cancelled().await;
         Ok(Exit::Ok)
-    })
-    .await
+    });
+    served.await.or_else(run::without_store)
 }

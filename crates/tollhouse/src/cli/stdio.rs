@@ -3,7 +3,7 @@
 use tollhouse_core::record::{SessionRef, SessionSource};
 
 use super::Common;
-use crate::build::Wanted;
+use crate::build::{Keep, Wanted};
 use crate::config;
 use crate::config::env::{Environment, Process};
 use crate::exit::Exit;
@@ -27,8 +27,8 @@ pub(crate) async fn run(common: &Common) -> anyhow::Result<Exit> {
         Err(report) => return Ok(run::refused(&report)),
     };
     let log = run::log(common.log_level.as_deref(), &loaded.log)?;
-    // Many of these may run beside each other: none listens unless it is told to.
-    let wanted = Wanted { listen: common.listen, admin: common.admin };
+    // Many of these may run beside each other: none listens unless it is told to, and none has the files of `serve`.
+    let wanted = Wanted { listen: common.listen, admin: common.admin, keep: Keep::Nowhere };
     run::gateway(&loaded, wanted, log, async |program, stop| {
         tokio::select! {
             () = program.handle.serve_pipe(conversation(&Process), tokio::io::stdin(), tokio::io::stdout()) => {}
