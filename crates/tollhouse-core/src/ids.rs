@@ -75,7 +75,6 @@ impl CallId {
     }
 
     /// When it was minted and in which order: never the same twice.
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half of 128 bits")]
     pub fn stamp(self) -> u64 {
         (self.0 >> 64) as u64
     }

@@ -1,6 +1,6 @@
 //! A distribution of durations or sizes in a few dozen bytes, exact in count and sum, within 1.6 % in percentiles.
 //!
-//! Values fall into log-linear buckets: 32 per power of two, as in HdrHistogram (G. Tene) with five bits of precision.
+//! Values fall into log-linear buckets: 32 per power of two, as in `HdrHistogram` (G. Tene) with five bits of precision.
 //! Two sketches merge by adding their buckets, so minutes add up to hours, and servers to all of them. Most sketches
 //! of a minute have a handful of buckets; they are kept sparse.
 //!
@@ -149,7 +149,7 @@ fn index(value: u64) -> u16 {
     if value < PER_OCTAVE {
         return u16::try_from(value).expect("below 32");
     }
-    let octave = 63 - value.leading_zeros() - BITS;
+    let octave = value.ilog2() - BITS;
     let within = (value >> octave) & (PER_OCTAVE - 1);
     u16::try_from((u64::from(octave) + 1) * PER_OCTAVE + within).expect("at most 60 octaves of 32")
 }
@@ -194,7 +194,9 @@ mod tests {
 
     fn of(values: &[u64]) -> Sketch {
         let mut sketch = Sketch::default();
-        values.iter().for_each(|value| sketch.add(*value));
+        for value in values {
+            sketch.add(*value);
+        }
         sketch
     }
 

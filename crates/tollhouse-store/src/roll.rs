@@ -115,7 +115,7 @@ impl Delta {
 #[derive(Debug, Default)]
 pub struct Rolls {
     /// By minute and the number of a group; wider slots are made of minutes when they are written.
-    cells: HashMap<(u64, u32), Sum>,
+    cells: BTreeMap<(u64, u32), Sum>,
     /// By principal and id.
     sessions: HashMap<Box<str>, Session>,
     errors: BTreeMap<ErrorKey, ErrorGroup>,
@@ -184,7 +184,7 @@ impl Rolls {
     /// What was counted since this was last asked.
     pub fn take(&mut self) -> Delta {
         let mut cells: BTreeMap<(Width, u64, Group), Sum> = BTreeMap::new();
-        for ((minute, group), sum) in self.cells.drain() {
+        for ((minute, group), sum) in std::mem::take(&mut self.cells) {
             let (group, at_us) = (&self.groups[group as usize], minute * Width::Minute.us());
             for width in [Width::Quarter, Width::Day] {
                 cells.entry((width, width.slot(at_us), group.clone())).or_default().merge(&sum);

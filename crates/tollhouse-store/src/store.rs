@@ -85,14 +85,14 @@ impl Store {
     /// See [`Error`]; nothing was changed, and the gateway should not start as if nothing had been recorded.
     pub fn open(dir: &Path, options: Options) -> Result<Self, Error> {
         let (writer, reader) = sqlite::open(dir, options.keep)?;
-        Self::over(writer, reader)
+        Self::over(writer, &reader)
     }
 
     /// A store over an engine.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn over(writer: impl Write + 'static, reader: impl Read + Clone + 'static) -> Result<Self, Error> {
+    pub fn over<R: Read + Clone + 'static>(writer: impl Write + 'static, reader: &R) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
             ring: Mutex::default(),
             arrived: Condvar::new(),
@@ -215,7 +215,7 @@ fn write(mut writer: impl Write, shared: &Shared) {
     let mut trouble = Trouble::default();
     let (mut flushed, mut retained) = (now(), now());
     loop {
-        let last = shared.take(&mut batch, FLUSH);
+        let closed = shared.take(&mut batch, FLUSH);
         let full = batch.len() == BATCH;
         if !batch.is_empty() {
             let lost = append(&mut writer, &batch, &mut trouble);
@@ -223,11 +223,11 @@ fn write(mut writer: impl Write, shared: &Shared) {
             shared.written.fetch_add(batch.len() as u64 - lost, Ordering::Relaxed);
             batch.clear();
         }
-        if last || flushed.elapsed() >= FLUSH {
+        if closed || flushed.elapsed() >= FLUSH {
             trouble.heed("write sums", writer.flush());
             flushed = now();
         }
-        if last {
+        if closed {
             break;
         }
         if retained.elapsed() >= RETAIN {
@@ -325,7 +325,7 @@ mod tests {
     fn told() -> (Store, Sender<Result<(), Error>>) {
         let (inner, reader) = memory::open();
         let (tell, told) = channel();
-        (Store::over(Told { inner, told }, reader).unwrap(), tell)
+        (Store::over(Told { inner, told }, &reader).unwrap(), tell)
     }
 
     async fn newest(store: &Store) -> Vec<Call> {

@@ -125,7 +125,7 @@ pub fn call_line(record: &CallRecord, format: Format) -> String {
     match format {
         Format::Json => line.extra = call_extra(record),
         Format::Text => {
-            line.extra.extend(record.outcome.error_type().map(|text| ("error_type", Value::Text(text.into_owned()))))
+            line.extra.extend(record.outcome.error_type().map(|text| ("error_type", Value::Text(text.into_owned()))));
         }
     }
     line.render(format)

@@ -51,7 +51,7 @@ impl Keep {
             Self::Nowhere => return Ok(None),
             Self::Memory => {
                 let (writer, reader) = tollhouse_store::memory::open();
-                Store::over(writer, reader)?
+                Store::over(writer, &reader)?
             }
             Self::Below(dir) => Store::open(&dir.join("store"), tollhouse_store::Options::default())?,
         };

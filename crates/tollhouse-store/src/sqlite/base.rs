@@ -6,7 +6,6 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tollhouse_core::ids::CallId;
 
-use super::lock::Ended;
 use crate::engine::Error;
 
 /// Milliseconds from 1970 to 2025: row numbers begin there, so that they have 63 bits for longer.
@@ -15,6 +14,15 @@ const EPOCH_MS: u64 = 1_735_689_600_000;
 const SQLITE_MIN: i32 = 3_051_003;
 /// A reader waits this long for a writer that is changing the file's layout.
 const BUSY: Duration = Duration::from_secs(5);
+
+/// How the last process that had the store ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It closed the store, or there was none.
+    InOrder,
+    /// It was killed, or crashed.
+    Abruptly,
+}
 
 /// The library is built in, so this cannot fail where it is used.
 pub(super) fn check_version() {

@@ -4,17 +4,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
 
-use super::base::io;
+use super::base::{Ended, io};
 use crate::engine::Error;
-
-/// How the last process that had the store ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// It closed the store, or there was none.
-    InOrder,
-    /// It was killed, or crashed.
-    Abruptly,
-}
 
 /// Held as long as the store is open. The system gives it back when the process ends, however that happens.
 pub(super) struct Lock {

@@ -20,10 +20,10 @@
 //! Files are in WAL mode with `synchronous = NORMAL`: what was committed survives the end of the process; a power cut may
 //! lose the last commits.
 
-mod base;
-mod lock;
 mod rollup;
 mod segment;
+mod lock;
+mod base;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,7 +31,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tollhouse_core::ids::CallId;
 use tracing::warn;
 
-use self::lock::{Ended, Lock};
+use self::base::Ended;
+use self::lock::Lock;
 use self::rollup::Rollup;
 use self::segment::{Segment, Tail};
 use crate::call::Call;
@@ -99,7 +100,7 @@ pub fn open(dir: &Path, keep: Keep) -> Result<(Writer, Reader), Error> {
     let mut writer = Writer {
         dir: dir.to_owned(),
         keep,
-        _lock: lock,
+        lock,
         rollup,
         segment,
         rolls: Rolls::default(),
@@ -117,7 +118,7 @@ pub fn open(dir: &Path, keep: Keep) -> Result<(Writer, Reader), Error> {
 pub struct Writer {
     dir: PathBuf,
     keep: Keep,
-    _lock: Lock,
+    lock: Lock,
     rollup: Rollup,
     segment: Segment,
     rolls: Rolls,
@@ -134,7 +135,9 @@ impl Writer {
         let after = if segment == self.segment.number { batch } else { 0 };
         let mut again = Vec::new();
         self.segment.after_batch(after, |call| again.push(call))?;
-        again.iter().for_each(|call| self.rolls.fold(call));
+        for call in &again {
+            self.rolls.fold(call);
+        }
         self.rollup.note_segment(&self.segment)?;
         self.flush()
     }
@@ -201,7 +204,7 @@ impl Write for Writer {
         self.segment.close()?;
         self.rollup.note_segment(&self.segment)?;
         self.rollup.close()?;
-        self._lock.release()
+        self.lock.release()
     }
 }
 
@@ -324,7 +327,7 @@ impl Read for Reader {
             calls.extend(segment.calls(ids, |call| (&*call.principal, &*call.session) == (principal, session))?);
             Ok(if calls.len() > limit { Go::Stop } else { Go::On })
         })?;
-        calls.sort_unstable_by(|a, b| b.id.cmp(&a.id));
+        calls.sort_unstable_by_key(|call| std::cmp::Reverse(call.id));
         calls.dedup_by_key(|call| call.id);
         let more = calls.len() > limit;
         calls.truncate(limit);

@@ -6,8 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use tollhouse_core::sketch::Sketch;
 
 use super::Keep;
-use super::base::{self, call_id, row_id, signed, sql, unsigned};
-use super::lock::Ended;
+use super::base::{self, Ended, call_id, row_id, signed, sql, unsigned};
 use super::segment::Segment;
 use crate::engine::Error;
 use crate::memory::figures;

@@ -10,8 +10,7 @@ use tollhouse_core::era::Version;
 use tollhouse_core::ids::CallId;
 use tollhouse_core::record::Listener;
 
-use super::base::{self, call_id, first_row, io, row_id, signed, sql, unsigned};
-use super::lock::Ended;
+use super::base::{self, Ended, call_id, first_row, io, row_id, signed, sql, unsigned};
 use crate::call::Call;
 use crate::engine::Error;
 use crate::question::{Bounds, Field, Filter, Page};
@@ -231,7 +230,9 @@ impl Segment {
             }
         };
         (self.batch, self.rows, self.min_us, self.max_us) = (batch, rows, min, max);
-        new.iter().for_each(|call| fresh(call));
+        for call in &new {
+            fresh(call);
+        }
         let full = {
             let mut tail = self.tail();
             tail.entries.extend(new.iter().map(|call| entry(call)));
@@ -449,11 +450,11 @@ impl Segment {
     }
 
     /// The terms with texts as this file's numbers; `None` if no call can fit.
-    fn numbered(&self, filter: &Filter) -> Result<Option<Vec<(usize, i64, bool)>>, Error> {
+    fn numbered(&self, filter: &Filter) -> Result<Option<Vec<Numbered>>, Error> {
         let mut terms = Vec::with_capacity(filter.terms.len());
         for term in &filter.terms {
             match (self.find(&term.value)?, term.exclude) {
-                (Some(number), exclude) => terms.push((column(term.field), number, exclude)),
+                (Some(number), exclude) => terms.push(Numbered { column: column(term.field), number, exclude }),
                 (None, true) => {}
                 (None, false) => return Ok(None),
             }
@@ -461,7 +462,7 @@ impl Segment {
         Ok(Some(terms))
     }
 
-    fn matching(&self, scan: &mut Scan<'_>, terms: &[(usize, i64, bool)]) -> Result<Vec<i64>, Error> {
+    fn matching(&self, scan: &mut Scan<'_>, terms: &[Numbered]) -> Result<Vec<i64>, Error> {
         let failed = |error| sql("look through calls", &self.path)(error);
         let mut statement = self.connection.prepare_cached(SCAN).map_err(failed)?;
         let mut rows = statement.query(params![scan.oldest, scan.below]).map_err(failed)?;
@@ -478,8 +479,8 @@ impl Segment {
             scan.below = id;
             let of = |column| row.get::<_, Option<i64>>(column).map_err(failed);
             let mut wanted = at >= from && at < to && total >= min && (!scan.filter.failed || of(3)?.is_some());
-            for (column, number, exclude) in terms {
-                wanted = wanted && (of(*column)? == Some(*number)) != *exclude;
+            for term in terms {
+                wanted = wanted && (of(term.column)? == Some(term.number)) != term.exclude;
             }
             if wanted {
                 found.push(id);
@@ -487,6 +488,13 @@ impl Segment {
         }
         Ok(found)
     }
+}
+
+/// A condition, its text as this file's number.
+struct Numbered {
+    column: usize,
+    number: i64,
+    exclude: bool,
 }
 
 /// What is looked at of each call that is looked through; error first, then as [`column`] says.

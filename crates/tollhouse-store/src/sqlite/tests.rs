@@ -65,6 +65,7 @@ fn victim() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test starts what it kills")]
 fn a_kill_at_any_moment_loses_no_commit_and_leaves_no_half_batch() {
     let dir = dir();
     let program = std::env::current_exe().unwrap();

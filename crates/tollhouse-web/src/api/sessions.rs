@@ -45,7 +45,7 @@ impl From<&Session> for SessionView {
             source: session.source.to_string(),
             confidence: session.confidence.to_string(),
             client: session.client.as_deref().map(str::to_owned),
-            servers: session.servers.iter().map(|server| server.to_string()).collect(),
+            servers: session.servers.iter().map(ToString::to_string).collect(),
             first_us: session.first_us,
             last_us: session.last_us,
             calls: session.calls,
