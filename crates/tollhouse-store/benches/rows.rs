@@ -16,7 +16,7 @@ use tollhouse_store::sqlite::{self, Keep};
 const BATCH: u64 = 5000;
 
 fn main() {
-    let rows = std::env::args().filter_map(|word| word.parse().ok()).next().unwrap_or(1_000_000_u64);
+    let rows = std::env::args().find_map(|word| word.parse().ok()).unwrap_or(1_000_000_u64);
     let dir = tempfile::TempDir::with_prefix("tollhouse-bench-").expect("a temporary directory");
     let (mut writer, mut reader) = sqlite::open(&dir.path().join("store"), Keep::default()).expect("open the store");
     let mut bare = Bare::open(&dir.path().join("bare.db"));
