@@ -80,6 +80,7 @@ pub(crate) struct Builder {
     servers: Vec<(String, Vec<String>)>,
     timeouts: Option<String>,
     limits: Option<String>,
+    names: Option<String>,
     alone: bool,
     raw: Option<String>,
     arguments: Vec<String>,
@@ -114,6 +115,12 @@ impl Builder {
     /// Sets limits, written as a YAML mapping.
     pub(crate) fn limits(mut self, yaml: &str) -> Self {
         self.limits = Some(yaml.to_owned());
+        self
+    }
+
+    /// Says what tools are called, written as a YAML mapping.
+    pub(crate) fn names(mut self, yaml: &str) -> Self {
+        self.names = Some(yaml.to_owned());
         self
     }
 
@@ -157,6 +164,9 @@ impl Builder {
         }
         if let Some(limits) = &self.limits {
             let _ = writeln!(yaml, "limits: {limits}");
+        }
+        if let Some(names) = &self.names {
+            let _ = writeln!(yaml, "names: {names}");
         }
         yaml
     }

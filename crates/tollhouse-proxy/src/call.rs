@@ -41,7 +41,9 @@ pub(crate) struct Call {
     /// Where it was routed.
     pub(crate) server: Option<ServerId>,
     /// The name the server knows its tool or prompt by, where the caller uses another.
-    pub(crate) local_name: Option<Box<str>>,
+    pub(crate) local_name: Option<Arc<str>>,
+    /// It came to the endpoint of several servers.
+    pub(crate) aggregated: bool,
     /// The id under which the server knows it, once it was sent.
     pub(crate) upstream_id: Option<u64>,
     times: Times,
@@ -119,6 +121,7 @@ impl Call {
             accept: caller.accept,
             server: None,
             local_name: None,
+            aggregated: false,
             upstream_id: None,
             times: Times::default(),
             attempts: 0,

@@ -138,6 +138,9 @@ impl Attempt {
         if self.call.method == "tools/list" && self.call.era() == Era::Modern {
             self.upstream.mirrored.learn(envelope);
         }
+        if self.call.aggregated && self.call.method == "tools/call" {
+            self.gateway.names.see(self.place, envelope);
+        }
         let outcome = classify(&self.call, envelope);
         let bytes = match &envelope.form {
             Form::Result { id, .. } | Form::Error { id: Some(id), .. } => {

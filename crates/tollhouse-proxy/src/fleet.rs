@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tollhouse_core::ids::ServerId;
 
+use crate::settings::{Naming, Prefix};
 use crate::upstream::Upstream;
 
 /// All servers, changed as a whole.
@@ -21,18 +23,25 @@ pub(crate) struct Roster {
     all: Vec<Arc<Upstream>>,
     /// The places of those that are configured, in the order of the configuration.
     pub(crate) order: Vec<usize>,
+    /// What their things are called.
+    pub(crate) naming: Naming,
 }
 
 impl Fleet {
     /// The servers the gateway starts with, in the order of the configuration.
-    pub(crate) fn new(servers: Vec<Arc<Upstream>>) -> Self {
+    pub(crate) fn new(servers: Vec<Arc<Upstream>>, naming: Naming) -> Self {
         let order = (0..servers.len()).collect();
-        Self { roster: ArcSwap::from_pointee(Roster { all: servers, order }) }
+        Self { roster: ArcSwap::from_pointee(Roster { all: servers, order, naming }) }
     }
 
     /// The server at `place`.
     pub(crate) fn at(&self, place: usize) -> Arc<Upstream> {
         self.roster.load().all[place].clone()
+    }
+
+    /// The place of the server that alone answers at the endpoint of all; see [`Roster::sole`].
+    pub(crate) fn sole(&self) -> Option<usize> {
+        self.roster.load().sole()
     }
 
     /// The servers as they are configured at this moment.
@@ -47,12 +56,17 @@ impl Roster {
         self.order.iter().map(|place| (*place, &self.all[*place]))
     }
 
-    /// The place of the only server, if there is but one.
+    /// The place of the only server, if there is but one and its things keep their names.
     pub(crate) fn sole(&self) -> Option<usize> {
         match self.order[..] {
-            [sole] => Some(sole),
+            [sole] if self.naming.prefix != Prefix::Always => Some(sole),
             _ => None,
         }
+    }
+
+    /// Places and ids, in the order of the configuration.
+    pub(crate) fn ids(&self) -> Vec<(usize, ServerId)> {
+        self.iter().map(|(place, server)| (place, server.id.clone())).collect()
     }
 
     /// The place of the server that is configured as `id`.

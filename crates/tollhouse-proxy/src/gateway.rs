@@ -56,8 +56,9 @@ impl Gateway {
         for server in &servers {
             server_tasks.spawn(server.clone().attend());
         }
+        let fleet = Fleet::new(servers, settings.naming);
         Ok(Arc::new(Self {
-            names: Names::default(),
+            names: Names::new(settings.naming, fleet.roster().ids()),
             sessions: Table::new(settings.limits),
             guesses: Guesses::default(),
             limits: settings.limits,
@@ -69,7 +70,7 @@ impl Gateway {
             stop,
             tasks: TaskTracker::new(),
             server_tasks,
-            fleet: Fleet::new(servers),
+            fleet,
         }))
     }
 
@@ -77,7 +78,7 @@ impl Gateway {
     pub(crate) fn sole(&self, endpoint: Endpoint) -> Option<usize> {
         match endpoint {
             Endpoint::One(place) => Some(place),
-            Endpoint::All => self.fleet.roster().sole(),
+            Endpoint::All => self.fleet.sole(),
         }
     }
 

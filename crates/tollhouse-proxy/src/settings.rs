@@ -15,6 +15,8 @@ use tollhouse_core::units::ByteSize;
 pub struct Settings {
     /// In the order of the configuration, which is the order of lists.
     pub servers: Vec<Server>,
+    /// What their things are called where several of them stand behind one path.
+    pub naming: Naming,
     /// Bounds of memory and work.
     pub limits: Limits,
     /// The names and origins under which the listeners may be addressed.
@@ -24,8 +26,36 @@ pub struct Settings {
     pub inject_trace: bool,
 }
 
+/// What tools and prompts are called at `/mcp`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Naming {
+    /// When a name begins with its server's id.
+    pub prefix: Prefix,
+    /// Bytes of a name; a longer one is cut and told apart by a hash. Default 64: model APIs refuse more.
+    pub max_length: usize,
+}
+
+impl Default for Naming {
+    fn default() -> Self {
+        Self { prefix: Prefix::Conditional, max_length: 64 }
+    }
+}
+
+/// When a name begins with its server's id, as in `<server>__<tool>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prefix {
+    /// If there are several servers.
+    Conditional,
+    /// Also with a single server.
+    Always,
+    /// If two servers have the same name.
+    OnCollision,
+    /// Never: of two servers with the same name, the first has it.
+    Never,
+}
+
 /// One MCP server.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Server {
     /// Its name in paths, prefixes and records.
     pub id: ServerId,
@@ -36,7 +66,7 @@ pub struct Server {
 }
 
 /// How a server is reached.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Transport {
     /// Streamable HTTP at one URL.
     Http {
