@@ -26,6 +26,7 @@ mod front_door;
 mod ids;
 mod mirrored;
 mod names;
+mod reload;
 mod start;
 mod trace;
 mod transport;

@@ -244,6 +244,12 @@ impl Upstream {
         requests.iter().filter(|request| request.method() == method).cloned().collect()
     }
 
+    /// How many sessions the gateway has ended.
+    pub(crate) fn deleted(&self) -> usize {
+        let requests = self.shared.requests.lock().expect("no test panics while it holds the lock");
+        requests.iter().filter(|request| request.head.line.starts_with("DELETE")).count()
+    }
+
     /// The last call it got.
     pub(crate) fn last_call(&self) -> Arc<Received> {
         self.received("tools/call").pop().expect("a call has arrived")

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 use tollhouse_core::ids::ServerId;
 
 use crate::settings::{Naming, Prefix};
@@ -15,6 +16,9 @@ use crate::upstream::Upstream;
 /// All servers, changed as a whole.
 pub(crate) struct Fleet {
     roster: ArcSwap<Roster>,
+    /// How often the servers, or what their things are called, have changed. Who has told clients of lists waits here
+    /// to tell them that there are others.
+    pub(crate) generation: watch::Sender<u64>,
 }
 
 /// The servers at one moment.
@@ -27,11 +31,27 @@ pub(crate) struct Roster {
     pub(crate) naming: Naming,
 }
 
+/// A server of the roster to come.
+pub(crate) enum Member {
+    /// One that is at this place and goes on there.
+    Kept(usize),
+    /// One that gets a place.
+    Joining(Arc<Upstream>),
+}
+
 impl Fleet {
     /// The servers the gateway starts with, in the order of the configuration.
     pub(crate) fn new(servers: Vec<Arc<Upstream>>, naming: Naming) -> Self {
         let order = (0..servers.len()).collect();
-        Self { roster: ArcSwap::from_pointee(Roster { all: servers, order, naming }) }
+        Self {
+            roster: ArcSwap::from_pointee(Roster { all: servers, order, naming }),
+            generation: watch::Sender::new(0),
+        }
+    }
+
+    /// Puts other servers in the place of these. `generation` is not told yet: names come first.
+    pub(crate) fn replace(&self, roster: Roster) {
+        self.roster.store(Arc::new(roster));
     }
 
     /// The server at `place`.
@@ -51,6 +71,20 @@ impl Fleet {
 }
 
 impl Roster {
+    /// The roster of `servers`, in this order: such as keep their place, and others that get one.
+    pub(crate) fn followed_by(&self, servers: &[Member], naming: Naming) -> Self {
+        let mut all = self.all.clone();
+        let place = |server: &Member| match server {
+            Member::Kept(place) => *place,
+            Member::Joining(server) => {
+                all.push(server.clone());
+                all.len() - 1
+            }
+        };
+        let order = servers.iter().map(place).collect();
+        Self { all, order, naming }
+    }
+
     /// Places and servers, in the order of the configuration.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Arc<Upstream>)> {
         self.order.iter().map(|place| (*place, &self.all[*place]))

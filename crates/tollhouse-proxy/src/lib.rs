@@ -7,6 +7,7 @@
 
 pub mod handle;
 
+mod reload;
 mod downstream;
 mod dispatch;
 mod router;

@@ -4,8 +4,10 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::{HeaderMap, Uri};
 use tollhouse_core::ids::ServerId;
 use tollhouse_core::units::ByteSize;
@@ -158,6 +160,9 @@ pub struct Limits {
     /// How long a drain may take. Default 30 s.
     pub drain: Duration,
 }
+
+/// The limits in force: a reload may change them.
+pub(crate) type LiveLimits = Arc<ArcSwap<Limits>>;
 
 impl Default for Limits {
     fn default() -> Self {

@@ -16,6 +16,7 @@ use tollhouse_core::clock;
 use tollhouse_core::era::Era;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::Listener;
+use tollhouse_core::units::ByteSize;
 use tollhouse_core::wire::{Envelope, Form, Members};
 
 use crate::answer::{Refusal, code};
@@ -52,7 +53,10 @@ pub(crate) async fn serve(
             }
         }
     });
+    // A pipe keeps to it for life.
+    let request_limit = gateway.limits().request;
     let client = Arc::new(Client {
+        request_limit,
         endpoint: Endpoint::All,
         calls: TaskTracker::new(),
         outbox,
@@ -60,7 +64,7 @@ pub(crate) async fn serve(
         running: std::sync::Mutex::default(),
         gateway: gateway.clone(),
     });
-    let mut lines = LineReader::new(input, gateway.limits.request.bytes());
+    let mut lines = LineReader::new(input, request_limit.bytes());
     loop {
         let line = tokio::select! {
             () = gateway.draining.cancelled() => break,
@@ -86,6 +90,7 @@ pub(crate) async fn serve(
 
 struct Client {
     gateway: Arc<Gateway>,
+    request_limit: ByteSize,
     endpoint: Endpoint,
     calls: TaskTracker,
     outbox: mpsc::Sender<Bytes>,
@@ -106,7 +111,7 @@ impl Client {
     }
 
     async fn refuse_too_large(&self) {
-        let limit = self.gateway.limits.request;
+        let limit = self.request_limit;
         let message = format!("the message is larger than {limit}");
         let refusal = Refusal::new(http::StatusCode::PAYLOAD_TOO_LARGE, code::TOO_LARGE, Kind::TooLarge, message);
         self.say(refusal.message(None)).await;
@@ -199,6 +204,7 @@ impl Client {
         let outlet = Outlet::Pipe(self.outbox.clone());
         let (message, session) = dispatch::open_session(&self.gateway, arrived, outlet).await;
         if let Some(session) = session {
+            self.gateway.sessions.note_pipe(&session);
             let former = lock(&self.session).replace(session);
             if let Some(former) = former {
                 self.gateway.end_session(former);

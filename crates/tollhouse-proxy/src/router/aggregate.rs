@@ -19,7 +19,7 @@ use crate::gateway::Gateway;
 use crate::links::live_link;
 use crate::names::Kind;
 use crate::session::legacy::Session;
-use crate::upstream::{ITEMS_MAX, PAGES_MAX};
+use crate::upstream::{ITEMS_MAX, PAGES_MAX, State, Upstream};
 
 /// Everything `kind` that the servers offer, as a result.
 pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Session>>, kind: Kind) -> Vec<u8> {
@@ -155,10 +155,17 @@ async fn ask_all<T: Send + 'static>(
     let era = call.era();
     let meta = (era == Era::Modern).then(|| call.params.meta.map(|span| without_token(call, span))).flatten();
     let asker = Asker { meta, session: session.cloned() };
-    let places: Vec<usize> = match session {
-        Some(session) => session.links().into_iter().map(|(place, _)| place).collect(),
-        None => gateway.fleet.roster().order.clone(),
+    // A session that is older than a server gets its link to it here. One that was down when the session began is
+    // not waited for, again and again.
+    let within_reach = |place: usize, server: &Upstream| match session {
+        Some(session) => {
+            session.link(place).is_some() || matches!(server.status().state, State::Connected | State::Connecting)
+        }
+        None => true,
     };
+    let roster = gateway.fleet.roster();
+    let places: Vec<usize> =
+        roster.iter().filter(|(place, server)| within_reach(*place, server)).map(|(place, _)| place).collect();
     let asking: Vec<_> = places
         .into_iter()
         .map(|place| {
