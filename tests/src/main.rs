@@ -28,6 +28,7 @@ mod mirrored;
 mod names;
 mod reload;
 mod start;
+mod state;
 mod trace;
 mod transport;
 mod upstream_http;

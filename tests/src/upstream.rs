@@ -203,6 +203,8 @@ struct Shared {
 pub(crate) struct Received {
     pub(crate) head: Head,
     pub(crate) message: Option<Message>,
+    /// The message as it was written.
+    pub(crate) body: String,
     left: AtomicBool,
 }
 
@@ -292,7 +294,8 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let mut reader = Reader::new(read);
     while let Some(head) = reader.head(true).await {
         let body = String::from_utf8_lossy(&reader.rest().await).into_owned();
-        let received = Arc::new(Received { message: Message::parse(&body), head, left: AtomicBool::new(false) });
+        let message = Message::parse(&body);
+        let received = Arc::new(Received { message, body, head, left: AtomicBool::new(false) });
         shared.requests.lock().expect("no test panics while it holds the lock").push(Arc::clone(&received));
         let call = received.message.as_ref().filter(|message| message.method == shared.plan.scripted);
         match (call, &shared.plan.answer) {

@@ -146,6 +146,9 @@ impl Attempt {
         }
         let outcome = classify(&self.call, envelope);
         let bytes = match &envelope.form {
+            Form::Result { id, .. } if outcome == Outcome::InputRequired && self.call.aggregated => {
+                self.with_sealed_state(envelope, *id)
+            }
             Form::Result { id, .. } | Form::Error { id: Some(id), .. } => {
                 splice::splice(&envelope.bytes, &[(*id, self.call.raw_id())])
             }
@@ -156,6 +159,17 @@ impl Attempt {
             _ => StatusCode::OK,
         };
         self.conclude(Message { status, bytes }, outcome)
+    }
+
+    /// An answer that asks for something first, under the caller's id: the state it gives is bound to this call.
+    fn with_sealed_state(&self, envelope: &Envelope, id: Span) -> Bytes {
+        let (call, own) = (&self.call, envelope.member("requestState"));
+        let own = own.filter(|span| call.era() == Era::Modern && envelope.raw(*span) != b"null");
+        let Some(own) = own else { return splice::splice(&envelope.bytes, &[(id, call.raw_id())]) };
+        let sealed = self.gateway.seal.close(envelope.raw(own), call, &self.upstream.id);
+        let mut edits = [(id, call.raw_id()), (own, &sealed[..])];
+        edits.sort_unstable_by_key(|(span, _)| span.start());
+        splice::splice(&envelope.bytes, &edits)
     }
 
     /// There is no answer: what the caller gets instead, and the record.

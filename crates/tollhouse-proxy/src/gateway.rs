@@ -15,6 +15,7 @@ use crate::clocks::Clocks;
 use crate::fleet::Fleet;
 use crate::names::Names;
 use crate::record::Recorder;
+use crate::seal::Seal;
 use crate::session::identify::Guesses;
 use crate::session::legacy::{Endpoint, Session, Table};
 use crate::settings::{self, FrontDoor, Limits, LiveLimits, Settings};
@@ -25,6 +26,7 @@ use crate::upstream::{OriginError, Upstream};
 pub(crate) struct Gateway {
     pub(crate) fleet: Fleet,
     pub(crate) names: Names,
+    pub(crate) seal: Seal,
     pub(crate) sessions: Table,
     pub(crate) guesses: Guesses,
     limits: LiveLimits,
@@ -59,6 +61,7 @@ impl Gateway {
         }
         let fleet = Fleet::new(servers, settings.naming);
         Ok(Arc::new(Self {
+            seal: Seal::new(),
             names: Names::new(settings.naming, fleet.roster().ids()),
             sessions: Table::new(limits.clone()),
             guesses: Guesses::default(),

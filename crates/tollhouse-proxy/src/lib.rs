@@ -16,6 +16,7 @@ mod links;
 mod gateway;
 mod fleet;
 mod names;
+mod seal;
 mod session;
 pub mod upstream;
 mod mirrored;

@@ -8,7 +8,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use memchr::memmem;
 use tollhouse_core::wire::{Envelope, Form, Members, members};
-use tracing::warn;
 
 /// URIs in one half.
 const HALF: usize = 2048;
@@ -25,27 +24,20 @@ pub(super) struct Seen {
 
 #[derive(Default)]
 struct Halves {
-    younger: HashMap<Box<str>, Owner>,
-    older: HashMap<Box<str>, Owner>,
-}
-
-#[derive(Clone, Copy)]
-struct Owner {
-    place: usize,
-    /// Another server names it, too, and that was said.
-    disputed: bool,
+    younger: HashMap<Box<str>, usize>,
+    older: HashMap<Box<str>, usize>,
 }
 
 impl Seen {
     /// The server whose result named `uri`.
     pub(super) fn owner(&self, uri: &str) -> Option<usize> {
         let mut halves = self.lock();
-        if let Some(owner) = halves.younger.get(uri) {
-            return Some(owner.place);
+        if let Some(place) = halves.younger.get(uri) {
+            return Some(*place);
         }
-        let (uri, owner) = halves.older.remove_entry(uri)?;
-        halves.put(uri, owner);
-        Some(owner.place)
+        let (uri, place) = halves.older.remove_entry(uri)?;
+        halves.put(uri, place);
+        Some(place)
     }
 
     /// A result of the server at `place` names `uri`. Of two servers the one that is first in `order` has it.
@@ -55,26 +47,17 @@ impl Seen {
         }
         let mut halves = self.lock();
         let known = halves.younger.get(uri).copied().or_else(|| halves.older.remove(uri));
-        let owner = match known {
-            None => Owner { place, disputed: false },
-            Some(known) if known.place == place => known,
-            Some(known) => {
-                let rank = |place| order.iter().position(|at| *at == place).unwrap_or(usize::MAX);
-                if !known.disputed {
-                    warn!(target: "tollhouse.server", uri, "results of two servers name this resource; it is read from the first");
-                }
-                Owner { place: if rank(place) < rank(known.place) { place } else { known.place }, disputed: true }
-            }
-        };
-        halves.put(uri.into(), owner);
+        let rank = |place| order.iter().position(|at| *at == place).unwrap_or(usize::MAX);
+        let first = known.filter(|known| rank(*known) <= rank(place)).unwrap_or(place);
+        halves.put(uri.into(), first);
     }
 
     /// Forgets what came from other servers than these.
     pub(super) fn retain(&self, kept: impl Fn(usize) -> bool) {
         let mut halves = self.lock();
         let Halves { younger, older } = &mut *halves;
-        younger.retain(|_, owner| kept(owner.place));
-        older.retain(|_, owner| kept(owner.place));
+        younger.retain(|_, place| kept(*place));
+        older.retain(|_, place| kept(*place));
     }
 
     fn lock(&self) -> MutexGuard<'_, Halves> {
@@ -83,8 +66,8 @@ impl Seen {
 }
 
 impl Halves {
-    fn put(&mut self, uri: Box<str>, owner: Owner) {
-        self.younger.insert(uri, owner);
+    fn put(&mut self, uri: Box<str>, place: usize) {
+        self.younger.insert(uri, place);
         if self.younger.len() >= HALF {
             self.older = std::mem::take(&mut self.younger);
         }

@@ -56,7 +56,7 @@ pub(crate) async fn route(gateway: &Arc<Gateway>, mut call: Box<Call>, session: 
         "completion/complete" => by_reference(gateway, &mut call, session).await,
         method => Err(Refusal::unknown_method(call.era(), method)),
     };
-    match found {
+    match found.and_then(|place| unseal(gateway, &mut call, place).map(|()| place)) {
         Ok(place) => {
             call.aggregated = true;
             Routed::One { call, place }
@@ -170,6 +170,26 @@ async fn by_reference(
     match gateway.names.template(&uri) {
         Some(place) => Ok(place),
         None => by_uri(gateway, call, session).await,
+    }
+}
+
+/// Gives a retry the state back that its server gave it, in place of the sealed one.
+fn unseal(gateway: &Gateway, call: &mut Call, place: usize) -> Result<(), Refusal> {
+    if call.era() != Era::Modern {
+        return Ok(());
+    }
+    let picked = call.envelope.pick_params(["requestState"]);
+    let [sealed] = picked.map_err(|error| Refusal::malformed(code::INVALID_REQUEST, error.to_string()))?;
+    let Some(sealed) = sealed.filter(|span| call.envelope.raw(*span) != b"null") else { return Ok(()) };
+    match gateway.seal.open(call.envelope.raw(sealed), call, &gateway.fleet.at(place).id) {
+        Ok(own) => {
+            call.state = Some(Box::new((sealed, own)));
+            Ok(())
+        }
+        Err(broken) => {
+            let (status, kind) = (StatusCode::OK, Kind::Malformed);
+            Err(Refusal::new(status, code::INVALID_PARAMS, kind, broken.to_string()))
+        }
     }
 }
 
