@@ -155,9 +155,11 @@ impl Names {
     /// Takes notice of what servers have just listed, each in its own order. The tables that show it.
     pub(crate) fn learn(&self, kind: Kind, lists: &[(usize, Vec<impl AsRef<str>>)]) -> Arc<Tables> {
         let mut source = self.source();
-        let offered = &mut source.offered[kind as usize];
+        let Source { servers, offered, .. } = &mut *source;
+        let offered = &mut offered[kind as usize];
         let mut changed = false;
-        for (place, list) in lists {
+        // One may have been taken out while it was asked.
+        for (place, list) in lists.iter().filter(|(place, _)| servers.iter().any(|(at, _)| at == place)) {
             let same = offered.get(place).is_some_and(|known| {
                 known.len() == list.len() && known.iter().zip(list).all(|(known, listed)| **known == *listed.as_ref())
             });

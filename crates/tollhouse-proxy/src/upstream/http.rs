@@ -88,6 +88,11 @@ impl Server {
         self.limits.load().answer
     }
 
+    /// Closes the connections that no call uses.
+    pub(crate) fn close(&self) {
+        self.pool.close();
+    }
+
     /// An id no other request to this server has.
     pub(crate) fn mint_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)

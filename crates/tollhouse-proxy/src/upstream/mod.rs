@@ -206,10 +206,13 @@ impl Upstream {
         }
     }
 
-    /// Ends everything of a server that was taken out: its processes, and the work that looks after it.
+    /// Ends everything of a server that was taken out: its processes or connections, and the work that looks after it.
     pub(crate) fn end(&self) {
         self.closed.cancel();
         self.stop.cancel();
+        if let Wire::Http(server) = &self.wire {
+            server.close();
+        }
     }
 
     /// Resolves when nothing of the server goes on.
