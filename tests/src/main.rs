@@ -27,6 +27,7 @@ mod ids;
 mod mirrored;
 mod names;
 mod reload;
+mod sessions;
 mod start;
 mod state;
 mod trace;

@@ -18,7 +18,7 @@ use crate::record::Recorder;
 use crate::seal::Seal;
 use crate::session::identify::Guesses;
 use crate::session::legacy::{Endpoint, Session, Table};
-use crate::settings::{self, FrontDoor, Limits, LiveLimits, Settings};
+use crate::settings::{self, FrontDoor, Limits, LiveLimits, SessionRule, Settings};
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, Upstream};
 
@@ -29,6 +29,8 @@ pub(crate) struct Gateway {
     pub(crate) seal: Seal,
     pub(crate) sessions: Table,
     pub(crate) guesses: Guesses,
+    /// How the session of a call is found, best first.
+    pub(crate) session_rules: ArcSwap<Box<[SessionRule]>>,
     limits: LiveLimits,
     pub(crate) front_door: ArcSwap<FrontDoor>,
     /// Whether trace headers go on to servers.
@@ -65,6 +67,7 @@ impl Gateway {
             names: Names::new(settings.naming, fleet.roster().ids()),
             sessions: Table::new(limits.clone()),
             guesses: Guesses::default(),
+            session_rules: ArcSwap::from_pointee(settings.session_rules.clone()),
             limits,
             front_door: ArcSwap::from_pointee(settings.front_door.clone()),
             inject_trace: settings.inject_trace,

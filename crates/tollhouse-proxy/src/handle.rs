@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
+use tollhouse_core::record::SessionRef;
 
 use crate::downstream;
 use crate::gateway::Gateway;
@@ -108,7 +109,7 @@ impl Handle {
     ///
     /// A server with the same id and the same settings is not touched. One that is gone is missing from lists and paths
     /// at once; its calls under way finish within the drain limit, then its sessions and processes end. One with other
-    /// settings is another server in its place. Limits and allowed names hold from now on, `limits.line` for processes
+    /// settings is another server in its place. Limits, allowed names and the rules for sessions hold from now on, `limits.line` for processes
     /// started from now on; `limits.records` and `limits.record_bodies` stay as they were.
     ///
     /// # Errors
@@ -117,9 +118,15 @@ impl Handle {
         reload::reload(&self.gateway, settings)
     }
 
-    /// Serves one client over its pipes until its input ends.
-    pub async fn serve_pipe(&self, input: impl AsyncRead + Unpin, output: impl AsyncWrite + Unpin + Send + 'static) {
-        downstream::stdio::serve(self.gateway.clone(), input, output).await;
+    /// Serves one client over its pipes until its input ends. `conversation` is what the client's environment says its
+    /// calls belong to.
+    pub async fn serve_pipe(
+        &self,
+        conversation: Option<SessionRef>,
+        input: impl AsyncRead + Unpin,
+        output: impl AsyncWrite + Unpin + Send + 'static,
+    ) {
+        downstream::stdio::serve(self.gateway.clone(), conversation, input, output).await;
     }
 
     /// How things stand.

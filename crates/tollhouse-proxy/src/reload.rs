@@ -64,6 +64,7 @@ pub(crate) fn reload(gateway: &Arc<Gateway>, settings: &Settings) -> Result<Repo
     }
     // From here on nothing can fail.
     gateway.set_limits(settings.limits);
+    gateway.session_rules.store(Arc::new(settings.session_rules.clone()));
     gateway.front_door.store(Arc::new(settings.front_door.clone()));
     let after = before.followed_by(&members, settings.naming);
     if (&after.order, after.naming) == (&before.order, before.naming) {

@@ -27,6 +27,7 @@ fn call(name: &str, arguments: &str) -> Box<Call> {
         session: SessionRef { id: "s".into(), source: SessionSource::Header },
         version: Version::MODERN,
         client: None,
+        hints: Box::default(),
         trace: TraceContext::mint(),
         passed: HeaderMap::new(),
         accept: None,
