@@ -165,3 +165,41 @@ async fn a_resource_that_a_result_named_is_read_from_the_server_whose_result_it_
     );
     assert_eq!([&one, &two].map(|server| server.received("resources/read").len()), [0, 2]);
 }
+
+#[tokio::test]
+async fn a_66_prompts_are_named_like_tools() {
+    let list = r#"{"jsonrpc":"2.0","id":$ID,"result":{"prompts":[{"name":"greet"}],"resultType":"complete","ttlMs":0,"cacheScope":"private"}}"#;
+    let server = async || echo().to("prompts/list").answers([text(list)]).start().await;
+    let (one, two) = (server().await, server().await);
+    let gateway = gateway().alone().server("one", &one).server("two", &two).start().await;
+    let client = modern(&gateway).at(FRONT);
+    let listed = client.message("prompts/list").send().await.json();
+    let names = |list: &serde_json::Value| [&list[0], &list[1]].map(|prompt| prompt["name"].clone());
+    assert_eq!(names(&listed["result"]["prompts"]), ["one__greet", "two__greet"]);
+    let asked = client.message("prompts/get").params(r#"{"name":"two__greet"}"#).field("Mcp-Name", "two__greet");
+    // The server knows no such method, which shows that it was asked.
+    assert_eq!(asked.send().await.refusal(), (404, -32601));
+    let got = two.received("prompts/get");
+    let [got] = &got[..] else { panic!("{} requests reached the server", got.len()) };
+    assert_eq!(got.message.as_ref().map(|message| message.params["name"].clone()), Some(json!("greet")));
+    assert_eq!((got.head.get("mcp-name"), one.received("prompts/get").len()), ("greet", 0));
+}
+
+#[tokio::test]
+async fn a_resource_that_two_servers_list_is_the_first_ones_and_one_warning_says_so() {
+    let list = r#"{"jsonrpc":"2.0","id":$ID,"result":{"resources":[{"uri":"file:///x","name":"$NAME"}],"resultType":"complete","ttlMs":0,"cacheScope":"private"}}"#;
+    let server =
+        async |name: &str| echo().to("resources/list").answers([text(&list.replace("$NAME", name))]).start().await;
+    let (one, two) = (server("first").await, server("second").await);
+    // The order is the file's, not the alphabet's.
+    let gateway = gateway().alone().server("z", &one).server("a", &two).start().await;
+    let client = modern(&gateway).at(FRONT);
+    for _ in 0..2 {
+        let listed = client.message("resources/list").send().await.json();
+        assert_eq!(listed["result"]["resources"], json!([{"uri": "file:///x", "name": "first"}]));
+    }
+    let read = client.message("resources/read").params(r#"{"uri":"file:///x"}"#).field("Mcp-Name", "file:///x");
+    assert_eq!(read.send().await.refusal(), (404, -32601));
+    assert_eq!([&one, &two].map(|server| server.received("resources/read").len()), [1, 0]);
+    assert_eq!(gateway.stderr().matches("left out of the lists").count(), 1, "{}", gateway.stderr());
+}
