@@ -42,7 +42,7 @@ pub struct CallRecord {
     /// The tool, prompt or resource asked for, by the name the client used.
     pub name: Option<Box<str>>,
     /// The name its server knows that by, where the client used another.
-    pub local_name: Option<Box<str>>,
+    pub local_name: Option<Arc<str>>,
     /// The server it was routed to.
     pub server: Option<ServerId>,
     /// The trace it belongs to.

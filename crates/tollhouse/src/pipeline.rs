@@ -23,7 +23,9 @@ pub(crate) async fn run(mut records: Records, log: Log, recorded: Option<Recorde
         let full = batch.len() == BATCH;
         if let Some(recorded) = &recorded {
             let calls: Vec<Call> = batch.iter().map(Call::from).collect();
-            calls.iter().for_each(|call| recorded.show(call));
+            for call in &calls {
+                recorded.show(call);
+            }
             recorded.store().push(calls);
         }
         for record in batch.drain(..) {

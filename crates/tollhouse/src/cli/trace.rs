@@ -1,5 +1,6 @@
 //! `tollhouse trace`: the calls of one trace, as bars over time.
 
+use std::fmt::Write as _;
 use std::io::Write;
 
 use anyhow::Context as _;
@@ -76,12 +77,8 @@ fn waterfall(trace: &Trace) -> String {
     );
     for call in &trace.calls {
         let outcome = call.error.as_deref().map(|error| format!("  {} {error}", call.outcome)).unwrap_or_default();
-        text.push_str(&format!(
-            "{}  {}  {:>9}{outcome}\n",
-            fitted(&target(call), width),
-            bar(call, begin, whole),
-            length(call.total_us)
-        ));
+        let (target, bar, took) = (fitted(&target(call), width), bar(call, begin, whole), length(call.total_us));
+        writeln!(text, "{target}  {bar}  {took:>9}{outcome}").expect("writing to memory does not fail");
     }
     text
 }
@@ -90,7 +87,7 @@ fn bar(call: &CallView, begin: u64, whole: u64) -> String {
     let column = |us: u64| us.saturating_mul(BAR) / whole;
     let start = column(call.at_us - begin).min(BAR - 1);
     let length = column(call.total_us).clamp(1, BAR - start);
-    let heavy = if call.total_us == 0 { 0 } else { length * call.upstream_us / call.total_us };
+    let heavy = (length * call.upstream_us).checked_div(call.total_us).unwrap_or_default();
     let cells = |cell: &str, count: u64| cell.repeat(usize::try_from(count).unwrap_or_default());
     let bar = [cells(" ", start), cells("█", heavy), cells("▒", length - heavy)].concat();
     format!("{bar:width$}", width = usize::try_from(BAR).unwrap_or_default())
