@@ -167,7 +167,10 @@ impl Builder {
         let config = dir.path().join("tollhouse.yaml");
         std::fs::write(&config, self.yaml()).expect("the new directory is writable");
         let mut command = Command::new(binary());
-        command.arg(verb).arg("--config").arg(&config);
+        command.arg(verb);
+        if verb != "wrap" {
+            command.arg("--config").arg(&config);
+        }
         if verb == "serve" {
             for flag in ["--listen", "--admin"].into_iter().filter(|&flag| self.dropped.as_deref() != Some(flag)) {
                 command.args([flag, "127.0.0.1:0"]);

@@ -30,6 +30,7 @@ mod trace;
 mod transport;
 mod upstream_http;
 mod upstream_stdio;
+mod wrap;
 
 // What they are made with.
 mod client;

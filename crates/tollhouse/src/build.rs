@@ -61,7 +61,7 @@ impl Program {
             let (front_door, stop) = (settings.front_door.clone(), stop_admin.clone());
             let health = Arc::new({
                 let handle = handle.clone();
-                move || snapshot(&handle)
+                move || snapshot(&handle, listen)
             });
             tasks.spawn(async move {
                 if let Err(error) = tollhouse_web::serve(listener, health, &front_door, stop).await {
@@ -100,11 +100,12 @@ async fn bind(address: Option<SocketAddr>, flag: &str) -> anyhow::Result<Option<
 }
 
 /// What the admin listener tells of the data plane.
-pub(crate) fn snapshot(handle: &Handle) -> Snapshot {
+pub(crate) fn snapshot(handle: &Handle, listen: Option<SocketAddr>) -> Snapshot {
     let now = handle.snapshot();
     let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     Snapshot {
         version: env!("CARGO_PKG_VERSION"),
+        listen,
         uptime_s: now.uptime.as_secs(),
         phase: if now.draining { Phase::Draining } else { Phase::Serving },
         sessions: count(now.sessions),

@@ -38,6 +38,7 @@ async fn admin(states: &[State]) -> Admin {
     let phase = Arc::clone(&draining);
     let health = move || Snapshot {
         version: "1.2.3",
+        listen: "127.0.0.1:7070".parse().ok(),
         uptime_s: 7,
         phase: if phase.load(Ordering::Relaxed) { Phase::Draining } else { Phase::Serving },
         sessions: 2,

@@ -1,7 +1,7 @@
 //! `tollhouse list`: the servers of the configuration, as they are written.
 //!
 //! Nothing is started and no variable looked up, so it shows no secret that the file does not hold; values of
-//! variables and headers are left out altogether. How the servers do is asked with `tollhouse health`.
+//! variables and headers are left out altogether. How the servers do is asked with `tollhouse status`.
 
 use std::io::Write;
 use std::path::Path;

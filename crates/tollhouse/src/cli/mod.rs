@@ -8,16 +8,18 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod demo_server;
-pub(crate) mod health;
 pub(crate) mod init;
 pub(crate) mod list;
 pub(crate) mod reference;
 pub(crate) mod remove;
 pub(crate) mod serve;
+pub(crate) mod status;
 pub(crate) mod stdio;
 pub(crate) mod tools;
+pub(crate) mod wrap;
 
 mod find;
+mod paint;
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -31,6 +33,8 @@ use clap::{Parser, Subcommand};
 use crate::config::env::{Environment, Process};
 use crate::config::{ADMIN_DEFAULT, LISTEN_DEFAULT};
 use crate::exit::Exit;
+
+pub(crate) use paint::{Paint, Tone};
 
 /// Examples stand above the usage line.
 const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
@@ -48,8 +52,9 @@ const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n
                                            put a server into your configuration
   tollhouse serve                          serve agents at http://127.0.0.1:7070
   tollhouse stdio --config .mcp.json       serve the one client that starts it
+  tollhouse wrap -- npx -y some-server     the same before one server, in the place of its command
   tollhouse check --config tollhouse.yaml  find every mistake of a configuration
-  tollhouse health                         ask a running gateway how it stands",
+  tollhouse status                         ask a running gateway how it stands",
     after_help = "Exit codes: 0 ok, 1 fault or the answer is no, 2 usage, 3 gateway unreachable, 74 store, 78 configuration.",
     disable_help_subcommand = true
 )]
@@ -91,6 +96,8 @@ pub(crate) enum Verb {
     Serve(serve::Args),
     /// Serve the one client that starts the program, on standard input and output
     Stdio(stdio::Args),
+    /// Serve the one client that starts the program, before the one server whose command follows
+    Wrap(wrap::Args),
     /// Show a gateway at work: two servers, an agent, each call as it passes
     Demo(demo::Args),
     /// Run one of the demonstration's servers
@@ -106,7 +113,8 @@ pub(crate) enum Verb {
     /// Find every mistake of a configuration, without starting anything
     Check(check::Args),
     /// Ask a running gateway how it stands
-    Health(health::Args),
+    #[command(alias = "health")]
+    Status(status::Args),
     /// List the tools behind a running gateway, or call one
     Tools(tools::Args),
     /// Write the completions of a shell
@@ -135,9 +143,15 @@ fn exit_of(error: &clap::Error) -> Exit {
 }
 
 impl Common {
-    /// The address health is answered at.
-    pub(crate) fn admin(&self) -> SocketAddr {
-        self.admin_or(None)
+    /// The address a running gateway answers at about its health: as told, else as the configuration says, else the
+    /// default.
+    pub(crate) fn running_admin(&self) -> SocketAddr {
+        self.admin.unwrap_or_else(|| self.admin_or(find::addresses(self, &Process)[1]))
+    }
+
+    /// The address a running gateway serves agents at, likewise.
+    pub(crate) fn running_listen(&self) -> SocketAddr {
+        self.listen.unwrap_or_else(|| self.listen_or(find::addresses(self, &Process)[0]))
     }
 
     /// The address agents are served at: as told, else as the file says, else the default.

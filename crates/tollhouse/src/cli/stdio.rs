@@ -1,8 +1,10 @@
 //! `tollhouse stdio`: the gateway for the one client that starts it.
 
+use tollhouse_telemetry::logs::Log;
+
 use super::Common;
 use crate::build::Wanted;
-use crate::config::{self, env::Process};
+use crate::config::{self, Loaded, env::Process};
 use crate::exit::Exit;
 use crate::run;
 
@@ -24,9 +26,14 @@ pub(crate) async fn run(common: &Common) -> anyhow::Result<Exit> {
         Err(report) => return Ok(run::refused(&report)),
     };
     let log = run::log(common.log_level.as_deref(), &loaded.log)?;
+    serve(common, &loaded, log).await
+}
+
+/// Serves what is loaded to the client that has started us.
+pub(super) async fn serve(common: &Common, loaded: &Loaded, log: Log) -> anyhow::Result<Exit> {
     // Many of these may run beside each other: none listens unless it is told to.
     let wanted = Wanted { listen: common.listen, admin: common.admin };
-    run::gateway(&loaded, wanted, log, async |program, stop| {
+    run::gateway(loaded, wanted, log, async |program, stop| {
         tokio::select! {
             () = program.handle.serve_pipe(tokio::io::stdin(), tokio::io::stdout()) => {}
             () = stop.cancelled() => {}

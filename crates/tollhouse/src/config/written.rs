@@ -3,15 +3,16 @@
 //! Variables are not looked up and rules not checked: a file whose variables are set elsewhere can be listed and
 //! changed all the same. Each server keeps its place, so that a change touches its lines and no others.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use tollhouse_core::ids::ServerId;
 
 use super::blocks::{self, File};
 use super::finding::{Finding, Findings, Report};
-use super::node::{At, Content};
-use super::values::Template;
-use super::{Value, client, is_client_file, jsonc, yaml};
+use super::node::{At, Content, Node};
+use super::values::{Length, Template};
+use super::{Value, client, is_client_file, tree};
 
 /// A server as it is written. What it holds may be secret, so it shows only its name.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub(crate) struct Written {
     pub(crate) url: Option<String>,
     /// The headers sent to it.
     pub(crate) headers: Vec<(String, String)>,
+    /// Its clocks.
+    pub(crate) timeouts: Vec<(String, String)>,
 }
 
 impl std::fmt::Debug for Written {
@@ -54,6 +57,10 @@ pub(crate) struct Outline {
     pub(crate) section: Option<Spot>,
     /// In the order of the file.
     pub(crate) servers: Vec<(Spot, Written)>,
+    /// What a client calls each of them, in its own file.
+    pub(crate) entries: Vec<String>,
+    /// Where agents and health are served, if our own file says so.
+    pub(crate) addresses: [Option<SocketAddr>; 2],
     /// What of a client's file is left out or not understood.
     pub(crate) notices: Vec<Finding>,
 }
@@ -71,17 +78,17 @@ pub(crate) fn outline(path: &Path, text: &str) -> Result<Outline, Report> {
 }
 
 fn read(path: &Path, text: &str, findings: &mut Findings) -> Option<Outline> {
+    let root = tree(path, text, findings)?;
     if is_client_file(path, text) {
-        let root = jsonc::parse(text, findings)?;
         let servers = client::servers(&root, findings);
         if findings.any_error() {
             return None;
         }
         let written =
             |(id, server): &(At<ServerId>, At<blocks::Server>)| (at(server), written(id.value.to_string(), server));
-        return Some(Outline { servers: servers.iter().map(written).collect(), ..Outline::default() });
+        let entries = servers.iter().map(|(id, _)| entry(&id.place.path)).collect();
+        return Some(Outline { servers: servers.iter().map(written).collect(), entries, ..Outline::default() });
     }
-    let root = yaml::parse(text, findings)?;
     if matches!(root.content, Content::Nothing) {
         return Some(Outline::default());
     }
@@ -97,9 +104,49 @@ fn read(path: &Path, text: &str, findings: &mut Findings) -> Option<Outline> {
     let section = entries.iter().find(|entry| entry.key.value == "servers").map(|entry| at(&entry.key));
     // What is wrong with other parts of the file is for the check of the whole.
     let file = File::read(&root, &mut Findings::about(String::new()))?;
+    let addresses = [file.listen.as_ref(), file.admin.as_ref()].map(|at| at.map(|at| at.value.0));
     let servers = file.servers.map(|servers| servers.value.0).unwrap_or_default();
     let written = |(name, server): &(At<String>, At<blocks::Server>)| (at(name), written(name.value.clone(), server));
-    Some(Outline { section, servers: servers.iter().map(written).collect(), notices: Vec::new() })
+    let servers = servers.iter().map(written).collect();
+    Some(Outline { section, servers, addresses, ..Outline::default() })
+}
+
+/// The maps of servers in clients' files, as the paths of their entries begin.
+const SECTIONS: [&str; 4] = ["mcpServers.", "servers.", "mcp_servers.", "mcp.servers."];
+
+/// What a client calls the server whose entry has this path.
+fn entry(path: &str) -> String {
+    SECTIONS.into_iter().find_map(|section| path.strip_prefix(section)).unwrap_or(path).to_owned()
+}
+
+/// Whether two texts of one client's file say the same but for its servers.
+pub(crate) fn differ_in_servers_alone(path: &Path, one: &str, other: &str) -> bool {
+    let read = |text: &str| tree(path, text, &mut Findings::about(String::new()));
+    match (read(one), read(other)) {
+        (Some(one), Some(other)) => same(&one, &other, ""),
+        _ => false,
+    }
+}
+
+/// Whether two trees are equal, wherever they stand, up to the maps of servers.
+fn same(one: &Node, other: &Node, path: &str) -> bool {
+    if SECTIONS.iter().any(|section| section.strip_suffix('.') == Some(path)) {
+        return true;
+    }
+    match (&one.content, &other.content) {
+        (Content::Map(one), Content::Map(other)) => {
+            let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+            one.len() == other.len()
+                && one.iter().zip(other).all(|(one, other)| {
+                    one.key.value == other.key.value && same(&one.node, &other.node, &below(&one.key.value))
+                })
+        }
+        (Content::List(one), Content::List(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other, "[]"))
+        }
+        (Content::Nothing, Content::Nothing) => true,
+        _ => one.kind() == other.kind() && one.scalar().is_some() && one.scalar() == other.scalar(),
+    }
 }
 
 fn written(name: String, server: &At<blocks::Server>) -> Written {
@@ -109,7 +156,15 @@ fn written(name: String, server: &At<blocks::Server>) -> Written {
         pairs.map(|(name, value)| (name.value.clone(), value.value.0.clone())).collect()
     };
     let At { value: server, .. } = server;
+    let timeouts = server.timeouts.as_ref().map(|at| &at.value);
+    let clock = |name: &str, length: Option<&At<Length>>| length.map(|at| (name.to_owned(), Length::written(at.value.0)));
+    let clocks = |timeouts: &blocks::Timeouts| {
+        let blocks::Timeouts { connect, start, idle, hard } = timeouts;
+        let all = [("connect", connect), ("start", start), ("idle", idle), ("hard", hard)];
+        all.into_iter().filter_map(|(name, length)| clock(name, length.as_ref())).collect()
+    };
     Written {
+        timeouts: timeouts.map(clocks).unwrap_or_default(),
         name,
         command: text(&server.command),
         args: server.args.iter().flat_map(|args| &args.value.0).map(|arg| arg.value.0.clone()).collect(),

@@ -33,6 +33,10 @@ pub(crate) fn block(server: &Written, indent: usize) -> String {
             line(&format!("  {}: {}", key(name), scalar(value)));
         }
     }
+    if !server.timeouts.is_empty() {
+        let clocks: Vec<String> = server.timeouts.iter().map(|(name, length)| format!("{name}: {length}")).collect();
+        writeln!(text, "{:inner$}timeouts: {{ {} }}", "", clocks.join(", ")).expect("a string takes what is written");
+    }
     text
 }
 

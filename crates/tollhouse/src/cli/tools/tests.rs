@@ -79,7 +79,7 @@ async fn behind_a_gateway(work: impl AsyncFnOnce(Common)) {
     let common = Common { listen: Some(listen), admin: web.local_addr().ok(), ..Common::default() };
     let told = std::sync::Arc::new({
         let handle = handle.clone();
-        move || crate::build::snapshot(&handle)
+        move || crate::build::snapshot(&handle, Some(listen))
     });
     let door = loaded.settings.front_door.clone();
     tokio::select! {
