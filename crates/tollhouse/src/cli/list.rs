@@ -56,12 +56,12 @@ fn list(common: &Common, path: &Path, out: &mut impl Write) -> anyhow::Result<Ex
     Ok(Exit::Ok)
 }
 
-fn transport(server: &Written) -> &'static str {
+pub(super) fn transport(server: &Written) -> &'static str {
     if server.url.is_some() { "http" } else { "stdio" }
 }
 
 /// The URL, or the command as one would type it, on one line.
-fn reach(server: &Written) -> String {
+pub(super) fn reach(server: &Written) -> String {
     let words = server.url.iter().chain(&server.command).chain(&server.args);
     let word = |word: &String| {
         let shown = without_controls(&without_secret(word));

@@ -30,10 +30,11 @@ use std::path::Path;
 pub(crate) use blocks::{ADMIN_DEFAULT, LISTEN_DEFAULT, LogFormat};
 pub(crate) use check::{Loaded, Log, check_listen, one};
 pub(crate) use client::slug;
+pub(crate) use expand::{fits, variables};
 pub(crate) use finding::{Code, Finding, Report, Severity, without_controls};
 pub(crate) use near::nearest;
 pub(crate) use reference::{reference, schema};
-pub(crate) use written::{Outline, Spot, Written, differ_in_servers_alone, outline};
+pub(crate) use written::{Outline, Spot, Tree, Written, outline};
 
 use block::Value;
 use env::Environment;

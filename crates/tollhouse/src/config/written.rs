@@ -119,26 +119,88 @@ fn entry(path: &str) -> String {
     SECTIONS.into_iter().find_map(|section| path.strip_prefix(section)).unwrap_or(path).to_owned()
 }
 
-/// Whether two texts of one client's file say the same but for its servers.
-pub(crate) fn differ_in_servers_alone(path: &Path, one: &str, other: &str) -> bool {
-    let read = |text: &str| tree(path, text, &mut Findings::about(String::new()));
-    match (read(one), read(other)) {
-        (Some(one), Some(other)) => same(&one, &other, ""),
-        _ => false,
+/// A client's file as it is read, to be compared with another reading of it.
+pub(crate) struct Tree(Node);
+
+impl Tree {
+    /// Reads `text`, which stands at `path`; `None` if it is not well-formed.
+    pub(crate) fn of(path: &Path, text: &str) -> Option<Self> {
+        tree(path, text, &mut Findings::about(String::new())).map(Self)
     }
+
+    /// Whether both say the same but for their servers.
+    pub(crate) fn rest_equals(&self, other: &Self) -> bool {
+        same(&self.0, &other.0, "")
+    }
+
+    /// What the entry `name` says; two of them can be compared.
+    pub(crate) fn entry(&self, name: &str) -> Option<Entry<'_>> {
+        find(&self.0, "", name).map(Entry)
+    }
+}
+
+/// An entry of a client's file.
+pub(crate) struct Entry<'a>(&'a Node);
+
+impl Entry<'_> {
+    /// The text at `key`, if there is some.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        self.member(key)?.scalar()
+    }
+
+    /// The texts of the list at `key`.
+    pub(crate) fn texts(&self, key: &str) -> Vec<&str> {
+        match self.member(key).map(|node| &node.content) {
+            Some(Content::List(list)) => list.iter().filter_map(Node::scalar).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn member(&self, key: &str) -> Option<&Node> {
+        match &self.0.content {
+            Content::Map(list) => list.iter().find(|entry| entry.key.value == key).map(|entry| &entry.node),
+            _ => None,
+        }
+    }
+}
+
+impl PartialEq for Entry<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        same(self.0, other.0, "[]")
+    }
+}
+
+/// Whether `path` is that of a map of servers.
+fn is_section(path: &str) -> bool {
+    SECTIONS.iter().any(|section| section.strip_suffix('.') == Some(path))
+}
+
+fn below(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+fn find<'a>(node: &'a Node, path: &str, name: &str) -> Option<&'a Node> {
+    let Content::Map(list) = &node.content else { return None };
+    if is_section(path) {
+        return list.iter().find(|entry| entry.key.value == name).map(|entry| &entry.node);
+    }
+    let inner = |entry: &'a super::node::Entry| {
+        let path = below(path, &entry.key.value);
+        SECTIONS.iter().any(|section| section.starts_with(&format!("{path}."))).then(|| find(&entry.node, &path, name))
+    };
+    list.iter().find_map(|entry| inner(entry).flatten())
 }
 
 /// Whether two trees are equal, wherever they stand, up to the maps of servers.
 fn same(one: &Node, other: &Node, path: &str) -> bool {
-    if SECTIONS.iter().any(|section| section.strip_suffix('.') == Some(path)) {
+    if is_section(path) {
         return true;
     }
     match (&one.content, &other.content) {
         (Content::Map(one), Content::Map(other)) => {
-            let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
             one.len() == other.len()
                 && one.iter().zip(other).all(|(one, other)| {
-                    one.key.value == other.key.value && same(&one.node, &other.node, &below(&one.key.value))
+                    one.key.value == other.key.value && same(&one.node, &other.node, &below(path, &one.key.value))
                 })
         }
         (Content::List(one), Content::List(other)) => {

@@ -141,6 +141,7 @@ mod tests {
         ];
         let texts = || odd.iter().map(|text| (*text).to_owned());
         let server = Written {
+            timeouts: vec![("start".into(), "1min".into()), ("hard".into(), "20min".into())],
             name: "123".to_owned(),
             command: Some("c".to_owned()),
             args: texts().collect(),

@@ -47,6 +47,21 @@ pub(crate) fn replace(path: &Path, before: Before<'_>, text: &str) -> anyhow::Re
     Ok(())
 }
 
+/// Keeps `text`, which stands at `path`, beside it under a name that is free; gives the name.
+///
+/// # Errors
+/// It could not be written.
+pub(crate) fn keep(path: &Path, text: &str) -> anyhow::Result<PathBuf> {
+    let name = |n: usize| {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(if n == 1 { ".before".to_owned() } else { format!(".before-{n}") });
+        path.with_file_name(name)
+    };
+    let free = (1..).map(name).find(|kept| !kept.exists()).expect("numbers do not end");
+    replace(&free, Before::Absent, text)?;
+    Ok(free)
+}
+
 fn write(beside: &Path, path: &Path, before: Before<'_>, text: &str) -> anyhow::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
