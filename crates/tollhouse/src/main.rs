@@ -12,6 +12,8 @@ mod drain;
 mod build;
 mod pipeline;
 
+mod doctor;
+
 mod setup;
 
 mod client;
@@ -56,6 +58,7 @@ async fn verb(cli: &Cli) -> anyhow::Result<Exit> {
         Verb::List(_) => cli::list::run(&cli.common, &mut out),
         Verb::Check(args) => cli::check::run(&cli.common, args, &mut out),
         Verb::Status(_) => cli::status::run(&cli.common, Paint::of(&out), &mut out).await,
+        Verb::Doctor(args) => cli::doctor::run(&cli.common, args, Paint::of(&out), &mut out).await,
         Verb::Tools(args) => cli::tools::run(&cli.common, args, &mut out).await,
         Verb::Completions(args) => cli::completions::run(args, &mut out).map(|()| Exit::Ok),
         Verb::Reference(args) => cli::reference::run(args, &mut out).map(|()| Exit::Ok),

@@ -62,6 +62,11 @@ pub(crate) fn configuration(
     }
 }
 
+/// The file to look at, if there is one: the one named, else the user's own.
+pub(super) fn any(common: &Common, env: &dyn Environment) -> Option<PathBuf> {
+    common.config.clone().or_else(|| own(env).filter(|own| own.exists()))
+}
+
 /// Where the configuration says that agents and health are served. What is wrong with it is for others to say.
 pub(super) fn addresses(common: &Common, env: &dyn Environment) -> [Option<SocketAddr>; 2] {
     let path = common.config.clone().or_else(|| own(env));

@@ -8,6 +8,7 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod demo_server;
+pub(crate) mod doctor;
 pub(crate) mod init;
 pub(crate) mod list;
 pub(crate) mod reference;
@@ -54,7 +55,8 @@ const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n
   tollhouse stdio --config .mcp.json       serve the one client that starts it
   tollhouse wrap -- npx -y some-server     the same before one server, in the place of its command
   tollhouse check --config tollhouse.yaml  find every mistake of a configuration
-  tollhouse status                         ask a running gateway how it stands",
+  tollhouse status                         ask a running gateway how it stands
+  tollhouse doctor                         say what is wrong, and what to do",
     after_help = "Exit codes: 0 ok, 1 fault or the answer is no, 2 usage, 3 gateway unreachable, 74 store, 78 configuration.",
     disable_help_subcommand = true
 )]
@@ -115,6 +117,8 @@ pub(crate) enum Verb {
     /// Ask a running gateway how it stands
     #[command(alias = "health")]
     Status(status::Args),
+    /// Look for what keeps the program, its servers and the clients from working together
+    Doctor(doctor::Args),
     /// List the tools behind a running gateway, or call one
     Tools(tools::Args),
     /// Write the completions of a shell

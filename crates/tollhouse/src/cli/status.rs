@@ -6,20 +6,14 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use anyhow::Context as _;
-use bytes::Bytes;
-use http::{Request, StatusCode, Uri};
 use tollhouse_web::{Report, Server, State, Status};
 
 use super::{Common, Paint, Tone};
-use crate::client::Client;
+use crate::client::health;
 use crate::config::without_controls;
 use crate::exit::Exit;
-
-/// The answer takes microseconds; who needs longer is as good as not there.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What `status` takes beside the common options.
 #[derive(Debug, Clone, clap::Args)]
@@ -37,7 +31,7 @@ pub(crate) struct Args {}
 /// Asks, and writes what comes back.
 pub(crate) async fn run(common: &Common, paint: Paint, out: &mut impl Write) -> anyhow::Result<Exit> {
     let admin = common.running_admin();
-    let body = match ask(admin).await {
+    let body = match health(admin).await {
         Ok(body) => body,
         Err(error) => return Ok(unreachable(admin, &error)),
     };
@@ -59,15 +53,6 @@ pub(super) fn unreachable(admin: SocketAddr, error: &anyhow::Error) -> Exit {
         "error: no gateway answers at {admin}: {error:#}\nhint: start one with `tollhouse serve`, or say with `--admin` where it answers"
     );
     Exit::Unreachable
-}
-
-/// What the gateway answers, as it came.
-pub(super) async fn ask(admin: SocketAddr) -> anyhow::Result<Bytes> {
-    let url: Uri = format!("http://{admin}/health").parse().expect("an address makes a URL");
-    let request = Request::get(url.clone()).body(Bytes::new()).expect("nothing in it is foreign");
-    let response = Client::new(&url, PATIENCE)?.send(request).await?;
-    anyhow::ensure!(response.status() == StatusCode::OK, "it answers {}", response.status());
-    Ok(response.into_body())
 }
 
 fn table(report: &Report, paint: Paint) -> String {

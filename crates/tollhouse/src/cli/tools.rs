@@ -16,7 +16,7 @@ use http::{StatusCode, Uri};
 use serde_json::{Value, json};
 use tollhouse_web::Report;
 
-use super::{Common, status};
+use super::Common;
 use crate::client::peer::{Answer, Outcome, Peer};
 use crate::config::nearest;
 use crate::exit::Exit;
@@ -121,7 +121,7 @@ fn told(outcome: &Outcome) -> String {
 
 /// The ids of the servers, from the gateway's own report.
 async fn servers(admin: SocketAddr) -> anyhow::Result<Vec<String>> {
-    let body = status::ask(admin).await?;
+    let body = crate::client::health(admin).await?;
     let report: Report = serde_json::from_slice(&body).context("read the gateway's answer")?;
     Ok(report.servers.into_iter().map(|server| server.id).collect())
 }

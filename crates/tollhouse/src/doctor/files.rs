@@ -1,0 +1,57 @@
+//! Files with secrets in them: they are their owner's alone.
+
+use std::fs;
+use std::path::Path;
+
+use super::{Code, Finding, Mending, Say, Word};
+use crate::config::{Code as Config, Loaded, Written, outline, secret, text};
+use crate::setup::names::refers;
+
+/// Looks at our own configuration: it holds secrets where it was told to take them.
+pub(super) fn of_ours(path: &Path, loaded: Option<&Loaded>, mend: bool, say: Say<'_>) {
+    let told = |loaded: &Loaded| loaded.notices.iter().any(|notice| notice.code == Config::LiteralSecret);
+    let written = || text(path).and_then(|text| outline(path, &text)).is_ok_and(|outline| outline.servers.iter().any(|(_, server)| holds_secret(server)));
+    if loaded.is_some_and(told) || written() {
+        look(path, "configuration", mend, say);
+    }
+}
+
+/// Whether a secret is written out in it.
+pub(super) fn holds_secret(server: &Written) -> bool {
+    let pairs = server.env.iter().chain(&server.headers);
+    let named = |(name, value): &(String, String)| {
+        !refers(value) && !value.is_empty() && (secret::named(name) || secret::formed(value))
+    };
+    pairs.clone().any(named) || server.args.iter().chain(&server.url).any(|text| secret::formed(text))
+}
+
+/// Looks whether others may read the file at `path`, which holds secrets.
+#[cfg(unix)]
+pub(super) fn look(path: &Path, about: &str, mend: bool, say: Say<'_>) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Ok(found) = fs::metadata(path) else { return };
+    let mode = found.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return;
+    }
+    let mut finding = Finding::warning(
+        Code::OpenFile,
+        about,
+        format!("{} holds secrets and can be read by others (mode {mode:03o})", path.display()),
+    )
+    .hint(format!("`chmod 600 {}`, or `tollhouse doctor --fix`", path.display()));
+    finding.mending = Mending::Possible;
+    if mend {
+        match fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o700)) {
+            Ok(()) => finding.mending = Mending::Done(format!("set its mode to {:03o}", mode & 0o700)),
+            Err(error) => finding.detail.push(format!("its mode cannot be set: {error}")),
+        }
+    }
+    say(Word::Ill(finding));
+}
+
+/// Other systems have other rights.
+#[cfg(not(unix))]
+pub(super) fn look(_path: &Path, _about: &str, _mend: bool, _say: Say<'_>) {
+    let _ = (Code::OpenFile, Mending::Possible, fs::metadata::<&Path>);
+}
