@@ -77,7 +77,7 @@ impl Upstream {
     }
 
     /// Its command and arguments.
-    fn words(&self) -> Vec<String> {
+    pub(crate) fn words(&self) -> Vec<String> {
         let words = [self.program.to_str(), self.dir.path().to_str()];
         let words = words.map(|word| word.expect("temporary paths are UTF-8").to_owned());
         words.into_iter().chain(self.arguments.iter().cloned()).collect()

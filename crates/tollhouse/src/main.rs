@@ -52,7 +52,7 @@ async fn verb(cli: &Cli) -> anyhow::Result<Exit> {
         Verb::Wrap(args) => cli::wrap::run(&cli.common, args).await,
         Verb::Demo(args) => cli::demo::run(&cli.common, args).await,
         Verb::DemoServer(args) => cli::demo_server::run(args).await,
-        Verb::Init(args) => cli::init::run(&cli.common, args, &mut out),
+        Verb::Init(args) => cli::init::run(&cli.common, args, Paint::of(&out), &mut out),
         Verb::Add(args) => cli::add::run(&cli.common, args, &mut out),
         Verb::Remove(args) => cli::remove::run(&cli.common, args, &mut out),
         Verb::List(_) => cli::list::run(&cli.common, &mut out),

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::list::{reach, transport};
-use super::Common;
+use super::{Common, Paint, Tone};
 use crate::config::env::{Environment, Process};
-use crate::config::outline;
+use crate::config::{nearest, outline};
 use crate::exit::Exit;
 use crate::setup::Refusal;
 use crate::setup::clients::Client;
@@ -65,11 +65,17 @@ pub(crate) struct Args {
 }
 
 /// Makes the configuration, or says why not.
-pub(crate) fn run(common: &Common, args: &Args, out: &mut impl Write) -> anyhow::Result<Exit> {
-    init(common, args, &Process, out)
+pub(crate) fn run(common: &Common, args: &Args, paint: Paint, out: &mut impl Write) -> anyhow::Result<Exit> {
+    init(common, args, &Process, paint, out)
 }
 
-fn init(common: &Common, args: &Args, env: &dyn Environment, out: &mut impl Write) -> anyhow::Result<Exit> {
+fn init(
+    common: &Common,
+    args: &Args,
+    env: &dyn Environment,
+    paint: Paint,
+    out: &mut impl Write,
+) -> anyhow::Result<Exit> {
     let files = match sources(args, env) {
         Ok(files) => files,
         Err(refusal) => return Ok(refusal.told()),
@@ -92,7 +98,8 @@ fn init(common: &Common, args: &Args, env: &dyn Environment, out: &mut impl Writ
         Ok(changes) => changes,
         Err(refusal) => return Ok(refusal.told()),
     };
-    show(&path, before.as_deref(), &over, &changes, out)?;
+    let shown = difference(&path, before.as_deref(), &over, &changes);
+    out.write_all(coloured(&shown, paint).as_bytes()).context("show the difference")?;
     let mut stderr = std::io::stderr();
     for note in &over.notes {
         // Without a standard error the configuration still shows it.
@@ -115,11 +122,25 @@ fn sources(args: &Args, env: &dyn Environment) -> Result<Vec<PathBuf>, Refusal> 
     };
     let client = Client::ALL.into_iter().find(|client| client.as_str() == from);
     match client.map(|client| client.file(env)) {
-        Some(Some(file)) => Ok(vec![file]),
+        Some(Some(file)) if file.exists() || newest_kept(&file).is_some() => Ok(vec![file]),
+        Some(Some(file)) => Err(Refusal::new(
+            Exit::Fault,
+            format_args!("{} keeps no servers here", client.map(Client::title).unwrap_or_default()),
+            &format!("{} does not exist", file.display()),
+            "if its file is elsewhere, name it with `--from FILE`",
+        )),
         Some(None) => {
             Err(Refusal::new(Exit::Fault, "there is no home directory", "", "name the file with `--from FILE`"))
         }
-        None => Ok(vec![PathBuf::from(from)]),
+        None if Path::new(from).exists() => Ok(vec![PathBuf::from(from)]),
+        None => {
+            let known = Client::ALL.map(Client::as_str);
+            let hint = nearest(from, known).map_or_else(
+                || format!("clients are: {}", known.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            Err(Refusal::new(Exit::Fault, format_args!("`{from}` is no client, and no file"), "", &hint))
+        }
     }
 }
 
@@ -163,15 +184,9 @@ fn changes(
     Ok(changes)
 }
 
-/// Shows what will be different: lines of the configuration, entries of clients' files. The latter not as text, for
+/// What will be different: lines of the configuration, entries of clients' files. The latter not as text, for
 /// they may hold secrets.
-fn show(
-    path: &Path,
-    before: Option<&str>,
-    over: &Takeover,
-    changes: &[Change],
-    out: &mut impl Write,
-) -> anyhow::Result<()> {
+fn difference(path: &Path, before: Option<&str>, over: &Takeover, changes: &[Change]) -> String {
     let from = before.map_or_else(|| "/dev/null".to_owned(), |_| path.display().to_string());
     let diff = similar::TextDiff::from_lines(before.unwrap_or_default(), over.text.as_str());
     let mut shown = diff.unified_diff().header(&from, &path.display().to_string()).to_string();
@@ -194,7 +209,16 @@ fn show(
         // Without a standard error nothing shows that there is nothing.
         let _ = writeln!(std::io::stderr(), "nothing is to be changed");
     }
-    out.write_all(shown.as_bytes()).context("show the difference")
+    shown
+}
+
+fn coloured(difference: &str, paint: Paint) -> String {
+    let line = |line: &str| match line.chars().next() {
+        Some('+') => format!("{}\n", paint.tone(Tone::Good, line)),
+        Some('-') => format!("{}\n", paint.tone(Tone::Bad, line)),
+        _ => format!("{line}\n"),
+    };
+    difference.lines().map(line).collect()
 }
 
 /// Writes the configuration first, so that no client is led to one that is not there.
@@ -294,7 +318,7 @@ mod tests {
             Cli::try_parse_from(["tollhouse", "init"].iter().chain(words)).unwrap_or_else(|error| panic!("{error}"));
         let Verb::Init(args) = cli.verb else { panic!("it is `init`") };
         let mut out = Vec::new();
-        let exit = init(&Common::default(), &args, &env, &mut out).unwrap();
+        let exit = init(&Common::default(), &args, &env, Paint::Plain, &mut out).unwrap();
         (exit, String::from_utf8(out).unwrap())
     }
 
@@ -502,7 +526,9 @@ trust_level = "trusted"
     fn where_there_is_nothing_to_take_over_nothing_is_written() {
         let home = tempfile::tempdir().unwrap();
         assert_eq!(tried(home.path(), &[]).0, Exit::Fault);
-        assert_eq!(tried(home.path(), &["--from", "cursor"]).0, Exit::Config);
+        for from in ["cursor", "curser", "not-there.json"] {
+            assert_eq!(tried(home.path(), &["--from", from]).0, Exit::Fault);
+        }
         assert_eq!(own(home.path()), None);
     }
 }

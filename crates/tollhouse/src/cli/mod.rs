@@ -38,7 +38,7 @@ use crate::exit::Exit;
 pub(crate) use paint::{Paint, Tone};
 
 /// Examples stand above the usage line.
-const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}\n";
 
 /// A gateway for the Model Context Protocol that records every call.
 #[derive(Debug, Parser)]
@@ -98,7 +98,7 @@ pub(crate) enum Verb {
     Serve(serve::Args),
     /// Serve the one client that starts the program, on standard input and output
     Stdio(stdio::Args),
-    /// Serve the one client that starts the program, before the one server whose command follows
+    /// The same in the place of one server's command, which follows
     Wrap(wrap::Args),
     /// Show a gateway at work: two servers, an agent, each call as it passes
     Demo(demo::Args),

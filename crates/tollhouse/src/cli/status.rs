@@ -50,7 +50,8 @@ pub(super) fn unreachable(admin: SocketAddr, error: &anyhow::Error) -> Exit {
     // Without a standard error the exit code still tells it.
     let _ = writeln!(
         std::io::stderr(),
-        "error: no gateway answers at {admin}: {error:#}\nhint: start one with `tollhouse serve`, or say with `--admin` where it answers"
+        "error: no gateway answers at {admin}: {}\nhint: start one with `tollhouse serve`, or say with `--admin` where it answers",
+        error.root_cause()
     );
     Exit::Unreachable
 }

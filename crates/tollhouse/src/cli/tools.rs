@@ -87,7 +87,9 @@ impl Silence {
                 Exit::Unreachable,
                 writeln!(
                     stderr,
-                    "error: no gateway answers at {listen}: {why}\nhint: start one with `tollhouse serve`, or say with `--listen` where it answers"
+                    "error: no gateway answers at {listen}{}\nhint: start one with `tollhouse serve`, or say with `--listen` where it answers",
+                    // That it was to be connected to is said.
+                    if why.starts_with("connect to ") { String::new() } else { format!(": {why}") }
                 ),
             ),
             Self::Unknown(server) => {

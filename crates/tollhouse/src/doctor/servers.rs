@@ -42,7 +42,8 @@ pub(super) async fn told(report: &Report, listen: SocketAddr, say: Say<'_>) -> V
             }
         }
     }
-    tools(report.listen.unwrap_or(listen)).await
+    let eras = report.servers.iter().map(|server| server.era.as_deref());
+    tools(report.listen.unwrap_or(listen), &in_eras(eras)).await
 }
 
 /// Starts the servers, but for those whose program is missing, and says how that went; gives the names of all tools.
@@ -82,7 +83,7 @@ pub(super) async fn started(loaded: &Loaded, missing: &[ServerId], say: Say<'_>)
         handle.listen(listener).ok()
     };
     let tools = match listening.await {
-        Some(listen) => tools(listen).await,
+        Some(listen) => tools(listen, &in_eras(handle.snapshot().servers.iter().map(|server| server.eras))).await,
         None => Vec::new(),
     };
     handle.drain().await;
@@ -127,11 +128,19 @@ fn down(id: &str, transport: &str, reason: Option<&str>, say: Say<'_>) {
     })));
 }
 
-/// The names of all tools as agents see them, in the words of either era: a server may know one alone.
-async fn tools(listen: SocketAddr) -> Vec<String> {
+/// The eras in which every server is reached: the modern one, and the other for those that know it alone, since there
+/// each conversation starts a process.
+fn in_eras<'a>(servers: impl Iterator<Item = Option<&'a str>>) -> Vec<Era> {
+    let known: Vec<&str> = servers.flatten().collect();
+    let modern = known.iter().any(|era| *era != "legacy").then_some(Era::Modern);
+    modern.into_iter().chain(known.contains(&"legacy").then_some(Era::Legacy)).collect()
+}
+
+/// The names of all tools as agents see them in these eras.
+async fn tools(listen: SocketAddr, eras: &[Era]) -> Vec<String> {
     let Ok(url) = format!("http://{listen}/mcp").parse::<Uri>() else { return Vec::new() };
     let mut all: Vec<String> = Vec::new();
-    for era in [Era::Modern, Era::Legacy] {
+    for &era in eras {
         let Ok(mut peer) = Peer::new(&url, era, "tollhouse-doctor", PATIENCE) else { continue };
         if era == Era::Legacy && peer.ask("initialize", json!({})).await.outcome != Outcome::Answered {
             continue;
