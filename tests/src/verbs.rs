@@ -83,7 +83,8 @@ async fn a_client_that_was_led_here_starts_the_same_servers_with_its_own_secrets
     let mode = std::fs::metadata(&kept).expect("what was there is kept").permissions().mode() & 0o777;
     assert_eq!((std::fs::read_to_string(&kept).ok(), mode), (Some(before.clone()), 0o600));
 
-    let read: Value = serde_json::from_str(led.trim_start_matches("// kept\n")).expect("it is JSON but for the comment");
+    let read: Value =
+        serde_json::from_str(led.trim_start_matches("// kept\n")).expect("it is JSON but for the comment");
     assert_eq!(read["theme"], "dark");
     let entry = &read["mcpServers"]["tollhouse"];
     let words: Vec<&str> = entry["args"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -146,7 +147,10 @@ async fn a_doctor_names_what_is_wrong_by_its_code_and_mends_what_cannot_harm() {
     let lost = json!({"mcpServers": {"tollhouse": {"command": "/nowhere/tollhouse", "args": ["stdio", "--config", home.path(OWN)]}}});
     home.write(".cursor/mcp.json", &format!("{lost:#}"));
     home.write(".codex/config.toml", "[mcp_servers.own]\ncommand = \"own\"\nenv = { A_TOKEN = \"canary\" }\n");
-    home.write(".gemini/settings.json", &json!({"mcpServers": {"t": {"httpUrl": format!("http://{listen}/mcp")}}}).to_string());
+    home.write(
+        ".gemini/settings.json",
+        &json!({"mcpServers": {"t": {"httpUrl": format!("http://{listen}/mcp")}}}).to_string(),
+    );
     home.write(".claude.json", "{ \"mcpServers\": [ }");
 
     let said = home.run(&["doctor", "--json"]).await;
@@ -194,7 +198,10 @@ async fn a_doctor_says_that_an_address_is_taken_and_that_there_is_no_configurati
     assert!(said.code == Some(1) && codes.contains(&json!("TH-D001")), "{said:?}");
     let taken = TcpListener::bind("127.0.0.1:0").await.expect("loopback has free ports");
     let taken = taken.local_addr().map(|address| (taken, address)).expect("it is bound");
-    home.write(OWN, &format!("listen: {}\nadmin: {}\nservers:\n  a: {{ url: \"http://127.0.0.1:1/mcp\" }}\n", taken.1, NOBODY));
+    home.write(
+        OWN,
+        &format!("listen: {}\nadmin: {}\nservers:\n  a: {{ url: \"http://127.0.0.1:1/mcp\" }}\n", taken.1, NOBODY),
+    );
     let said = home.run(&["doctor"]).await;
     assert!(said.out.contains("TH-D004") && said.out.contains(&taken.1.to_string()), "{said:?}");
 }

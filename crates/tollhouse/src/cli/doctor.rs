@@ -90,23 +90,22 @@ fn ill(finding: &Finding, paint: Paint) -> String {
         paint.tone(Tone::Faint, finding.code)
     );
     for line in &finding.detail {
-        text.push_str(&format!("{indent}{}\n", without_controls(line)));
+        text.extend([indent.as_str(), &without_controls(line), "\n"]);
     }
-    match (&finding.mending, &finding.hint) {
-        (Mending::Done(how), _) => text.push_str(&format!("{indent}{} {how}\n", paint.tone(Tone::Good, "mended:"))),
-        (_, Some(hint)) => text.push_str(&format!("{indent}{} {hint}\n", paint.tone(Tone::Fair, "→"))),
-        (_, None) => {}
-    }
-    text
+    let last = match (&finding.mending, &finding.hint) {
+        (Mending::Done(how), _) => format!("{indent}{} {how}\n", paint.tone(Tone::Good, "mended:")),
+        (_, Some(hint)) => format!("{indent}{} {hint}\n", paint.tone(Tone::Fair, "→")),
+        (_, None) => String::new(),
+    };
+    text + &last
 }
 
 fn verdict(findings: &[Finding], paint: Paint) -> String {
     let count = |wanted: &dyn Fn(&Finding) -> bool| findings.iter().filter(|finding| wanted(finding)).count();
     let done = count(&|finding| matches!(finding.mending, Mending::Done(_)));
     let errors = count(&Finding::stands);
-    let warnings = count(&|finding| {
-        finding.severity == Severity::Warning && !matches!(finding.mending, Mending::Done(_))
-    });
+    let warnings =
+        count(&|finding| finding.severity == Severity::Warning && !matches!(finding.mending, Mending::Done(_)));
     let mut parts = vec![match (errors, warnings) {
         (0, 0) => paint.tone(Tone::Good, "nothing is wrong".to_owned()).to_string(),
         (0, warnings) => paint.tone(Tone::Fair, counted(warnings, "warning")).to_string(),

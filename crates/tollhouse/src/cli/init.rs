@@ -135,10 +135,8 @@ fn sources(args: &Args, env: &dyn Environment) -> Result<Vec<PathBuf>, Refusal> 
         None if Path::new(from).exists() => Ok(vec![PathBuf::from(from)]),
         None => {
             let known = Client::ALL.map(Client::as_str);
-            let hint = nearest(from, known).map_or_else(
-                || format!("clients are: {}", known.join(", ")),
-                |near| format!("did you mean `{near}`?"),
-            );
+            let hint = nearest(from, known)
+                .map_or_else(|| format!("clients are: {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
             Err(Refusal::new(Exit::Fault, format_args!("`{from}` is no client, and no file"), "", &hint))
         }
     }
@@ -361,7 +359,8 @@ mod tests {
         fs::write(&path, &first).unwrap();
         assert_eq!(tried(home.path(), &["--from", "cursor"]), (Exit::Ok, String::new()), "the one it has is another");
         let more = home.path().join("more.json");
-        fs::write(&more, r#"{ "mcpServers": { "new": { "command": "x", "env": { "GIT_TOKEN": "canary2" } } } }"#).unwrap();
+        fs::write(&more, r#"{ "mcpServers": { "new": { "command": "x", "env": { "GIT_TOKEN": "canary2" } } } }"#)
+            .unwrap();
         let from = ["--from", more.to_str().unwrap()];
         assert_eq!(tried(home.path(), &from).0, Exit::Ok);
         let second = own(home.path()).unwrap();
@@ -376,7 +375,8 @@ mod tests {
         let home = home();
         tried(home.path(), &["--from", "cursor"]);
         let more = home.path().join("more.json");
-        fs::write(&more, r#"{ "mcpServers": { "new": { "command": "x", "env": { "GIT_TOKEN": "canary2" } } } }"#).unwrap();
+        fs::write(&more, r#"{ "mcpServers": { "new": { "command": "x", "env": { "GIT_TOKEN": "canary2" } } } }"#)
+            .unwrap();
         tried(home.path(), &["--from", more.to_str().unwrap()]);
         assert!(own(home.path()).unwrap().contains("GIT_TOKEN: \"${NEW_GIT_TOKEN}\""));
     }
@@ -435,11 +435,7 @@ trust_level = "trusted"
 
     #[test]
     fn a_client_is_led_here_and_back_to_the_byte() {
-        for (name, text) in [
-            (".cursor/mcp.json", None),
-            (".claude.json", None),
-            (".codex/config.toml", Some(CODEX)),
-        ] {
+        for (name, text) in [(".cursor/mcp.json", None), (".claude.json", None), (".codex/config.toml", Some(CODEX))] {
             let home = home();
             let file = home.path().join(name);
             if let Some(text) = text {
@@ -452,6 +448,9 @@ trust_level = "trusted"
             let (exit, shown) = tried(home.path(), &words);
             let after = fs::read_to_string(&file).unwrap();
             assert!(exit == Exit::Ok && after.contains("tollhouse") && after != before, "{after}");
+            if name.contains("codex") {
+                assert!(after.contains("env_vars = [\"HTTPS_PROXY\", \"WIKI\"]\n"), "{after}");
+            }
             assert!(shown.contains("+tollhouse  stdio  ") && !shown.contains("canary"), "{shown}");
             assert_eq!(tried(home.path(), &words), (Exit::Ok, String::new()), "a second time changes nothing");
             assert_eq!(fs::read_to_string(&file).unwrap(), after);
@@ -493,7 +492,7 @@ trust_level = "trusted"
         fs::write(&file, led.replace("\"numStartups\": 3", "\"numStartups\": 4")).unwrap();
         let (exit, told) = tried(home.path(), &["--from", "claude-code", "--undo"]);
         assert!(exit == Exit::Ok && told.contains("has its servers back"), "{told}");
-        assert_eq!(fs::read_to_string(&file).unwrap(), before.replace("3", "4"));
+        assert_eq!(fs::read_to_string(&file).unwrap(), before.replace('3', "4"));
     }
 
     #[test]

@@ -74,7 +74,8 @@ fn table(report: &Report, paint: Paint) -> String {
     ];
     if !report.servers.is_empty() {
         let width = report.servers.iter().map(|server| server.id.len()).fold("server".len(), usize::max);
-        let heading = format!("{:width$}  {:9}  {:9}  {:6}  {:>5}  reason", "server", "state", "transport", "era", "tools");
+        let heading =
+            format!("{:width$}  {:9}  {:9}  {:6}  {:>5}  reason", "server", "state", "transport", "era", "tools");
         lines.extend([String::new(), paint.tone(Tone::Faint, heading).to_string()]);
         lines.extend(report.servers.iter().map(|server| row(server, width, paint)));
     }

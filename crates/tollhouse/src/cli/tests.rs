@@ -34,7 +34,9 @@ fn common_options_stand_before_or_after_the_verb() {
 #[test]
 fn without_options_both_listeners_are_on_loopback() {
     let Common { listen: None, admin: None, .. } = read("tollhouse serve").unwrap().common else { panic!("not told") };
-    assert!(Common::default().listen_or(None).ip().is_loopback() && Common::default().admin_or(None).ip().is_loopback());
+    assert!(
+        Common::default().listen_or(None).ip().is_loopback() && Common::default().admin_or(None).ip().is_loopback()
+    );
 }
 
 #[test]

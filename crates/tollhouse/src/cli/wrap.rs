@@ -55,7 +55,13 @@ pub(crate) struct Args {
 pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     if common.config.is_some() {
         let hint = "leave out `--config`, or use `tollhouse stdio --config FILE`";
-        return Ok(Refusal::new(Exit::Usage, "`wrap` reads no configuration", "it serves the command it is given", hint).told());
+        return Ok(Refusal::new(
+            Exit::Usage,
+            "`wrap` reads no configuration",
+            "it serves the command it is given",
+            hint,
+        )
+        .told());
     }
     let [program, rest @ ..] = args.command.as_slice() else { anyhow::bail!("no command is given") };
     let env = if args.env.is_empty() { std::env::vars_os().collect() } else { chosen(&args.env) };

@@ -222,7 +222,8 @@ mod tests {
         ] {
             let mut found = BTreeMap::new();
             let fits = fits(template, text, &mut found);
-            let expected = values.map(|values| values.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
+            let expected =
+                values.map(|values| values.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
             assert_eq!(fits.then_some(found), expected, "{template} {text}");
         }
         assert_eq!(variables("${A} ${B:-x} $${C} ${env:D}").collect::<Vec<_>>(), ["A", "D"]);

@@ -18,9 +18,7 @@ pub(crate) fn parse(text: &str, findings: &mut Findings) -> Option<Node> {
         }
         Err(error) => {
             let what = error.message().lines().next().unwrap_or_default().to_owned();
-            findings
-                .error(Code::Syntax, &lines.place(error.span()), "this is not well-formed TOML")
-                .detail(what);
+            findings.error(Code::Syntax, &lines.place(error.span()), "this is not well-formed TOML").detail(what);
             None
         }
     }

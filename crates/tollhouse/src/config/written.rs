@@ -219,7 +219,8 @@ fn written(name: String, server: &At<blocks::Server>) -> Written {
     };
     let At { value: server, .. } = server;
     let timeouts = server.timeouts.as_ref().map(|at| &at.value);
-    let clock = |name: &str, length: Option<&At<Length>>| length.map(|at| (name.to_owned(), Length::written(at.value.0)));
+    let clock =
+        |name: &str, length: Option<&At<Length>>| length.map(|at| (name.to_owned(), Length::written(at.value.0)));
     let clocks = |timeouts: &blocks::Timeouts| {
         let blocks::Timeouts { connect, start, idle, hard } = timeouts;
         let all = [("connect", connect), ("start", start), ("idle", idle), ("hard", hard)];

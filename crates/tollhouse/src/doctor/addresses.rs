@@ -27,7 +27,8 @@ pub(super) async fn look(patient: &Patient<'_>, loaded: Option<&Loaded>, say: Sa
                 std::io::ErrorKind::AddrInUse => format!("another program listens at {address}"),
                 _ => format!("{address} cannot be listened at: {error}"),
             };
-            let hint = format!("end that one, or write another address: `{key}: {}:0` takes any that is free", address.ip());
+            let hint =
+                format!("end that one, or write another address: `{key}: {}:0` takes any that is free", address.ip());
             say(Word::Ill(Finding::error(Code::AddressTaken, "addresses", found).hint(hint)));
         }
     }

@@ -14,13 +14,7 @@ use crate::setup::pointer::program;
 use crate::setup::takeover::is_ours;
 
 /// Looks at the file of `client`; gives the client if it has all servers from the gateway.
-pub(super) fn look(
-    client: Client,
-    file: &Path,
-    patient: &Patient<'_>,
-    running: bool,
-    say: Say<'_>,
-) -> Option<Client> {
+pub(super) fn look(client: Client, file: &Path, patient: &Patient<'_>, running: bool, say: Say<'_>) -> Option<Client> {
     let title = client.title();
     let read = text(file).and_then(|text| outline(file, &text).map(|outline| (text, outline)));
     let (content, outline) = match read {
@@ -124,8 +118,9 @@ fn arrives(
     let title = client.title();
     let command = Command { program: path.into(), args: Vec::new(), env: Vec::new(), cwd: None };
     if resolve(&command).is_err() {
-        let mut finding = Finding::error(Code::LostProgram, title, format!("its entry `{name}` starts {path}, which is not there"))
-            .detail(shown(file, patient.env));
+        let mut finding =
+            Finding::error(Code::LostProgram, title, format!("its entry `{name}` starts {path}, which is not there"))
+                .detail(shown(file, patient.env));
         let own = program(patient.env).filter(|own| own != path);
         let mended = own.and_then(|own| Some((moved(file, content, name, [path, &own])?, own)));
         match mended {
@@ -145,7 +140,9 @@ fn arrives(
     if let Some(config) = config.filter(|config| Path::new(config).is_absolute() && !Path::new(config).exists()) {
         let found = format!("its entry `{name}` names {config}, which is not there");
         let hint = "`tollhouse init --undo` leads the client back to its own servers";
-        say(Word::Ill(Finding::error(Code::LostConfiguration, title, found).detail(shown(file, patient.env)).hint(hint)));
+        say(Word::Ill(
+            Finding::error(Code::LostConfiguration, title, found).detail(shown(file, patient.env)).hint(hint),
+        ));
         return false;
     }
     true

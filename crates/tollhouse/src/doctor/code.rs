@@ -46,91 +46,147 @@ struct Row {
     mend: &'static str,
 }
 
-const fn row(
-    code: Code,
-    number: &'static str,
-    [found, follows, mend]: [&'static str; 3],
-) -> Row {
+const fn row(code: Code, number: &'static str, [found, follows, mend]: [&'static str; 3]) -> Row {
     Row { code, number, found, follows, mend }
 }
 
 /// Every code, in the order in which things are looked at.
 const ROWS: [Row; 15] = [
-    row(Code::NoConfiguration, "TH-D001", [
-        "there is no configuration",
-        "nothing can be served",
-        "`tollhouse init` or `tollhouse add`; `--config FILE` names one elsewhere",
-    ]),
-    row(Code::Program, "TH-D002", [
-        "a program that the configuration names is missing or cannot be run",
-        "its server never starts",
-        "install it, or write its full path: programs with a window often have a shorter `PATH` than a shell",
-    ]),
-    row(Code::OldNode, "TH-D003", [
-        "Node.js is older than 20",
-        "many servers from npm end with a syntax error or an unknown flag",
-        "install a newer one, and look that `node` and `npx` belong together",
-    ]),
-    row(Code::AddressTaken, "TH-D004", [
-        "another program listens where Tollhouse would",
-        "`tollhouse serve` ends at once; `stdio` and `wrap` need no address",
-        "end that one, or write other addresses for `listen` and `admin`",
-    ]),
-    row(Code::Outdated, "TH-D005", [
-        "the gateway that runs does not serve what the configuration says",
-        "clients see other servers than the file names",
-        "start it again",
-    ]),
-    row(Code::ServerDown, "TH-D006", [
-        "a server does not start, or does not answer",
-        "its tools are missing; calls to it fail and say so",
-        "the last lines of its standard error say why; try its command in a shell",
-    ]),
-    row(Code::ServerSlow, "TH-D007", [
-        "a server takes more than 5 s to start",
-        "clients may give up before it is there",
-        "install its package, so that `npx` or `uvx` need not look for it each time; or raise `timeouts.start`",
-    ]),
-    row(Code::OpenFile, "TH-D008", [
-        "a file with secrets written out can be read by other users",
-        "they have the secrets",
-        "`--fix` takes the right from them (mode 600)",
-    ]),
-    row(Code::Bypass, "TH-D009", [
-        "a client has servers of its own beside the gateway",
-        "calls to them are not recorded",
-        "`tollhouse init --from CLIENT --repoint`, or leave it so",
-    ]),
-    row(Code::LostProgram, "TH-D010", [
-        "a client's entry starts a Tollhouse that is not there",
-        "the client has none of the servers",
-        "`--fix` writes the path of this program",
-    ]),
-    row(Code::LostConfiguration, "TH-D011", [
-        "a client's entry names a configuration that is not there",
-        "Tollhouse ends with 78 when the client starts it",
-        "put it back, or write another path into the entry",
-    ]),
-    row(Code::NobodyThere, "TH-D012", [
-        "a client calls a gateway by its URL and none answers there",
-        "the client has none of the servers",
-        "`tollhouse serve`, best started with the machine",
-    ]),
-    row(Code::UnreadClient, "TH-D013", [
-        "a client's file cannot be read",
-        "what is in it is not known; the client may not read it either",
-        "the place is where reading stopped",
-    ]),
-    row(Code::LongName, "TH-D014", [
-        "a tool's name is longer than a client or a model takes",
-        "the tool is cut, hidden or refused there",
-        "give the server a shorter id",
-    ]),
-    row(Code::SameName, "TH-D015", [
-        "two tools have one name",
-        "only one of them can be called",
-        "give their servers different ids, or tell the server's author",
-    ]),
+    row(
+        Code::NoConfiguration,
+        "TH-D001",
+        [
+            "there is no configuration",
+            "nothing can be served",
+            "`tollhouse init` or `tollhouse add`; `--config FILE` names one elsewhere",
+        ],
+    ),
+    row(
+        Code::Program,
+        "TH-D002",
+        [
+            "a program that the configuration names is missing or cannot be run",
+            "its server never starts",
+            "install it, or write its full path: programs with a window often have a shorter `PATH` than a shell",
+        ],
+    ),
+    row(
+        Code::OldNode,
+        "TH-D003",
+        [
+            "Node.js is older than 20",
+            "many servers from npm end with a syntax error or an unknown flag",
+            "install a newer one, and look that `node` and `npx` belong together",
+        ],
+    ),
+    row(
+        Code::AddressTaken,
+        "TH-D004",
+        [
+            "another program listens where Tollhouse would",
+            "`tollhouse serve` ends at once; `stdio` and `wrap` need no address",
+            "end that one, or write other addresses for `listen` and `admin`",
+        ],
+    ),
+    row(
+        Code::Outdated,
+        "TH-D005",
+        [
+            "the gateway that runs does not serve what the configuration says",
+            "clients see other servers than the file names",
+            "start it again",
+        ],
+    ),
+    row(
+        Code::ServerDown,
+        "TH-D006",
+        [
+            "a server does not start, or does not answer",
+            "its tools are missing; calls to it fail and say so",
+            "the last lines of its standard error say why; try its command in a shell",
+        ],
+    ),
+    row(
+        Code::ServerSlow,
+        "TH-D007",
+        [
+            "a server takes more than 5 s to start",
+            "clients may give up before it is there",
+            "install its package, so that `npx` or `uvx` need not look for it each time; or raise `timeouts.start`",
+        ],
+    ),
+    row(
+        Code::OpenFile,
+        "TH-D008",
+        [
+            "a file with secrets written out can be read by other users",
+            "they have the secrets",
+            "`--fix` takes the right from them (mode 600)",
+        ],
+    ),
+    row(
+        Code::Bypass,
+        "TH-D009",
+        [
+            "a client has servers of its own beside the gateway",
+            "calls to them are not recorded",
+            "`tollhouse init --from CLIENT --repoint`, or leave it so",
+        ],
+    ),
+    row(
+        Code::LostProgram,
+        "TH-D010",
+        [
+            "a client's entry starts a Tollhouse that is not there",
+            "the client has none of the servers",
+            "`--fix` writes the path of this program",
+        ],
+    ),
+    row(
+        Code::LostConfiguration,
+        "TH-D011",
+        [
+            "a client's entry names a configuration that is not there",
+            "Tollhouse ends with 78 when the client starts it",
+            "put it back, or write another path into the entry",
+        ],
+    ),
+    row(
+        Code::NobodyThere,
+        "TH-D012",
+        [
+            "a client calls a gateway by its URL and none answers there",
+            "the client has none of the servers",
+            "`tollhouse serve`, best started with the machine",
+        ],
+    ),
+    row(
+        Code::UnreadClient,
+        "TH-D013",
+        [
+            "a client's file cannot be read",
+            "what is in it is not known; the client may not read it either",
+            "the place is where reading stopped",
+        ],
+    ),
+    row(
+        Code::LongName,
+        "TH-D014",
+        [
+            "a tool's name is longer than a client or a model takes",
+            "the tool is cut, hidden or refused there",
+            "give the server a shorter id",
+        ],
+    ),
+    row(
+        Code::SameName,
+        "TH-D015",
+        [
+            "two tools have one name",
+            "only one of them can be called",
+            "give their servers different ids, or tell the server's author",
+        ],
+    ),
 ];
 
 impl Code {

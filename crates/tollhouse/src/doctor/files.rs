@@ -10,7 +10,11 @@ use crate::setup::names::refers;
 /// Looks at our own configuration: it holds secrets where it was told to take them.
 pub(super) fn of_ours(path: &Path, loaded: Option<&Loaded>, mend: bool, say: Say<'_>) {
     let told = |loaded: &Loaded| loaded.notices.iter().any(|notice| notice.code == Config::LiteralSecret);
-    let written = || text(path).and_then(|text| outline(path, &text)).is_ok_and(|outline| outline.servers.iter().any(|(_, server)| holds_secret(server)));
+    let written = || {
+        text(path)
+            .and_then(|text| outline(path, &text))
+            .is_ok_and(|outline| outline.servers.iter().any(|(_, server)| holds_secret(server)))
+    };
     if loaded.is_some_and(told) || written() {
         look(path, "configuration", mend, say);
     }
@@ -25,13 +29,17 @@ pub(super) fn holds_secret(server: &Written) -> bool {
     pairs.clone().any(named) || server.args.iter().chain(&server.url).any(|text| secret::formed(text))
 }
 
+/// The bits of a mode that are about others: the group, and everybody.
+#[cfg(unix)]
+const OTHERS: u32 = 6;
+
 /// Looks whether others may read the file at `path`, which holds secrets.
 #[cfg(unix)]
 pub(super) fn look(path: &Path, about: &str, mend: bool, say: Say<'_>) {
     use std::os::unix::fs::PermissionsExt as _;
     let Ok(found) = fs::metadata(path) else { return };
     let mode = found.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 {
+    if mode.trailing_zeros() >= OTHERS {
         return;
     }
     let mut finding = Finding::warning(

@@ -141,7 +141,10 @@ pub(crate) async fn examine(patient: &Patient<'_>, say: Say<'_>) {
 fn configuration(patient: &Patient<'_>, say: Say<'_>) -> Option<Loaded> {
     let Some(path) = &patient.config else {
         let finding = Finding::error(Code::NoConfiguration, "configuration", "there is none");
-        say(Word::Ill(finding.hint("`tollhouse init` makes one of the servers that your clients know, `tollhouse add` begins one")));
+        say(Word::Ill(
+            finding
+                .hint("`tollhouse init` makes one of the servers that your clients know, `tollhouse add` begins one"),
+        ));
         return None;
     };
     let (loaded, findings) = match config::load(path, patient.env) {

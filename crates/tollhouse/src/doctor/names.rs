@@ -30,7 +30,9 @@ pub(super) fn look(tools: &[String], leads: &[Client], say: Say<'_>) {
             let title = client.title();
             let found = format!("{} longer than {title} takes: {}", counted(long.len(), "name"), some(&long));
             let why = format!("it counts `{NAME}` too, and takes {limit} characters");
-            say(Word::Ill(Finding::warning(Code::LongName, title, found).detail(why).hint("give the server a shorter id")));
+            say(Word::Ill(
+                Finding::warning(Code::LongName, title, found).detail(why).hint("give the server a shorter id"),
+            ));
         }
     }
     let twice: Vec<&str> = tools

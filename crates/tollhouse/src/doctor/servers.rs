@@ -118,7 +118,8 @@ fn eras(word: &str) -> &str {
 fn down(id: &str, transport: &str, reason: Option<&str>, say: Say<'_>) {
     let reason = reason.unwrap_or("it is not connected");
     let (what, words) = reason.split_once("; its last words: ").unwrap_or((reason, ""));
-    let lines = words.split(" | ").filter(|line| !line.trim().is_empty()).map(|line| format!("│ {}", without_controls(line)));
+    let lines =
+        words.split(" | ").filter(|line| !line.trim().is_empty()).map(|line| format!("│ {}", without_controls(line)));
     let mut finding = Finding::error(Code::ServerDown, format_args!("server `{id}`"), without_controls(what));
     finding.detail.extend(lines);
     say(Word::Ill(finding.hint(if transport == "stdio" {
@@ -145,11 +146,11 @@ async fn tools(listen: SocketAddr, eras: &[Era]) -> Vec<String> {
         if era == Era::Legacy && peer.ask("initialize", json!({})).await.outcome != Outcome::Answered {
             continue;
         }
-        let listed = list(&mut peer).await;
+        let found = list(&mut peer).await;
         // Nothing depends on the goodbye.
         let _ = peer.leave().await;
         // Twice in one list is a finding, once in each is one tool.
-        let more: Vec<String> = listed.into_iter().filter(|name| !all.contains(name)).collect();
+        let more: Vec<String> = found.into_iter().filter(|name| !all.contains(name)).collect();
         all.extend(more);
     }
     all

@@ -25,15 +25,8 @@ pub(crate) enum Client {
 
 impl Client {
     /// In the order they are looked for.
-    pub(crate) const ALL: [Self; 7] = [
-        Self::ClaudeDesktop,
-        Self::ClaudeCode,
-        Self::Cursor,
-        Self::VsCode,
-        Self::Windsurf,
-        Self::Gemini,
-        Self::Codex,
-    ];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::ClaudeDesktop, Self::ClaudeCode, Self::Cursor, Self::VsCode, Self::Windsurf, Self::Gemini, Self::Codex];
 
     /// The word for it on the command line.
     pub(crate) const fn as_str(self) -> &'static str {

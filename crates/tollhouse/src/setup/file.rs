@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+/// So many files are kept of one before somebody has to look at them.
+const KEPT_MAX: usize = 99;
+
 /// What the caller knows of the file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Before<'a> {
@@ -57,7 +60,8 @@ pub(crate) fn keep(path: &Path, text: &str) -> anyhow::Result<PathBuf> {
         name.push(if n == 1 { ".before".to_owned() } else { format!(".before-{n}") });
         path.with_file_name(name)
     };
-    let free = (1..).map(name).find(|kept| !kept.exists()).expect("numbers do not end");
+    let free = (1..=KEPT_MAX).map(name).find(|kept| !kept.exists());
+    let free = free.with_context(|| format!("{KEPT_MAX} files are kept beside {}", path.display()))?;
     replace(&free, Before::Absent, text)?;
     Ok(free)
 }

@@ -90,19 +90,24 @@ impl Member {
         match self {
             Self::Text(text) => json!(text).to_string(),
             Self::List(list) => format!("[{}]", joined(list.iter().map(|text| json!(text).to_string()))),
-            Self::Map(map) => format!("{{ {} }}", joined(map.iter().map(|(k, v)| format!("{}: {}", json!(k), json!(v))))),
+            Self::Map(map) => {
+                format!("{{ {} }}", joined(map.iter().map(|(k, v)| format!("{}: {}", json!(k), json!(v)))))
+            }
         }
     }
 
     /// On one line. A basic string of TOML has the escapes of JSON, and wants DEL escaped too.
     fn toml(&self) -> String {
         let string = |text: &str| json!(text).to_string().replace('\u{7f}', "\\u007f");
-        let bare = |key: &str| key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') && !key.is_empty();
+        let bare =
+            |key: &str| key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') && !key.is_empty();
         let key = |key: &str| if bare(key) { key.to_owned() } else { string(key) };
         match self {
             Self::Text(text) => string(text),
             Self::List(list) => format!("[{}]", joined(list.iter().map(|text| string(text)))),
-            Self::Map(map) => format!("{{ {} }}", joined(map.iter().map(|(k, v)| format!("{} = {}", key(k), string(v))))),
+            Self::Map(map) => {
+                format!("{{ {} }}", joined(map.iter().map(|(k, v)| format!("{} = {}", key(k), string(v)))))
+            }
         }
     }
 }

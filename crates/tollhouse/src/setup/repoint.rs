@@ -68,7 +68,12 @@ pub(crate) fn plan(
         Way::Stdio => {
             let own = program(env).zip(absolute(config));
             let (program, config) = own.ok_or_else(|| {
-                Refusal::new(Exit::Fault, "the path of this program cannot be written into a file", "it is not UTF-8", "")
+                Refusal::new(
+                    Exit::Fault,
+                    "the path of this program cannot be written into a file",
+                    "it is not UTF-8",
+                    "",
+                )
             })?;
             Pointer::Stdio { program, config, variables: variables(source, configured, env)? }
         }
@@ -81,7 +86,12 @@ pub(crate) fn plan(
 }
 
 /// The text with an entry of ours in the place of those that go; `None` if that cannot be done and nothing else.
-pub(crate) fn exchanged(path: &Path, text: &str, gone: &[String], entry: impl FnOnce(&Layout) -> String) -> Option<String> {
+pub(crate) fn exchanged(
+    path: &Path,
+    text: &str,
+    gone: &[String],
+    entry: impl FnOnce(&Layout) -> String,
+) -> Option<String> {
     let before = Layout::of(path, text)?;
     let entry = entry(&before);
     let entry = if text.contains("\r\n") { entry.replace("\r\n", "\n").replace('\n', "\r\n") } else { entry };
@@ -100,11 +110,14 @@ fn variables(
     configured: &Outline,
     env: &dyn Environment,
 ) -> Result<BTreeMap<String, String>, Refusal> {
-    let mut all = BTreeMap::new();
+    let mut all = source.values.clone();
     let mut missing = Vec::new();
     for name in configured.servers.iter().flat_map(|(_, server)| needed(server)) {
         let elsewhere = || env.var(&name).and_then(|_| source.client.reference(&name));
-        match source.values.get(&name).cloned().or_else(elsewhere) {
+        if all.contains_key(&name) {
+            continue;
+        }
+        match elsewhere() {
             Some(value) => drop(all.insert(name, value)),
             None if missing.contains(&name) => {}
             None => missing.push(name),

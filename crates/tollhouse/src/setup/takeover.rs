@@ -15,9 +15,7 @@ use super::entry::block;
 use super::layout::Layout;
 use super::names::{Names, refers};
 use crate::config::env::Environment;
-use crate::config::{
-    Code, Report, Severity, Written, fits, is_client_file, load_text, outline, slug, text, variables,
-};
+use crate::config::{Code, Report, Severity, Written, fits, is_client_file, load_text, outline, slug, text, variables};
 use crate::exit::Exit;
 
 /// What becomes of clients' files.
@@ -82,7 +80,7 @@ pub(crate) fn take_over(
             Source { path: file.clone(), client, text: content, taken: Vec::new(), values: BTreeMap::new(), ours };
         for ((_, written), entry) in found.servers.into_iter().zip(found.entries) {
             let written = if client == Client::Gemini { with_braces(written) } else { written };
-            over.take(config, &mut source, &mut known, entry, written, env)?;
+            over.take(config, &mut source, &mut known, (entry, &written), env)?;
         }
         over.sources.push(source);
     }
@@ -95,13 +93,12 @@ impl Takeover {
         config: &Path,
         source: &mut Source,
         known: &mut Vec<Written>,
-        entry: String,
-        written: Written,
+        (entry, written): (String, &Written),
         env: &dyn Environment,
     ) -> Result<(), Refusal> {
         let file = source.path.display().to_string();
         if let Some(known) = known.iter().find(|known| known.name == written.name) {
-            match values(known, &written) {
+            match values(known, written) {
                 Some(values) => {
                     for (name, value) in values.iter().filter(|(_, value)| !refers(value)) {
                         self.names.hold(name, value, &format!("in {file}, server `{}`", written.name));
@@ -109,10 +106,9 @@ impl Takeover {
                     source.values.extend(values);
                     source.taken.push((entry, known.clone()));
                 }
-                None => self.notes.push(format!(
-                    "{file}: server `{}` is left out: there is another of that name",
-                    written.name
-                )),
+                None => self
+                    .notes
+                    .push(format!("{file}: server `{}` is left out: there is another of that name", written.name)),
             }
             return Ok(());
         }
@@ -127,7 +123,7 @@ impl Takeover {
         self.names.put_into(&mut server);
         self.text = insert(config, &self.text, &server)
             .map_err(|why| no_edit(config, why, "add this one with `tollhouse add`"))?;
-        source.values.extend(values(&server, &written).unwrap_or_default());
+        source.values.extend(values(&server, written).unwrap_or_default());
         source.taken.push((entry, server.clone()));
         known.push(server);
         Ok(())

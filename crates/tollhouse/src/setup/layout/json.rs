@@ -15,7 +15,8 @@ pub(super) fn layout(text: &str) -> Option<Layout> {
     let nested = || members(text, named(&root, "mcp")?.start).and_then(|inner| named(&inner, "servers"));
     let section = named(&root, "mcpServers").or_else(|| named(&root, "servers")).or_else(nested)?;
     let entries = members(text, section.start)?;
-    let entries = entries.into_iter().map(|member| (member.name, vec![member.start..member.value.end])).collect();
+    let whole = |member: Member| (member.name, std::iter::once(member.start..member.value.end).collect());
+    let entries = entries.into_iter().map(whole).collect();
     Some(Layout { kind: Kind::Json { section }, entries })
 }
 
@@ -52,16 +53,12 @@ pub(super) fn cuts(text: &str, entries: &[(String, Vec<Range<usize>>)], taken: &
             let above = text.get(..line).and_then(|above| above.strip_suffix('\n'));
             above.map_or(line, |above| above.strip_suffix('\r').unwrap_or(above).len())
         });
-        match comma {
-            // A comment may stand between the two.
-            Some(comma) => cuts.extend([lead..span.end, comma]),
-            None => {
-                cuts.push(lead..span.end);
-                // The comma before it has nothing to part any more: that of the last entry that stays.
-                let stays = spans.iter().take(at).rev().find(|(gone, span)| !gone || cuts[0] == *span);
-                cuts.extend(stays.and_then(|(_, span)| self::comma(text, span.end)));
-            }
-        }
+        cuts.push(lead..span.end);
+        // A comment may stand between the two. The last entry may have none: then the comma of the last one that
+        // stays has nothing to part any more.
+        let stays = || spans.iter().take(at).rev().find(|(gone, span)| !gone || cuts[0] == *span);
+        let comma = comma.or_else(|| self::comma(text, stays()?.1.end));
+        cuts.extend(comma);
     }
     cuts.sort_by_key(|cut| cut.start);
     cuts
@@ -159,7 +156,9 @@ impl Walk<'_> {
         let mut depth = 0_usize;
         loop {
             match self.rest().chars().next()? {
-                '"' => drop(self.string()?),
+                '"' => {
+                    self.string()?;
+                }
                 '{' | '[' => {
                     depth += 1;
                     self.at += 1;

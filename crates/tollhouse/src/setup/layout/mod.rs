@@ -86,18 +86,14 @@ impl Layout {
 
     /// `text` with all entries as they stand in `other`, which has the layout `its`.
     pub(crate) fn with_entries_of(&self, text: &str, its: &Self, other: &str, ours: &[String]) -> Option<String> {
-        match (&self.kind, &its.kind) {
-            (Kind::Json { section }, Kind::Json { section: its }) => {
-                let mut changed = text.to_owned();
-                changed.replace_range(section.clone(), other.get(its.clone())?);
-                Some(changed)
-            }
-            _ => {
-                let gone: Vec<String> =
-                    its.names().filter(|name| !self.names().any(|have| have == *name)).map(str::to_owned).collect();
-                Some(self.replaced(text, ours, &its.written(other, &gone)))
-            }
+        if let (Kind::Json { section }, Kind::Json { section: its }) = (&self.kind, &its.kind) {
+            let mut changed = text.to_owned();
+            changed.replace_range(section.clone(), other.get(its.clone())?);
+            return Some(changed);
         }
+        let gone: Vec<String> =
+            its.names().filter(|name| !self.names().any(|have| have == *name)).map(str::to_owned).collect();
+        Some(self.replaced(text, ours, &its.written(other, &gone)))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Exchanging entries and going back, on files as people and clients write them, and on many that nobody wrote.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
@@ -76,11 +77,13 @@ fn tables_are_exchanged_below_their_headers_or_in_their_lines() {
 
 #[test]
 fn what_is_written_in_another_way_is_left_alone() {
-    for text in ["mcp_servers.a.command = \"x\"\n", "mcp_servers = { a = { command = \"x\" } }\n", "[[mcp_servers]]\n"] {
+    for text in ["mcp_servers.a.command = \"x\"\n", "mcp_servers = { a = { command = \"x\" } }\n", "[[mcp_servers]]\n"]
+    {
         assert_eq!(led("config.toml", text, &["a"]), None, "{text}");
     }
     assert!(Layout::of(Path::new("x.json"), "{\"a\": 1}").is_none());
-    let layout = Layout::of(Path::new("x.json"), "{\"mcp\":{\"servers\":{\"a\":{}}}}").expect("an older form of VS Code");
+    let layout =
+        Layout::of(Path::new("x.json"), "{\"mcp\":{\"servers\":{\"a\":{}}}}").expect("an older form of VS Code");
     assert_eq!(layout.form("{\"mcp\":{\"servers\":{\"a\":{}}}}", &["a".into()]), Form::Json { indent: None });
 }
 
@@ -111,10 +114,11 @@ fn json() -> impl Strategy<Value = (String, Vec<String>)> {
         let last = entries.len() - 1;
         for (at, (value, before, after, goes)) in entries.into_iter().enumerate() {
             let comma = if at < last || trailing { "," } else { "" };
-            text.push_str(&format!("{before}\"s{at}\"{after}:{before}{value}{after}{comma}{after}"));
+            write!(text, "{before}\"s{at}\"{after}:{before}{value}{after}{comma}{after}")
+                .expect("a string takes what is written");
             gone.extend((goes || at == 0).then(|| format!("s{at}")));
         }
-        text.push_str(&format!("}}{gap},\"more\": true}}{gap}"));
+        write!(text, "}}{gap},\"more\": true}}{gap}").expect("a string takes what is written");
         (if crlf { text.replace('\n', "\r\n") } else { text }, gone)
     })
 }
@@ -126,10 +130,12 @@ fn toml() -> impl Strategy<Value = (String, Vec<String>)> {
         let mut text = format!("model = \"[mcp_servers.s0]\"\n{gap}");
         let mut gone = Vec::new();
         for (at, (before, within, [goes, env, lines, other])) in entries.into_iter().enumerate() {
-            text.push_str(&format!("{before}[mcp_servers.s{at}] # here\n{within}command = \"x\"\n"));
+            write!(text, "{before}[mcp_servers.s{at}] # here\n{within}command = \"x\"\n")
+                .expect("a string takes what is written");
             text.push_str(if lines { "args = [\n \"\"\"a\n[b]\"\"\", # c\n]\n" } else { "" });
             if env {
-                text.push_str(&format!("{within}[mcp_servers.s{at}.env]\nK = \"v\"\n{before}"));
+                write!(text, "{within}[mcp_servers.s{at}.env]\nK = \"v\"\n{before}")
+                    .expect("a string takes what is written");
             }
             text.push_str(if other { "[[theirs]]\nk = 1\n" } else { "" });
             gone.extend((goes || at == 0).then(|| format!("s{at}")));

@@ -9,11 +9,10 @@ use super::{Kind, Layout};
 /// The entries of `mcp_servers`, if all of them are written in one of the two ways.
 pub(super) fn layout(text: &str) -> Option<Layout> {
     let document = Document::parse(text).ok()?;
-    let Some(servers) = document.get("mcp_servers") else { return None };
-    let servers = servers.as_table().filter(|table| !table.is_dotted())?;
+    let servers = document.get("mcp_servers")?.as_table().filter(|table| !table.is_dotted())?;
     let mut entries = Vec::new();
     let mut inline = Vec::new();
-    for (name, item) in servers.iter() {
+    for (name, item) in servers {
         let spans = match item {
             Item::Table(table) => {
                 let mut spans = Vec::new();
@@ -46,7 +45,7 @@ fn below_headers(text: &str, table: &Table, spans: &mut Vec<Range<usize>>) -> Op
     if !table.is_implicit() {
         let header = table.span()?;
         let mut end = header.start;
-        for (_, item) in table.iter() {
+        for (_, item) in table {
             match item {
                 Item::Value(value) => end = end.max(value.span()?.end),
                 Item::Table(inner) if inner.is_dotted() => return None,
@@ -56,7 +55,7 @@ fn below_headers(text: &str, table: &Table, spans: &mut Vec<Range<usize>>) -> Op
         }
         spans.push(lines(text, header.start..end));
     }
-    for (_, item) in table.iter() {
+    for (_, item) in table {
         if let Item::Table(inner) = item {
             below_headers(text, inner, spans)?;
         }
