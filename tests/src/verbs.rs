@@ -102,6 +102,8 @@ async fn a_client_that_was_led_here_starts_the_same_servers_with_its_own_secrets
     drop(stdin);
     assert!(soon("its end", started.wait()).await.is_ok_and(|status| status.success()));
 
+    let said = home.run(&["doctor", "--config", OWN, "--json"]).await;
+    assert!(said.out.contains("TH-D008"), "the entry that came holds the secret: {said:?}");
     let said = home.run(&["init", "--undo"]).await;
     assert_eq!((said.code, home.read(".cursor/mcp.json")), (Some(0), before));
     assert!(!kept.exists());

@@ -46,6 +46,18 @@ async fn a_wrapped_server_has_the_environment_that_the_client_gave_unless_told_o
 }
 
 #[tokio::test]
+async fn a_record_names_the_conversation_that_the_client_put_into_the_environment() {
+    let upstream = child();
+    let mut client = gateway().env("CLAUDE_CODE_SESSION_ID", "conversation-1").wrap(&["--name", "of-mine"], &upstream);
+    client.send(&modern_call("1", &json!({"nonce": "n"}))).await;
+    assert!(client.message().await["result"].is_object());
+    client.hang_up();
+    assert_eq!(client.process.exit().await.code(), Some(0));
+    let record = client.process.records().remove(0);
+    assert_eq!([&record["extra"]["session"], &record["extra"]["server"]], ["conversation-1", "of-mine"], "{record}");
+}
+
+#[tokio::test]
 async fn any_number_run_beside_each_other_and_beside_a_gateway() {
     let servers = [child(), child(), child(), child()];
     let [served, piped, one, other] = &servers;

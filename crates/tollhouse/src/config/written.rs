@@ -156,6 +156,16 @@ impl Entry<'_> {
         }
     }
 
+    /// The names and texts of the map at `key`.
+    pub(crate) fn pairs(&self, key: &str) -> Vec<(&str, &str)> {
+        match self.member(key).map(|node| &node.content) {
+            Some(Content::Map(list)) => {
+                list.iter().filter_map(|entry| Some((entry.key.value.as_str(), entry.node.scalar()?))).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn member(&self, key: &str) -> Option<&Node> {
         match &self.0.content {
             Content::Map(list) => list.iter().find(|entry| entry.key.value == key).map(|entry| &entry.node),

@@ -31,10 +31,13 @@ pub(super) fn look(client: Client, file: &Path, patient: &Patient<'_>, running: 
             return None;
         }
     };
-    if outline.servers.iter().any(|(_, server)| files::holds_secret(server)) {
+    let (layout, tree) = (Layout::of(file, &content)?, Tree::of(file, &content)?);
+    // Our own entry, which is no server, holds the secrets of those whose place it took.
+    let ours = || layout.names().filter(|name| is_ours(name)).filter_map(|name| tree.entry(name));
+    let held = || ours().any(|entry| entry.pairs("env").iter().any(|(name, value)| files::is_secret(name, value)));
+    if outline.servers.iter().any(|(_, server)| files::holds_secret(server)) || held() {
         files::look(file, title, patient.mend, say);
     }
-    let (layout, tree) = (Layout::of(file, &content)?, Tree::of(file, &content)?);
     let gateway = format!("http://{}/", patient.addresses[0]);
     let mut leads = Vec::new();
     for name in layout.names() {

@@ -1,6 +1,7 @@
 //! Files with secrets in them: they are their owner's alone.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::{Code, Finding, Mending, Say, Word};
@@ -22,21 +23,20 @@ pub(super) fn of_ours(path: &Path, loaded: Option<&Loaded>, mend: bool, say: Say
 
 /// Whether a secret is written out in it.
 pub(super) fn holds_secret(server: &Written) -> bool {
-    let pairs = server.env.iter().chain(&server.headers);
-    let named = |(name, value): &(String, String)| {
-        !refers(value) && !value.is_empty() && (secret::named(name) || secret::formed(value))
-    };
-    pairs.clone().any(named) || server.args.iter().chain(&server.url).any(|text| secret::formed(text))
+    server.env.iter().chain(&server.headers).any(|(name, value)| is_secret(name, value))
+        || server.args.iter().chain(&server.url).any(|text| secret::formed(text))
+}
+
+/// Whether a variable or header holds a secret that is written out.
+pub(super) fn is_secret(name: &str, value: &str) -> bool {
+    !refers(value) && !value.is_empty() && (secret::named(name) || secret::formed(value))
 }
 
 /// The bits of a mode that are about others: the group, and everybody.
-#[cfg(unix)]
 const OTHERS: u32 = 6;
 
 /// Looks whether others may read the file at `path`, which holds secrets.
-#[cfg(unix)]
 pub(super) fn look(path: &Path, about: &str, mend: bool, say: Say<'_>) {
-    use std::os::unix::fs::PermissionsExt as _;
     let Ok(found) = fs::metadata(path) else { return };
     let mode = found.permissions().mode() & 0o777;
     if mode.trailing_zeros() >= OTHERS {
@@ -56,10 +56,4 @@ pub(super) fn look(path: &Path, about: &str, mend: bool, say: Say<'_>) {
         }
     }
     say(Word::Ill(finding));
-}
-
-/// Other systems have other rights.
-#[cfg(not(unix))]
-pub(super) fn look(_path: &Path, _about: &str, _mend: bool, _say: Say<'_>) {
-    let _ = (Code::OpenFile, Mending::Possible, fs::metadata::<&Path>);
 }
