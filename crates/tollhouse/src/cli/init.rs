@@ -118,11 +118,11 @@ fn init(
 fn sources(args: &Args, env: &dyn Environment) -> Result<Vec<PathBuf>, Refusal> {
     let Some(from) = args.from.as_deref() else {
         let files = Client::ALL.into_iter().filter_map(|client| client.file(env));
-        return Ok(files.filter(|file| file.exists() || newest_kept(file).is_some()).collect());
+        return Ok(files.filter(|file| file.exists() || args.undo && newest_kept(file).is_some()).collect());
     };
     let client = Client::ALL.into_iter().find(|client| client.as_str() == from);
     match client.map(|client| client.file(env)) {
-        Some(Some(file)) if file.exists() || newest_kept(&file).is_some() => Ok(vec![file]),
+        Some(Some(file)) if file.exists() || args.undo && newest_kept(&file).is_some() => Ok(vec![file]),
         Some(Some(file)) => Err(Refusal::new(
             Exit::Fault,
             format_args!("{} keeps no servers here", client.map(Client::title).unwrap_or_default()),
@@ -519,6 +519,15 @@ trust_level = "trusted"
         assert_eq!(tried(home.path(), &["--from", file.to_str().unwrap()]).0, Exit::Ok);
         let text = own(home.path()).unwrap();
         assert!(text.contains("url: https://a.example/mcp") && text.contains("url: https://b.example/mcp"), "{text}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_does_not_keep_those_of_other_clients() {
+        let home = home();
+        fs::write(home.path().join(".claude.json"), "{ \"mcpServers\": [ }").unwrap();
+        assert_eq!(tried(home.path(), &[]).0, Exit::Ok);
+        assert!(own(home.path()).unwrap().contains("my-git"));
+        assert_eq!(tried(home.path(), &["--from", "claude-code"]).0, Exit::Config);
     }
 
     #[test]

@@ -70,6 +70,12 @@ pub(crate) fn take_over(
             Ok(outline) => outline,
             // A client that knows no server yet.
             Err(report) if only_empty(&report) => continue,
+            // Whoever asked for all of them has the others.
+            Err(report) if files.len() > 1 => {
+                over.notes
+                    .extend(report.findings.iter().map(|finding| format!("{}: {}", file.display(), finding.found)));
+                continue;
+            }
             Err(report) => return Err(report.into()),
         };
         let layout = Layout::of(file, &content);
