@@ -8,7 +8,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use tollhouse_web::{Report, Server, State, Status};
+use tollhouse_web::{Reload, Report, Server, State, Status, Taken};
 
 use super::{Common, Paint, Tone};
 use crate::client::health;
@@ -72,6 +72,9 @@ fn table(report: &Report, paint: Paint) -> String {
             report.sessions, report.calls_in_flight, report.records_dropped
         ),
     ];
+    if let Some(Reload { result: Taken::Refused, error, .. }) = &report.reloads.last {
+        lines.push(format!("the changed configuration was refused: {}", error.as_deref().unwrap_or("see the log")));
+    }
     if !report.servers.is_empty() {
         let width = report.servers.iter().map(|server| server.id.len()).fold("server".len(), usize::max);
         let heading =
@@ -117,9 +120,10 @@ mod tests {
     use std::sync::Arc;
 
     use tokio::net::TcpListener;
+    use tokio::sync::watch;
     use tokio_util::sync::CancellationToken;
     use tollhouse_proxy::settings::FrontDoor;
-    use tollhouse_web::{Phase, Snapshot};
+    use tollhouse_web::{Phase, Reloads, Snapshot};
 
     use super::*;
 
@@ -142,12 +146,14 @@ mod tests {
             sessions: 1,
             calls_in_flight: 2,
             records_dropped: 0,
+            reloads: Reloads::default(),
             servers: servers.collect(),
         };
-        let (health, stop, door) = (Arc::new(move || snapshot.clone()), CancellationToken::new(), FrontDoor::default());
+        let (health, stop) = (Arc::new(move || snapshot.clone()), CancellationToken::new());
+        let (_, door) = watch::channel(FrontDoor::default());
         let mut out = Vec::new();
         let exit = tokio::select! {
-            _ = tollhouse_web::serve(listener, health, &door, stop) => panic!("the listener ended"),
+            _ = tollhouse_web::serve(listener, health, door, stop) => panic!("the listener ended"),
             exit = run(&common, Paint::Plain, &mut out) => exit.unwrap(),
         };
         (exit, String::from_utf8(out).unwrap())

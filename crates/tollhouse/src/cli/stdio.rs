@@ -1,13 +1,14 @@
 //! `tollhouse stdio`: the gateway for the one client that starts it.
 
+use tokio_util::sync::CancellationToken;
 use tollhouse_core::record::{SessionRef, SessionSource};
-use tollhouse_telemetry::logs::Log;
 
 use super::Common;
-use crate::build::Wanted;
+use crate::build::{Program, Wanted};
+use crate::config::Loaded;
 use crate::config::env::{Environment, Process};
-use crate::config::{self, Loaded};
 use crate::exit::Exit;
+use crate::reload::Source;
 use crate::run;
 
 /// What `stdio` takes beside the common options.
@@ -23,26 +24,24 @@ pub(crate) struct Args {}
 /// Serves until the client closes our input, or a signal comes.
 pub(crate) async fn run(common: &Common) -> anyhow::Result<Exit> {
     let Some(path) = super::configuration(common, "stdio")? else { return Ok(Exit::Config) };
-    let loaded = match config::load(&path, &Process) {
+    // Many of these may run beside each other: none listens unless it is told to.
+    let wanted = Wanted { listen: common.listen, admin: common.admin };
+    let source = Source::at(path, |_: &Loaded| wanted).await;
+    let loaded = match source.load().await {
         Ok(loaded) => loaded,
         Err(report) => return Ok(run::refused(&report)),
     };
     let log = run::log(common.log_level.as_deref(), &loaded.log)?;
-    serve(common, &loaded, log).await
+    run::followed(source, &loaded, log, async |program, stop| Ok(serve(program, stop).await)).await
 }
 
-/// Serves what is loaded to the client that has started us.
-pub(super) async fn serve(common: &Common, loaded: &Loaded, log: Log) -> anyhow::Result<Exit> {
-    // Many of these may run beside each other: none listens unless it is told to.
-    let wanted = Wanted { listen: common.listen, admin: common.admin };
-    run::gateway(loaded, wanted, log, async |program, stop| {
-        tokio::select! {
-            () = program.handle.serve_pipe(conversation(&Process), tokio::io::stdin(), tokio::io::stdout()) => {}
-            () = stop.cancelled() => {}
-        }
-        Ok(Exit::Ok)
-    })
-    .await
+/// Serves the client that has started us, until it closes our input or a signal comes.
+pub(super) async fn serve(program: &Program, stop: CancellationToken) -> Exit {
+    tokio::select! {
+        () = program.handle.serve_pipe(conversation(&Process), tokio::io::stdin(), tokio::io::stdout()) => {}
+        () = stop.cancelled() => {}
+    }
+    Exit::Ok
 }
 
 /// Variables by which clients tell the servers they start which conversation those belong to.

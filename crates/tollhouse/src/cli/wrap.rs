@@ -8,12 +8,12 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use tollhouse_core::ids::ServerId;
 use tollhouse_proxy::settings::Command;
 use tollhouse_proxy::upstream::child::resolve;
 
 use super::{Common, stdio};
+use crate::build::Wanted;
 use crate::config::env::Process;
 use crate::config::{self, slug};
 use crate::exit::Exit;
@@ -74,7 +74,8 @@ pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     let id = args.name.clone().unwrap_or_else(|| name(&args.command));
     let loaded = config::one(id, command, &Process);
     let log = run::log(common.log_level.as_deref(), &loaded.log)?;
-    stdio::serve(common, &loaded, log).await.context("serve the command")
+    let wanted = Wanted { listen: common.listen, admin: common.admin };
+    run::gateway(&loaded, wanted, log, async |program, stop| Ok(stdio::serve(program, stop).await)).await
 }
 
 /// The variables that were asked for. One that is named and not set is left out, as the client did.
