@@ -1,7 +1,7 @@
 //! The addresses where Tollhouse serves, and whether it does.
 
 use tokio::net::TcpListener;
-use tollhouse_web::Report;
+use tollhouse_web::{Reload, Report, Taken};
 
 use super::{Code, Finding, Patient, Say, Word};
 use crate::client::health;
@@ -40,6 +40,11 @@ pub(super) async fn look(patient: &Patient<'_>, loaded: Option<&Loaded>, say: Sa
 
 /// Says how the gateway that runs differs from the configuration.
 fn outdated(report: &Report, loaded: &Loaded, say: Say<'_>) {
+    if let Some(Reload { result: Taken::Refused, error, .. }) = &report.reloads.last {
+        let finding = Finding::warning(Code::Outdated, "gateway", "it has refused the changed configuration");
+        let finding = error.iter().fold(finding, Finding::detail);
+        say(Word::Ill(finding.hint("mend the file: it is read again by itself")));
+    }
     let configured: Vec<String> = loaded.settings.servers.iter().map(|server| server.id.to_string()).collect();
     let served: Vec<&String> = report.servers.iter().map(|server| &server.id).collect();
     let missing: Vec<&str> = configured.iter().filter(|id| !served.contains(id)).map(String::as_str).collect();
@@ -51,6 +56,8 @@ fn outdated(report: &Report, loaded: &Loaded, say: Say<'_>) {
         .collect();
     if !parts.is_empty() {
         let finding = Finding::warning(Code::Outdated, "gateway", format!("it {}", parts.join(" and ")));
-        say(Word::Ill(finding.hint("start it again, so that it reads its configuration")));
+        let hint =
+            "a changed file is read within seconds; if it runs with another one, start it with this by `--config`";
+        say(Word::Ill(finding.hint(hint)));
     }
 }

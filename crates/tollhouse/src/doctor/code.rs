@@ -94,7 +94,7 @@ const ROWS: [Row; 15] = [
         [
             "the gateway that runs does not serve what the configuration says",
             "clients see other servers than the file names",
-            "start it again",
+            "it reads its file again within seconds, unless that has mistakes; another file it reads when it is started with it",
         ],
     ),
     row(

@@ -126,7 +126,7 @@ pub(crate) async fn examine(patient: &Patient<'_>, say: Say<'_>) {
     let tools = match (&loaded, &running) {
         (Some(_), Some(report)) => servers::told(report, patient.addresses[0], say).await,
         (Some(loaded), None) => servers::started(loaded, &missing, say).await,
-        (None, _) => Vec::new(),
+        (None, _) => servers::Tools::default(),
     };
     let mut leads = Vec::new();
     for client in Client::ALL {
@@ -134,7 +134,9 @@ pub(crate) async fn examine(patient: &Patient<'_>, say: Say<'_>) {
             leads.extend(clients::look(client, &file, patient, running.is_some(), say));
         }
     }
-    names::look(&tools, &leads, say);
+    if let Some(loaded) = &loaded {
+        names::look(&tools.names, tools.offered, &loaded.settings.naming, &leads, say);
+    }
 }
 
 /// Reads the configuration, and says what is wrong with it in its own words.

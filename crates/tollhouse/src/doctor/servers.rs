@@ -28,8 +28,17 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Nobody reads so many.
 const PAGES_MAX: usize = 100;
 
-/// Says how the servers of a running gateway stand; gives the names of all tools.
-pub(super) async fn told(report: &Report, listen: SocketAddr, say: Say<'_>) -> Vec<String> {
+/// The tools of all servers.
+#[derive(Debug, Default)]
+pub(super) struct Tools {
+    /// What agents know them by.
+    pub(super) names: Vec<String>,
+    /// How many the servers have.
+    pub(super) offered: usize,
+}
+
+/// Says how the servers of a running gateway stand; gives all tools.
+pub(super) async fn told(report: &Report, listen: SocketAddr, say: Say<'_>) -> Tools {
     for server in &report.servers {
         let Server { id, state, reason, .. } = server;
         match state {
@@ -43,15 +52,16 @@ pub(super) async fn told(report: &Report, listen: SocketAddr, say: Say<'_>) -> V
         }
     }
     let eras = report.servers.iter().map(|server| server.era.as_deref());
-    tools(report.listen.unwrap_or(listen), &in_eras(eras)).await
+    let offered = report.servers.iter().filter_map(|server| usize::try_from(server.tools?).ok()).sum();
+    Tools { names: tools(report.listen.unwrap_or(listen), &in_eras(eras)).await, offered }
 }
 
-/// Starts the servers, but for those whose program is missing, and says how that went; gives the names of all tools.
-pub(super) async fn started(loaded: &Loaded, missing: &[ServerId], say: Say<'_>) -> Vec<String> {
+/// Starts the servers, but for those whose program is missing, and says how that went; gives all tools.
+pub(super) async fn started(loaded: &Loaded, missing: &[ServerId], say: Say<'_>) -> Tools {
     let mut settings = loaded.settings.clone();
     settings.servers.retain(|server| !missing.contains(&server.id));
     if settings.servers.is_empty() {
-        return Vec::new();
+        return Tools::default();
     }
     // What is asked here is nobody's call.
     let (recorder, _records) = record::channel(&settings.limits);
@@ -61,7 +71,7 @@ pub(super) async fn started(loaded: &Loaded, missing: &[ServerId], say: Say<'_>)
         Err(error) => {
             let finding = Finding::error(Code::ServerDown, "servers", "none can be started");
             say(Word::Ill(finding.detail(format!("{:#}", anyhow::Error::new(error)))));
-            return Vec::new();
+            return Tools::default();
         }
     };
     let last = settings.servers.iter().map(|server| server.timeouts.start.max(server.timeouts.connect)).max();
@@ -82,12 +92,13 @@ pub(super) async fn started(loaded: &Loaded, missing: &[ServerId], say: Say<'_>)
         let listener = TcpListener::bind("127.0.0.1:0").await.ok()?;
         handle.listen(listener).ok()
     };
-    let tools = match listening.await {
-        Some(listen) => tools(listen, &in_eras(handle.snapshot().servers.iter().map(|server| server.eras))).await,
+    let servers = handle.snapshot().servers;
+    let names = match listening.await {
+        Some(listen) => tools(listen, &in_eras(servers.iter().map(|server| server.eras))).await,
         None => Vec::new(),
     };
     handle.drain().await;
-    tools
+    Tools { names, offered: servers.iter().filter_map(|server| server.tools).sum() }
 }
 
 /// Says how one server answered.
