@@ -33,7 +33,7 @@ const STRANGER_ID: &str = "424242";
 /// The binary under test: `TOLLHOUSE_BIN`, or the one of this workspace and profile, built once.
 ///
 /// Without one there is nothing to test, and one message says so better than a hundred failures.
-fn binary() -> &'static Path {
+pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let found = std::env::var_os("TOLLHOUSE_BIN").map_or_else(build, |path| Ok(PathBuf::from(path)));
@@ -186,7 +186,10 @@ impl Builder {
         let config = dir.path().join("tollhouse.yaml");
         std::fs::write(&config, self.yaml()).expect("the new directory is writable");
         let mut command = Command::new(binary());
-        command.arg(verb).arg("--config").arg(&config);
+        command.arg(verb);
+        if verb != "wrap" {
+            command.arg("--config").arg(&config);
+        }
         if verb == "serve" {
             for flag in ["--listen", "--admin"].into_iter().filter(|&flag| self.dropped.as_deref() != Some(flag)) {
                 command.args([flag, "127.0.0.1:0"]);

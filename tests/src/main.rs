@@ -35,9 +35,12 @@ mod trace;
 mod transport;
 mod upstream_http;
 mod upstream_stdio;
+mod verbs;
+mod wrap;
 
 // What they are made with.
 mod client;
+mod home;
 mod stdio;
 
 mod gateway;

@@ -76,6 +76,13 @@ impl Upstream {
         std::fs::write(self.dir.path().join("gate"), "").expect("the directory is writable");
     }
 
+    /// Its command and arguments.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let words = [self.program.to_str(), self.dir.path().to_str()];
+        let words = words.map(|word| word.expect("temporary paths are UTF-8").to_owned());
+        words.into_iter().chain(self.arguments.iter().cloned()).collect()
+    }
+
     fn lines(&self, name: &str) -> Vec<String> {
         let text = std::fs::read_to_string(self.dir.path().join(name)).unwrap_or_default();
         text.lines().map(ToOwned::to_owned).collect()
@@ -84,8 +91,7 @@ impl Upstream {
 
 impl Server for Upstream {
     fn yaml(&self) -> Vec<String> {
-        let mut arguments = vec![self.dir.path().to_str().expect("temporary paths are UTF-8").to_owned()];
-        arguments.extend(self.arguments.iter().cloned());
+        let arguments = &self.words()[1..];
         // JSON is YAML.
         let mut lines = vec![format!("command: {}", json!(self.program)), format!("args: {}", json!(arguments))];
         lines.extend(self.env.as_ref().map(|env| format!("env: {env}")));
@@ -109,14 +115,28 @@ pub(crate) struct Client {
 impl Builder {
     /// Starts `tollhouse stdio` with what was told so far.
     pub(crate) fn stdio(&self) -> Client {
-        let mut process = self.run("stdio", Stdio::piped());
-        let stdin = process.child.stdin.take();
-        let stdout = process.child.stdout.take().expect("it is piped");
-        Client { process, stdin, stdout: BufReader::new(stdout).lines() }
+        Client::of(self.run("stdio", Stdio::piped()))
+    }
+
+    /// Starts `tollhouse wrap` with these options before the command of a server.
+    pub(crate) fn wrap(mut self, options: &[&str], server: &Upstream) -> Client {
+        for option in options {
+            self = self.argument(option);
+        }
+        for word in ["--".to_owned()].into_iter().chain(server.words()) {
+            self = self.argument(&word);
+        }
+        Client::of(self.run("wrap", Stdio::piped()))
     }
 }
 
 impl Client {
+    fn of(mut process: Process) -> Self {
+        let stdin = process.child.stdin.take();
+        let stdout = process.child.stdout.take().expect("it is piped");
+        Self { process, stdin, stdout: BufReader::new(stdout).lines() }
+    }
+
     /// Writes one line, or several at once.
     pub(crate) async fn send(&mut self, lines: &str) {
         let stdin = self.stdin.as_mut().expect("stdin is open");

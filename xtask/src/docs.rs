@@ -7,9 +7,10 @@ use anyhow::Context as _;
 use crate::ground::{Ground, output};
 
 /// Each page: where it is, and which words make the program write it.
-pub(crate) const PAGES: [(&str, &[&str]); 2] = [
+pub(crate) const PAGES: [(&str, &[&str]); 3] = [
     ("docs/reference/cli.md", &["reference", "cli"]),
     ("docs/reference/configuration.md", &["reference", "configuration"]),
+    ("docs/reference/doctor.md", &["reference", "doctor"]),
 ];
 
 /// Writes every page.

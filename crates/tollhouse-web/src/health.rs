@@ -5,6 +5,8 @@
 //! are connected: they are started again by themselves, and a broken one must not take the others off the air.
 //! `/health` is for people and says all of it; its status code is always 200, since the answer itself is no failure.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 /// Where the figures come from.
@@ -24,6 +26,8 @@ impl<F: Fn() -> Snapshot + Send + Sync + 'static> Health for F {
 pub struct Snapshot {
     /// The version of the program.
     pub version: &'static str,
+    /// Where agents are served, if anywhere but on a pipe.
+    pub listen: Option<SocketAddr>,
     /// Seconds since it started.
     pub uptime_s: u64,
     /// Where it is in its life.
@@ -165,6 +169,9 @@ pub struct Report {
     pub status: Status,
     /// The version of the program.
     pub version: String,
+    /// Where agents are served, if anywhere but on a pipe.
+    #[serde(default)]
+    pub listen: Option<SocketAddr>,
     /// Seconds since it started.
     pub uptime_s: u64,
     /// Whether it takes nothing more.
@@ -187,6 +194,7 @@ impl From<Snapshot> for Report {
         Self {
             status: Status::of(&now.servers),
             version: now.version.to_owned(),
+            listen: now.listen,
             uptime_s: now.uptime_s,
             draining: now.phase == Phase::Draining,
             sessions: now.sessions,

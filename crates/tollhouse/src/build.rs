@@ -102,7 +102,7 @@ impl Program {
             let stop = stop_admin.clone();
             let health = Arc::new({
                 let (handle, reloads) = (handle.clone(), reloads.clone());
-                move || snapshot(&handle, &reloads)
+                move || snapshot(&handle, listen, &reloads)
             });
             let figures = Arc::new({
                 let handle = handle.clone();
@@ -155,11 +155,12 @@ async fn bind(address: Option<SocketAddr>, flag: &str) -> anyhow::Result<Option<
 }
 
 /// What the admin listener tells of the data plane.
-pub(crate) fn snapshot(handle: &Handle, reloads: &Mutex<Reloads>) -> Snapshot {
+pub(crate) fn snapshot(handle: &Handle, listen: Option<SocketAddr>, reloads: &Mutex<Reloads>) -> Snapshot {
     let now = handle.snapshot();
     let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     Snapshot {
         version: env!("CARGO_PKG_VERSION"),
+        listen,
         uptime_s: now.uptime.as_secs(),
         phase: if now.draining { Phase::Draining } else { Phase::Serving },
         sessions: count(now.sessions),

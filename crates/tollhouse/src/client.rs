@@ -4,6 +4,7 @@
 
 pub(crate) mod peer;
 
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -20,6 +21,21 @@ use tokio::task::JoinSet;
 
 /// What we ask ourselves is small.
 const ANSWER_MAX: usize = 16 << 20;
+
+/// The answer about health takes microseconds; who needs longer is as good as not there.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a gateway says of itself at its admin address, as it came.
+///
+/// # Errors
+/// Nobody answers there, or somebody else does.
+pub(crate) async fn health(admin: SocketAddr) -> anyhow::Result<Bytes> {
+    let url: Uri = format!("http://{admin}/health").parse().expect("an address makes a URL");
+    let request = Request::get(url.clone()).body(Bytes::new()).expect("nothing in it is foreign");
+    let response = Client::new(&url, HEALTH_PATIENCE)?.send(request).await?;
+    anyhow::ensure!(response.status() == StatusCode::OK, "it answers {}", response.status());
+    Ok(response.into_body())
+}
 
 /// A client of one address.
 pub(crate) struct Client {

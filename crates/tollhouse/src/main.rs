@@ -13,6 +13,8 @@ mod drain;
 mod build;
 mod pipeline;
 
+mod doctor;
+
 mod setup;
 
 mod client;
@@ -22,7 +24,7 @@ mod exit;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use crate::cli::{Cli, Verb};
+use crate::cli::{Cli, Paint, Verb};
 use crate::exit::Exit;
 
 fn main() -> ExitCode {
@@ -48,14 +50,16 @@ async fn verb(cli: &Cli) -> anyhow::Result<Exit> {
     match &cli.verb {
         Verb::Serve(args) => cli::serve::run(&cli.common, args).await,
         Verb::Stdio(_) => cli::stdio::run(&cli.common).await,
+        Verb::Wrap(args) => cli::wrap::run(&cli.common, args).await,
         Verb::Demo(args) => cli::demo::run(&cli.common, args).await,
         Verb::DemoServer(args) => cli::demo_server::run(args).await,
-        Verb::Init(args) => cli::init::run(&cli.common, args, &mut out),
+        Verb::Init(args) => cli::init::run(&cli.common, args, Paint::of(&out), &mut out),
         Verb::Add(args) => cli::add::run(&cli.common, args, &mut out),
         Verb::Remove(args) => cli::remove::run(&cli.common, args, &mut out),
         Verb::List(_) => cli::list::run(&cli.common, &mut out),
         Verb::Check(args) => cli::check::run(&cli.common, args, &mut out),
-        Verb::Health(_) => cli::health::run(&cli.common, &mut out).await,
+        Verb::Status(_) => cli::status::run(&cli.common, Paint::of(&out), &mut out).await,
+        Verb::Doctor(args) => cli::doctor::run(&cli.common, args, Paint::of(&out), &mut out).await,
         Verb::Tools(args) => cli::tools::run(&cli.common, args, &mut out).await,
         Verb::Calls(args) => cli::calls::run(&cli.common, args, &mut out).await,
         Verb::Tail(list) => cli::calls::tail(&cli.common, list, &mut out).await,

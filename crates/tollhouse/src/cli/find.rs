@@ -4,10 +4,12 @@
 //! it is pointed out, with the command that would use it, and left alone.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::Common;
 use crate::config::env::Environment;
+use crate::config::{outline, text};
 
 /// What a project may keep in its root: ours, and a client's.
 const LYING_AROUND: [&str; 2] = ["tollhouse.yaml", ".mcp.json"];
@@ -58,6 +60,18 @@ pub(crate) fn configuration(
             Err(Nothing { verb, own, here })
         }
     }
+}
+
+/// The file to look at, if there is one: the one named, else the user's own.
+pub(super) fn any(common: &Common, env: &dyn Environment) -> Option<PathBuf> {
+    common.config.clone().or_else(|| own(env).filter(|own| own.exists()))
+}
+
+/// Where the configuration says that agents and health are served. What is wrong with it is for others to say.
+pub(super) fn addresses(common: &Common, env: &dyn Environment) -> [Option<SocketAddr>; 2] {
+    let path = common.config.clone().or_else(|| own(env));
+    let outlined = path.and_then(|path| text(&path).and_then(|text| outline(&path, &text)).ok());
+    outlined.map(|outline| outline.addresses).unwrap_or_default()
 }
 
 /// Where the user's own is, or would be; `None` without a home directory.

@@ -1,7 +1,7 @@
 //! `tollhouse list`: the servers of the configuration, as they are written.
 //!
 //! Nothing is started and no variable looked up, so it shows no secret that the file does not hold; values of
-//! variables and headers are left out altogether. How the servers do is asked with `tollhouse health`.
+//! variables and headers are left out altogether. How the servers do is asked with `tollhouse status`.
 
 use std::io::Write;
 use std::path::Path;
@@ -56,12 +56,12 @@ fn list(common: &Common, path: &Path, out: &mut impl Write) -> anyhow::Result<Ex
     Ok(Exit::Ok)
 }
 
-fn transport(server: &Written) -> &'static str {
+pub(super) fn transport(server: &Written) -> &'static str {
     if server.url.is_some() { "http" } else { "stdio" }
 }
 
 /// The URL, or the command as one would type it, on one line.
-fn reach(server: &Written) -> String {
+pub(super) fn reach(server: &Written) -> String {
     let words = server.url.iter().chain(&server.command).chain(&server.args);
     let word = |word: &String| {
         let shown = without_controls(&without_secret(word));

@@ -9,19 +9,22 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod demo_server;
+pub(crate) mod doctor;
 pub(crate) mod errors;
-pub(crate) mod health;
 pub(crate) mod init;
 pub(crate) mod list;
 pub(crate) mod reference;
 pub(crate) mod remove;
 pub(crate) mod serve;
 pub(crate) mod sessions;
+pub(crate) mod status;
 pub(crate) mod stdio;
 pub(crate) mod tools;
 pub(crate) mod trace;
+pub(crate) mod wrap;
 
 mod find;
+mod paint;
 mod recorded;
 
 use std::borrow::Cow;
@@ -37,8 +40,10 @@ use crate::config::env::{Environment, Process};
 use crate::config::{ADMIN_DEFAULT, LISTEN_DEFAULT};
 use crate::exit::Exit;
 
+pub(crate) use paint::{Paint, Tone};
+
 /// Examples stand above the usage line.
-const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}\n";
 
 /// A gateway for the Model Context Protocol that records every call.
 #[derive(Debug, Parser)]
@@ -53,8 +58,10 @@ const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n
                                            put a server into your configuration
   tollhouse serve                          serve agents at http://127.0.0.1:7070
   tollhouse stdio --config .mcp.json       serve the one client that starts it
+  tollhouse wrap -- npx -y some-server     the same before one server, in the place of its command
   tollhouse check --config tollhouse.yaml  find every mistake of a configuration
-  tollhouse health                         ask a running gateway how it stands",
+  tollhouse status                         ask a running gateway how it stands
+  tollhouse doctor                         say what is wrong, and what to do",
     after_help = "Exit codes: 0 ok, 1 fault or the answer is no, 2 usage, 3 gateway unreachable, 74 store, 78 configuration.",
     disable_help_subcommand = true
 )]
@@ -96,6 +103,8 @@ pub(crate) enum Verb {
     Serve(serve::Args),
     /// Serve the one client that starts the program, on standard input and output
     Stdio(stdio::Args),
+    /// The same in the place of one server's command, which follows
+    Wrap(wrap::Args),
     /// Show a gateway at work: two servers, an agent, each call as it passes
     Demo(demo::Args),
     /// Run one of the demonstration's servers
@@ -111,7 +120,10 @@ pub(crate) enum Verb {
     /// Find every mistake of a configuration, without starting anything
     Check(check::Args),
     /// Ask a running gateway how it stands
-    Health(health::Args),
+    #[command(alias = "health")]
+    Status(status::Args),
+    /// Look for what keeps the program, its servers and the clients from working together
+    Doctor(doctor::Args),
     /// List the tools behind a running gateway, or call one
     Tools(tools::Args),
     /// Show what passed through a running gateway
@@ -150,9 +162,15 @@ fn exit_of(error: &clap::Error) -> Exit {
 }
 
 impl Common {
-    /// The address health is answered at.
-    pub(crate) fn admin(&self) -> SocketAddr {
-        self.admin_or(None)
+    /// The address a running gateway answers at about its health: as told, else as the configuration says, else the
+    /// default.
+    pub(crate) fn running_admin(&self) -> SocketAddr {
+        self.admin.unwrap_or_else(|| self.admin_or(find::addresses(self, &Process)[1]))
+    }
+
+    /// The address a running gateway serves agents at, likewise.
+    pub(crate) fn running_listen(&self) -> SocketAddr {
+        self.listen.unwrap_or_else(|| self.listen_or(find::addresses(self, &Process)[0]))
     }
 
     /// The address agents are served at: as told, else as the file says, else the default.

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tollhouse_web::api::CallView;
 
-use super::{Common, health};
+use super::{Common, status};
 use crate::client::Client;
 use crate::config::without_controls;
 use crate::exit::Exit;
@@ -98,7 +98,7 @@ pub(crate) async fn ask<T: DeserializeOwned>(common: &Common, path: &str) -> any
     let (mut client, request) = question(common, path)?;
     let response = match client.send(request).await {
         Ok(response) => response,
-        Err(error) => return Ok(Err(health::unreachable(common.admin(), &error.into()))),
+        Err(error) => return Ok(Err(status::unreachable(common.running_admin(), &error.into()))),
     };
     if response.status() != StatusCode::OK {
         return Ok(Err(refused(response.status(), response.body())));
@@ -110,7 +110,7 @@ pub(crate) async fn ask<T: DeserializeOwned>(common: &Common, path: &str) -> any
 
 /// A client of the admin listener, and the request for `path`.
 pub(crate) fn question(common: &Common, path: &str) -> anyhow::Result<(Client, Request<Bytes>)> {
-    let url: Uri = format!("http://{}{path}", common.admin()).parse().context("make a URL of this")?;
+    let url: Uri = format!("http://{}{path}", common.running_admin()).parse().context("make a URL of this")?;
     let request = Request::get(url.clone()).body(Bytes::new()).context("make a request of this")?;
     Ok((Client::new(&url, PATIENCE)?, request))
 }

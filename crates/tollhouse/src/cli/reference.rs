@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::CommandFactory as _;
 
 use super::Cli;
-use crate::config;
+use crate::{config, doctor};
 
 /// Wide enough for the examples, narrow enough for a page.
 const WIDTH: usize = 100;
@@ -26,6 +26,8 @@ pub(crate) enum Page {
     Cli,
     /// The configuration.
     Configuration,
+    /// What `doctor` finds.
+    Doctor,
 }
 
 /// Writes the page as Markdown.
@@ -33,6 +35,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<()> {
     let page = match args.page {
         Page::Cli => command_line(),
         Page::Configuration => config::reference(),
+        Page::Doctor => doctor::page(),
     };
     out.write_all(page.as_bytes()).context("write the page")
 }

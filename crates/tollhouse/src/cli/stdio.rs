@@ -1,9 +1,10 @@
 //! `tollhouse stdio`: the gateway for the one client that starts it.
 
+use tokio_util::sync::CancellationToken;
 use tollhouse_core::record::{SessionRef, SessionSource};
 
 use super::Common;
-use crate::build::{Keep, Wanted};
+use crate::build::{Keep, Program, Wanted};
 use crate::config::Loaded;
 use crate::config::env::{Environment, Process};
 use crate::exit::Exit;
@@ -31,14 +32,16 @@ pub(crate) async fn run(common: &Common) -> anyhow::Result<Exit> {
         Err(report) => return Ok(run::refused(&report)),
     };
     let log = run::log(common.log_level.as_deref(), &loaded.log)?;
-    run::followed(source, &loaded, log, async |program, stop| {
-        tokio::select! {
-            () = program.handle.serve_pipe(conversation(&Process), tokio::io::stdin(), tokio::io::stdout()) => {}
-            () = stop.cancelled() => {}
-        }
-        Ok(Exit::Ok)
-    })
-    .await
+    run::followed(source, &loaded, log, async |program, stop| Ok(serve(program, stop).await)).await
+}
+
+/// Serves the client that has started us, until it closes our input or a signal comes.
+pub(super) async fn serve(program: &Program, stop: CancellationToken) -> Exit {
+    tokio::select! {
+        () = program.handle.serve_pipe(conversation(&Process), tokio::io::stdin(), tokio::io::stdout()) => {}
+        () = stop.cancelled() => {}
+    }
+    Exit::Ok
 }
 
 /// Variables by which clients tell the servers they start which conversation those belong to.

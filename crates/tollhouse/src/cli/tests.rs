@@ -24,17 +24,19 @@ fn the_command_line_contradicts_itself_nowhere() {
 
 #[test]
 fn common_options_stand_before_or_after_the_verb() {
-    for line in ["tollhouse --json --admin 127.0.0.1:9 health", "tollhouse health --admin 127.0.0.1:9 --json"] {
+    for line in ["tollhouse --json --admin 127.0.0.1:9 status", "tollhouse status --admin 127.0.0.1:9 --json"] {
         let cli = read(line).unwrap();
-        assert!(matches!(cli.verb, Verb::Health(_)) && cli.common.json, "{line}");
-        assert_eq!(cli.common.admin().to_string(), "127.0.0.1:9");
+        assert!(matches!(cli.verb, Verb::Status(_)) && cli.common.json, "{line}");
+        assert_eq!(cli.common.running_admin().to_string(), "127.0.0.1:9");
     }
 }
 
 #[test]
 fn without_options_both_listeners_are_on_loopback() {
     let Common { listen: None, admin: None, .. } = read("tollhouse serve").unwrap().common else { panic!("not told") };
-    assert!(Common::default().listen_or(None).ip().is_loopback() && Common::default().admin().ip().is_loopback());
+    assert!(
+        Common::default().listen_or(None).ip().is_loopback() && Common::default().admin_or(None).ip().is_loopback()
+    );
 }
 
 #[test]

@@ -16,7 +16,7 @@ use http::{StatusCode, Uri};
 use serde_json::{Value, json};
 use tollhouse_web::Report;
 
-use super::{Common, health};
+use super::Common;
 use crate::client::peer::{Answer, Outcome, Peer};
 use crate::config::nearest;
 use crate::exit::Exit;
@@ -87,14 +87,16 @@ impl Silence {
                 Exit::Unreachable,
                 writeln!(
                     stderr,
-                    "error: no gateway answers at {listen}: {why}\nhint: start one with `tollhouse serve`, or say with `--listen` where it answers"
+                    "error: no gateway answers at {listen}{}\nhint: start one with `tollhouse serve`, or say with `--listen` where it answers",
+                    // That it was to be connected to is said.
+                    if why.starts_with("connect to ") { String::new() } else { format!(": {why}") }
                 ),
             ),
             Self::Unknown(server) => {
-                let known = servers(common.admin()).await.unwrap_or_default();
+                let known = servers(common.running_admin()).await.unwrap_or_default();
                 let hint = match nearest(&server, known.iter().map(String::as_str)) {
                     Some(near) => format!("did you mean `{near}`?"),
-                    None if known.is_empty() => "`tollhouse health` shows them".to_owned(),
+                    None if known.is_empty() => "`tollhouse status` shows them".to_owned(),
                     None => format!("there are: {}", known.join(", ")),
                 };
                 (Exit::Fault, writeln!(stderr, "error: the gateway has no server `{server}`\nhint: {hint}"))
@@ -121,7 +123,7 @@ fn told(outcome: &Outcome) -> String {
 
 /// The ids of the servers, from the gateway's own report.
 async fn servers(admin: SocketAddr) -> anyhow::Result<Vec<String>> {
-    let body = health::ask(admin).await?;
+    let body = crate::client::health(admin).await?;
     let report: Report = serde_json::from_slice(&body).context("read the gateway's answer")?;
     Ok(report.servers.into_iter().map(|server| server.id).collect())
 }

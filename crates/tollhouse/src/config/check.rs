@@ -167,6 +167,17 @@ pub(crate) fn client(
             .file_error(Code::Empty, "this file leaves no server to serve")
             .detail("its entries are none, switched off, or of a kind that this version does not reach");
     }
+    defaults(servers, env)
+}
+
+/// One server that no file describes.
+pub(crate) fn one(id: ServerId, command: Command, env: &dyn Environment) -> Loaded {
+    let server = Server { id, transport: Transport::Stdio(command), timeouts: Timeouts::default() };
+    defaults(vec![server], env)
+}
+
+/// These servers, and our defaults for the rest.
+fn defaults(servers: Vec<Server>, env: &dyn Environment) -> Loaded {
     Loaded {
         settings: Settings {
             servers,

@@ -1,6 +1,6 @@
 //! A client's own file → the servers named in it, as if they were written in `tollhouse.yaml`.
 //!
-//! Clients write `mcpServers` or `servers`, each with keys of its own. What we do not know is named in a warning
+//! Clients write `mcpServers`, `servers` or `mcp_servers`, each with keys of its own. What we do not know is named in a warning
 //! and left alone, since the file belongs to the client; what we cannot serve is left out with a warning, so that
 //! the rest works.
 //!
@@ -10,15 +10,34 @@
 
 use tollhouse_core::ids::{ServerId, ServerIdError};
 
-use super::block::{Value, entries, wrong_type};
-use super::blocks::Server;
+use super::block::{List, Map, Value, entries, wrong_type};
+use super::blocks::{Server, Timeouts};
 use super::finding::{Code, Findings};
 use super::near::nearest;
 use super::node::{At, Content, Entry, Node};
+use super::values::{Length, Template};
 
 /// The keys of an entry that are read.
-const KNOWN: [&str; 11] =
-    ["type", "command", "args", "env", "cwd", "url", "httpUrl", "serverUrl", "headers", "timeouts", "disabled"];
+const KNOWN: [&str; 17] = [
+    "type",
+    "command",
+    "args",
+    "env",
+    "cwd",
+    "url",
+    "httpUrl",
+    "serverUrl",
+    "headers",
+    "timeouts",
+    "disabled",
+    // Those of Codex.
+    "enabled",
+    "env_vars",
+    "http_headers",
+    "env_http_headers",
+    "bearer_token_env_var",
+    "startup_timeout_sec",
+];
 
 /// Reads the servers of a client's file.
 pub(crate) fn servers(root: &Node, findings: &mut Findings) -> Vec<(At<ServerId>, At<Server>)> {
@@ -36,17 +55,18 @@ pub(crate) fn servers(root: &Node, findings: &mut Findings) -> Vec<(At<ServerId>
 
 /// The map of servers, wherever the client keeps it.
 fn section<'a>(root: &'a Node, findings: &mut Findings) -> Option<&'a Node> {
-    let list = entries(root, "an object with `mcpServers` or `servers`", findings)?;
+    let list = entries(root, "an object with `mcpServers`, `servers` or `mcp_servers`", findings)?;
     let named =
         |list: &'a [Entry], name: &str| list.iter().find(|entry| entry.key.value == name).map(|entry| &entry.node);
     let nested = || match &named(list, "mcp")?.content {
         Content::Map(inner) => named(inner, "servers"),
         Content::Nothing | Content::Bool(..) | Content::Number(_) | Content::Text(_) | Content::List(_) => None,
     };
-    let section = named(list, "mcpServers").or_else(|| named(list, "servers")).or_else(nested);
+    let section = named(list, "mcpServers").or_else(|| named(list, "servers")).or_else(|| named(list, "mcp_servers"));
+    let section = section.or_else(nested);
     if section.is_none() {
         let finding = findings.error(Code::Empty, &root.place, "this file names no MCP servers");
-        finding.detail("expected an object with `mcpServers` or `servers`");
+        finding.detail("expected `mcpServers`, `servers`, or in TOML `mcp_servers`");
         if named(list, "listen").or(named(list, "limits")).is_some() {
             finding.hint("Tollhouse's own configuration is YAML: name the file tollhouse.yaml");
         }
@@ -61,7 +81,8 @@ fn server(entry: &Entry, findings: &mut Findings) -> Option<At<Server>> {
         return None;
     };
     let of = |name: &str| list.iter().find(|entry| entry.key.value == name).map(|entry| &entry.node);
-    if of("disabled").and_then(|node| bool::read(node, findings)) == Some(true) {
+    let mut says = |name: &str| of(name).and_then(|node| bool::read(node, findings));
+    if says("disabled") == Some(true) || says("enabled") == Some(false) {
         return None;
     }
     if let Some(kind) = of("type")
@@ -78,21 +99,80 @@ fn server(entry: &Entry, findings: &mut Findings) -> Option<At<Server>> {
             finding.hint(format!("did you mean `{near}`?"));
         }
     }
+    let headers = of("headers").or_else(|| of("http_headers")).and_then(|node| Value::read_at(node, findings));
+    let headers = with(headers, credentials(of("env_http_headers"), of("bearer_token_env_var"), findings));
+    let env = of("env").and_then(|node| Value::read_at(node, findings));
+    let env = with(env, passed(of("env_vars"), findings));
+    let start = of("startup_timeout_sec").and_then(|node| seconds(node, findings));
     let server = Server {
         command: of("command").and_then(|node| Value::read_at(node, findings)),
         args: of("args").and_then(|node| Value::read_at(node, findings)),
-        env: of("env").and_then(|node| Value::read_at(node, findings)),
+        env,
         cwd: of("cwd").and_then(|node| Value::read_at(node, findings)),
         // Gemini CLI keeps `url` for the older transport, and Windsurf has a word of its own.
         url: of("httpUrl")
             .or_else(|| of("url"))
             .or_else(|| of("serverUrl"))
             .and_then(|node| Value::read_at(node, findings)),
-        headers: of("headers").and_then(|node| Value::read_at(node, findings)),
-        timeouts: of("timeouts").and_then(|node| Value::read_at(node, findings)),
+        headers,
+        timeouts: of("timeouts").and_then(|node| Value::read_at(node, findings)).or(start),
         allow_literal_secrets: None,
     };
     Some(At { value: server, place: entry.key.place.clone() })
+}
+
+/// A map with `more` pairs; those it has already stay.
+fn with(map: Option<At<Map<Template>>>, more: Vec<(At<String>, At<Template>)>) -> Option<At<Map<Template>>> {
+    let Some((name, _)) = more.first() else { return map };
+    let mut map = map.unwrap_or_else(|| At { value: Map(Vec::new()), place: name.place.clone() });
+    let Map(pairs) = &mut map.value;
+    for pair in more {
+        if !pairs.iter().any(|(known, _)| *known.value == pair.0.value) {
+            pairs.push(pair);
+        }
+    }
+    Some(map)
+}
+
+/// The headers whose values Codex takes from variables.
+fn credentials(
+    named: Option<&Node>,
+    bearer: Option<&Node>,
+    findings: &mut Findings,
+) -> Vec<(At<String>, At<Template>)> {
+    let refer = |scheme: &str, name: At<Template>| {
+        let At { value: Template(name), place } = name;
+        At { value: Template(format!("{scheme}${{{name}}}")), place }
+    };
+    let mut all = Vec::new();
+    if let Some(Map(pairs)) = named.and_then(|node| Map::<Template>::read(node, findings)) {
+        all.extend(pairs.into_iter().map(|(header, name)| (header, refer("", name))));
+    }
+    if let Some(name) = bearer.and_then(|node| Template::read_at(node, findings)) {
+        all.push((At { value: "Authorization".to_owned(), place: name.place.clone() }, refer("Bearer ", name)));
+    }
+    all
+}
+
+/// The variables that Codex passes on to a server. One that is not set is no mistake there.
+fn passed(list: Option<&Node>, findings: &mut Findings) -> Vec<(At<String>, At<Template>)> {
+    let Some(List(names)) = list.and_then(|node| List::<Template>::read(node, findings)) else { return Vec::new() };
+    let pair = |At { value: Template(name), place }: At<Template>| {
+        let value = At { value: Template(format!("${{{name}:-}}")), place: place.clone() };
+        (At { value: name, place }, value)
+    };
+    names.into_iter().map(pair).collect()
+}
+
+/// How long Codex gives a server to start.
+fn seconds(node: &Node, findings: &mut Findings) -> Option<At<Timeouts>> {
+    let number = node.scalar().and_then(|text| text.parse().ok());
+    let Some(length) = number.and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok()) else {
+        wrong_type(node, "a number of seconds", findings);
+        return None;
+    };
+    let start = Some(At { value: Length(length), place: node.place.clone() });
+    Some(At { value: Timeouts { start, ..Timeouts::default() }, place: node.place.clone() })
 }
 
 /// Whether a server of this `type` can be served.

@@ -3,6 +3,8 @@
 //! `${NAME}` and `${env:NAME}` are one. `${NAME:-text}` gives the text where the variable is unset or empty. `$${`
 //! is a literal `${`; every other `$` stands for itself, so that `pa$$word` and `^a$` need no care.
 
+use std::collections::BTreeMap;
+
 use super::env::Environment;
 use super::finding::{Code, Findings, Place};
 use super::node::At;
@@ -64,6 +66,43 @@ pub(crate) fn writes_out(template: &Template) -> bool {
         Piece::Variable { default, .. } => default.is_some_and(|default| !default.is_empty()),
         Piece::Other(_) | Piece::Open => false,
     })
+}
+
+/// The variables that must be set for `template` to mean something.
+pub(crate) fn variables(template: &str) -> impl Iterator<Item = &str> {
+    pieces(template).into_iter().filter_map(|piece| match piece {
+        Piece::Variable { name, default: None } => Some(name),
+        Piece::Variable { default: Some(_), .. } | Piece::Literal(_) | Piece::Other(_) | Piece::Open => None,
+    })
+}
+
+/// Whether `text` is what `template` says, for some values of its variables; these are added to `values`. A variable
+/// has one value everywhere.
+pub(crate) fn fits(template: &str, text: &str, values: &mut BTreeMap<String, String>) -> bool {
+    let mut pieces = pieces(template).into_iter().filter(|piece| *piece != Piece::Literal("")).peekable();
+    let mut rest = text;
+    while let Some(piece) = pieces.next() {
+        match piece {
+            Piece::Literal(literal) => match rest.strip_prefix(literal) {
+                Some(after) => rest = after,
+                None => return false,
+            },
+            Piece::Variable { name, .. } => {
+                let end = match pieces.peek() {
+                    Some(Piece::Literal(literal)) => rest.find(literal),
+                    Some(_) => return template == text,
+                    None => Some(rest.len()),
+                };
+                let Some((value, after)) = end.and_then(|end| rest.split_at_checked(end)) else { return false };
+                if values.insert(name.to_owned(), value.to_owned()).is_some_and(|known| known != value) {
+                    return false;
+                }
+                rest = after;
+            }
+            Piece::Other(_) | Piece::Open => return template == text,
+        }
+    }
+    rest.is_empty()
 }
 
 /// Whether `template` has a key of a known kind written out in it.
@@ -167,9 +206,28 @@ fn reference_in(reference: &str) -> Piece<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
+
+    #[test]
+    fn a_text_that_fits_a_template_tells_the_values_of_its_variables() {
+        for (template, text, values) in [
+            ("Bearer ${T}", "Bearer abc", Some(&[("T", "abc")][..])),
+            ("${env:T}", "${env:T}", Some(&[("T", "${env:T}")])),
+            ("a${T:-}b${U}", "a1b2", Some(&[("T", "1"), ("U", "2")])),
+            ("plain", "plain", Some(&[])),
+            ("$${x}", "${x}", Some(&[])),
+            ("Bearer ${T}", "Basic abc", None),
+            ("${T} ${T}", "a b", None),
+            ("a", "ab", None),
+        ] {
+            let mut found = BTreeMap::new();
+            let fits = fits(template, text, &mut found);
+            let expected =
+                values.map(|values| values.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
+            assert_eq!(fits.then_some(found), expected, "{template} {text}");
+        }
+        assert_eq!(variables("${A} ${B:-x} $${C} ${env:D}").collect::<Vec<_>>(), ["A", "D"]);
+    }
 
     fn expanded(text: &str) -> Option<String> {
         let env = BTreeMap::from([("A", "one"), ("EMPTY", "")]);

@@ -1,6 +1,6 @@
 //! Reads the configuration: one file in, what the program is told out, or every mistake at once.
 //!
-//! Text → tree (`yaml`, `jsonc`) → as written (`blocks`, `client`) → as meant (`check`). Each step reports what it
+//! Text → tree (`yaml`, `jsonc`, `toml`) → as written (`blocks`, `client`) → as meant (`check`). Each step reports what it
 //! finds and goes on, so that an operator mends a file in one round and not in ten. Nothing is read from the working
 //! directory unasked, and the environment only through `env`.
 
@@ -16,6 +16,7 @@ mod near;
 mod node;
 mod reference;
 pub(crate) mod secret;
+mod toml;
 mod values;
 mod written;
 mod yaml;
@@ -27,12 +28,13 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 pub(crate) use blocks::{ADMIN_DEFAULT, LISTEN_DEFAULT, LogFormat};
-pub(crate) use check::{Loaded, Log, check_listen};
+pub(crate) use check::{Loaded, Log, check_listen, one};
 pub(crate) use client::slug;
+pub(crate) use expand::{fits, variables};
 pub(crate) use finding::{Code, Finding, Report, Severity, without_controls};
 pub(crate) use near::nearest;
 pub(crate) use reference::{reference, schema};
-pub(crate) use written::{Outline, Spot, Written, outline};
+pub(crate) use written::{Entry, Outline, Spot, Tree, Written, outline};
 
 use block::Value;
 use env::Environment;
@@ -113,8 +115,7 @@ fn read(path: &Path, findings: &mut Findings) -> Option<String> {
 }
 
 fn meaning(path: &Path, text: &str, env: &dyn Environment, findings: &mut Findings) -> Option<Loaded> {
-    let client = is_client_file(path, text);
-    let root = if client { jsonc::parse(text, findings) } else { yaml::parse(text, findings) }?;
+    let root = tree(path, text, findings)?;
     if matches!(root.content, Content::Nothing) {
         findings
             .file_error(Code::Empty, "the file is empty")
@@ -122,7 +123,7 @@ fn meaning(path: &Path, text: &str, env: &dyn Environment, findings: &mut Findin
         return None;
     }
     root.report_duplicates(findings);
-    if client {
+    if is_client_file(path, text) {
         let servers = client::servers(&root, findings);
         Some(check::client(&servers, env, findings))
     } else {
@@ -131,10 +132,21 @@ fn meaning(path: &Path, text: &str, env: &dyn Environment, findings: &mut Findin
     }
 }
 
-/// JSON is a client's; where the name does not say, an opening brace or a comment of its kind does.
+/// The text as a tree; `None` after a finding.
+fn tree(path: &Path, text: &str, findings: &mut Findings) -> Option<node::Node> {
+    if path.extension().is_some_and(|extension| extension == "toml") {
+        toml::parse(text, findings)
+    } else if is_client_file(path, text) {
+        jsonc::parse(text, findings)
+    } else {
+        yaml::parse(text, findings)
+    }
+}
+
+/// JSON and TOML are a client's; where the name does not say, an opening brace or a comment of JSON's kind does.
 pub(crate) fn is_client_file(path: &Path, text: &str) -> bool {
     match path.extension().and_then(|extension| extension.to_str()) {
-        Some("json" | "jsonc") => true,
+        Some("json" | "jsonc" | "toml") => true,
         Some("yaml" | "yml") => false,
         _ => text.trim_start_matches('\u{feff}').trim_start().starts_with(['{', '/']),
     }

@@ -29,14 +29,15 @@ const HEAD: &str = "# Configuration
 <!-- Generated from the types in `crates/tollhouse/src/config/blocks.rs`. -->
 
 Tollhouse reads one file: its own, `tollhouse.yaml`, whose keys are below, or an MCP client's, if its name ends in
-`.json` or `.jsonc`. Every mistake in it is reported at once, with its place, and nothing is started.
+`.json`, `.jsonc` or `.toml`. Every mistake in it is reported at once, with its place, and nothing is started.
 
 - A *duration* has a unit: `500ms`, `30s`, `5min`, `1.5h`, `2d`. A *size* too: `64KiB`, `10MiB`, `1GiB`. Keys that
   end in `_ms` are plain numbers of milliseconds.
 - Unknown keys are errors, and so are keys that a later version will have.
-- From a client's file the servers are taken: `mcpServers` or `servers`, with `type` (`stdio`, `http`,
+- From a client's file the servers are taken: `mcpServers`, `servers` or, in the TOML of Codex, `mcp_servers`, with `type` (`stdio`, `http`,
   `streamable-http`), `command`, `args`, `env`, `cwd`, `url` (also `httpUrl`, `serverUrl`), `headers`, and
-  `disabled: true`. Comments and trailing commas are fine, unknown keys are named in a warning. A name that is no
+  `disabled: true`; from Codex also `enabled`, `env_vars`, `http_headers`, `env_http_headers`,
+  `bearer_token_env_var`, `startup_timeout_sec`. Comments and trailing commas are fine, unknown keys are named in a warning. A name that is no
   server id becomes one: small letters, `-` for other characters, 24 at most. Entries of `type: sse` are left out with
   a warning.
 - A secret written out in `tollhouse.yaml` is refused unless the server has `allow_literal_secrets: true`; in a

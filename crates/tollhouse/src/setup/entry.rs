@@ -33,6 +33,10 @@ pub(crate) fn block(server: &Written, indent: usize) -> String {
             line(&format!("  {}: {}", key(name), scalar(value)));
         }
     }
+    if !server.timeouts.is_empty() {
+        let clocks: Vec<String> = server.timeouts.iter().map(|(name, length)| format!("{name}: {length}")).collect();
+        writeln!(text, "{:inner$}timeouts: {{ {} }}", "", clocks.join(", ")).expect("a string takes what is written");
+    }
     text
 }
 
@@ -137,6 +141,7 @@ mod tests {
         ];
         let texts = || odd.iter().map(|text| (*text).to_owned());
         let server = Written {
+            timeouts: vec![("start".into(), "1min".into()), ("hard".into(), "20min".into())],
             name: "123".to_owned(),
             command: Some("c".to_owned()),
             args: texts().collect(),

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+/// So many files are kept of one before somebody has to look at them.
+const KEPT_MAX: usize = 99;
+
 /// What the caller knows of the file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Before<'a> {
@@ -45,6 +48,22 @@ pub(crate) fn replace(path: &Path, before: Before<'_>, text: &str) -> anyhow::Re
     // The name is durable once its folder is. Not every file system can do that, and the file is whole either way.
     let _ = File::open(&folder).and_then(|folder| folder.sync_all());
     Ok(())
+}
+
+/// Keeps `text`, which stands at `path`, beside it under a name that is free; gives the name.
+///
+/// # Errors
+/// It could not be written.
+pub(crate) fn keep(path: &Path, text: &str) -> anyhow::Result<PathBuf> {
+    let name = |n: usize| {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(if n == 1 { ".before".to_owned() } else { format!(".before-{n}") });
+        path.with_file_name(name)
+    };
+    let free = (1..=KEPT_MAX).map(name).find(|kept| !kept.exists());
+    let free = free.with_context(|| format!("{KEPT_MAX} files are kept beside {}", path.display()))?;
+    replace(&free, Before::Absent, text)?;
+    Ok(free)
 }
 
 fn write(beside: &Path, path: &Path, before: Before<'_>, text: &str) -> anyhow::Result<()> {

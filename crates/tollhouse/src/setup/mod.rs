@@ -1,4 +1,5 @@
-//! Writes configurations for the user: `add` and `remove` change one, `init` makes one of clients' files.
+//! Writes configurations for the user: `add` and `remove` change one, `init` makes one of clients' files and leads the
+//! clients to it.
 //!
 //! A file is changed as text, so that comments, order and spelling stay as they are; the result is read before it
 //! takes the place of what was there. Nothing is half written: a reader finds the old file or the new one.
@@ -8,7 +9,11 @@ pub(crate) mod clients;
 pub(crate) mod edit;
 pub(crate) mod entry;
 pub(crate) mod file;
+pub(crate) mod layout;
 pub(crate) mod names;
+pub(crate) mod pointer;
+pub(crate) mod repoint;
+pub(crate) mod takeover;
 
 use std::fmt;
 

@@ -3,7 +3,7 @@
 //! What counts as a secret is what the configuration refuses, and a little more, since a client's file says less
 //! about its values. The values stay where they are: only the names are written and told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::{Written, secret};
 
@@ -12,12 +12,24 @@ use crate::config::{Written, secret};
 pub(crate) struct Names {
     /// What each stands for, which is secret, and where that is written.
     taken: BTreeMap<String, (String, String)>,
+    /// Names that a configuration uses for something else already.
+    reserved: BTreeSet<String>,
 }
 
 impl Names {
     /// Each variable with the place its value is written at.
     pub(crate) fn places(&self) -> impl Iterator<Item = (&str, &str)> {
         self.taken.iter().map(|(name, (_, place))| (name.as_str(), place.as_str()))
+    }
+
+    /// Keeps a name that stands for something already, which is not known.
+    pub(crate) fn reserve(&mut self, name: &str) {
+        self.reserved.insert(name.to_owned());
+    }
+
+    /// Notes what a name stands for already.
+    pub(crate) fn hold(&mut self, name: &str, value: &str, place: &str) {
+        self.taken.entry(name.to_owned()).or_insert_with(|| (value.to_owned(), place.to_owned()));
     }
 
     /// Puts a name in the place of each secret of `server`.
@@ -103,7 +115,10 @@ impl Names {
         let second = if first.starts_with(&owner) { first.clone() } else { owner + &first };
         let more = (2..).map(|n| format!("{second}_{n}"));
         let candidates = [first, second.clone()].into_iter().chain(more);
-        let free = |name: &String| self.taken.get(name).is_none_or(|(held, _)| held == value);
+        let free = |name: &String| match self.taken.get(name) {
+            Some((held, _)) => held == value,
+            None => !self.reserved.contains(name),
+        };
         let name = candidates.into_iter().find(free).expect("numbers do not end");
         self.taken.entry(name.clone()).or_insert_with(|| (value.to_owned(), place.to_owned()));
         format!("${{{name}}}")
@@ -119,7 +134,7 @@ fn parts(value: &str) -> (&str, &str) {
 }
 
 /// Whether a variable is named in it.
-fn refers(text: &str) -> bool {
+pub(crate) fn refers(text: &str) -> bool {
     text.contains("${")
 }
 

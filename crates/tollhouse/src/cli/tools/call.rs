@@ -35,7 +35,7 @@ pub(crate) struct Args {
 
 /// Calls it, and writes what it answers.
 pub(crate) async fn run(common: &Common, args: &Args, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let mut peer = match peer(common.listen_or(None), &args.server).await? {
+    let mut peer = match peer(common.running_listen(), &args.server).await? {
         Ok(peer) => peer,
         Err(silence) => return Ok(silence.told(common).await),
     };

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::{peer, servers, tools};
-use crate::cli::{Common, HELP, health};
+use crate::cli::{Common, HELP, status};
 use crate::config::env::{Environment as _, Process};
 use crate::config::without_controls;
 use crate::exit::Exit;
@@ -37,14 +37,14 @@ pub(crate) struct Args {
 pub(crate) async fn run(common: &Common, args: &Args, out: &mut impl Write) -> anyhow::Result<Exit> {
     let ids = match &args.server {
         Some(id) => vec![id.clone()],
-        None => match servers(common.admin()).await {
+        None => match servers(common.running_admin()).await {
             Ok(ids) => ids,
-            Err(error) => return Ok(health::unreachable(common.admin(), &error)),
+            Err(error) => return Ok(status::unreachable(common.running_admin(), &error)),
         },
     };
     let (mut rows, mut exit) = (Vec::new(), Exit::Ok);
     for id in ids {
-        let listed = match peer(common.listen_or(None), &id).await? {
+        let listed = match peer(common.running_listen(), &id).await? {
             Ok(mut peer) => {
                 let listed = tools(&mut peer, &id).await;
                 // Nothing depends on the goodbye.

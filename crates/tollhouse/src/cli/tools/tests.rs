@@ -79,7 +79,7 @@ async fn behind_a_gateway(work: impl AsyncFnOnce(Common)) {
     let common = Common { listen: Some(listen), admin: web.local_addr().ok(), ..Common::default() };
     let told = std::sync::Arc::new({
         let handle = handle.clone();
-        move || crate::build::snapshot(&handle, &std::sync::Mutex::default())
+        move || crate::build::snapshot(&handle, Some(listen), &std::sync::Mutex::default())
     });
     let (_, door) = tokio::sync::watch::channel(loaded.settings.front_door.clone());
     tokio::select! {

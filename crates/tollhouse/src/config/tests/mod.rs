@@ -449,6 +449,7 @@ fn the_schema_knows_every_key_and_default_that_is_read() {
             let Some(default) = property.get("default") else { continue };
             let path = match block.as_str() {
                 "Limits" => "limits",
+                "Names" => "names",
                 "Log" => "log",
                 "Observability" => "observability",
                 "ToolConfig" => "tool_config",

@@ -1,56 +1,48 @@
-//! `tollhouse health`: asks a running gateway how it stands.
+//! `tollhouse status`: asks a running gateway how it stands.
 //!
 //! For people a short table, with `--json` the gateway's own answer. The exit code alone tells a script: 0 all is
-//! well, 1 it is not, 3 nobody answers.
+//! well, 1 it is not, 3 nobody answers. Where the gateway answers is as it was told to `serve`: by a flag, else by the
+//! configuration.
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use anyhow::Context as _;
-use bytes::Bytes;
-use http::{Request, StatusCode, Uri};
-use tollhouse_web::{Reload, Report, Server, Status, Taken};
+use tollhouse_web::{Reload, Report, Server, State, Status, Taken};
 
-use super::Common;
-use crate::client::Client;
+use super::{Common, Paint, Tone};
+use crate::client::health;
+use crate::config::without_controls;
 use crate::exit::Exit;
 
-/// The answer takes microseconds; who needs longer is as good as not there.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// What `health` takes beside the common options.
+/// What `status` takes beside the common options.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     help_template = super::HELP,
     before_help = "Examples:
-  tollhouse health                         the gateway of this machine
-  tollhouse health --admin 127.0.0.1:9071  one with another admin address
-  tollhouse health --json                  for a script"
+  tollhouse status                         the gateway of this machine
+  tollhouse status --config th.yaml        the one that serves this configuration
+  tollhouse status --admin 127.0.0.1:9071  one with another admin address
+  tollhouse status --json                  for a script",
+    after_help = "Exit codes: 0 all is well, 1 a server is down or the gateway drains, 3 no gateway answers."
 )]
 pub(crate) struct Args {}
 
 /// Asks, and writes what comes back.
-pub(crate) async fn run(common: &Common, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let admin = common.admin();
-    let body = match ask(admin).await {
+pub(crate) async fn run(common: &Common, paint: Paint, out: &mut impl Write) -> anyhow::Result<Exit> {
+    let admin = common.running_admin();
+    let body = match health(admin).await {
         Ok(body) => body,
-        Err(error) => {
-            // Without a standard error the exit code still tells it.
-            let _ = writeln!(
-                std::io::stderr(),
-                "error: no gateway answers at {admin}: {error:#}\nhint: start one with `tollhouse serve`, or say with `--admin` where it answers"
-            );
-            return Ok(Exit::Unreachable);
-        }
+        Err(error) => return Ok(unreachable(admin, &error)),
     };
     let report: Report = serde_json::from_slice(&body).context("read the gateway's answer")?;
     if common.json {
         out.write_all(&body).and_then(|()| writeln!(out)).context("write the answer")?;
     } else {
-        out.write_all(table(&report).as_bytes()).context("write the answer")?;
+        out.write_all(table(&report, paint).as_bytes()).context("write the answer")?;
     }
-    Ok(if report.status == Status::Ok { Exit::Ok } else { Exit::Fault })
+    let well = report.status == Status::Ok && !report.draining;
+    Ok(if well { Exit::Ok } else { Exit::Fault })
 }
 
 /// Says that nobody answers at the admin address; the exit code that goes with it.
@@ -58,24 +50,23 @@ pub(super) fn unreachable(admin: SocketAddr, error: &anyhow::Error) -> Exit {
     // Without a standard error the exit code still tells it.
     let _ = writeln!(
         std::io::stderr(),
-        "error: no gateway answers at {admin}: {error:#}\nhint: start one with `tollhouse serve`, or say with `--admin` where it answers"
+        "error: no gateway answers at {admin}: {}\nhint: start one with `tollhouse serve`, or say with `--admin` where it answers",
+        error.root_cause()
     );
     Exit::Unreachable
 }
 
-/// What the gateway answers, as it came.
-pub(super) async fn ask(admin: SocketAddr) -> anyhow::Result<Bytes> {
-    let url: Uri = format!("http://{admin}/health").parse().expect("an address makes a URL");
-    let request = Request::get(url.clone()).body(Bytes::new()).expect("nothing in it is foreign");
-    let response = Client::new(&url, PATIENCE)?.send(request).await?;
-    anyhow::ensure!(response.status() == StatusCode::OK, "it answers {}", response.status());
-    Ok(response.into_body())
-}
-
-fn table(report: &Report) -> String {
+fn table(report: &Report, paint: Paint) -> String {
+    let tone = if report.status == Status::Ok { Tone::Good } else { Tone::Bad };
     let draining = if report.draining { ", draining" } else { "" };
+    let listen = report.listen.map(|listen| format!(" · http://{listen}/mcp")).unwrap_or_default();
     let mut lines = vec![
-        format!("{}{draining} · version {} · up {}", report.status.as_str(), report.version, span(report.uptime_s)),
+        format!(
+            "{}{draining}{listen} · version {} · up {}",
+            paint.tone(tone, report.status.as_str()),
+            report.version,
+            span(report.uptime_s)
+        ),
         format!(
             "sessions {} · calls in flight {} · records dropped {}",
             report.sessions, report.calls_in_flight, report.records_dropped
@@ -86,26 +77,31 @@ fn table(report: &Report) -> String {
     }
     if !report.servers.is_empty() {
         let width = report.servers.iter().map(|server| server.id.len()).fold("server".len(), usize::max);
-        lines.push(String::new());
-        lines.push(format!(
-            "{:width$}  {:9}  {:9}  {:6}  {:>5}  reason",
-            "server", "state", "transport", "era", "tools"
-        ));
-        lines.extend(report.servers.iter().map(|server| row(server, width)));
+        let heading =
+            format!("{:width$}  {:9}  {:9}  {:6}  {:>5}  reason", "server", "state", "transport", "era", "tools");
+        lines.extend([String::new(), paint.tone(Tone::Faint, heading).to_string()]);
+        lines.extend(report.servers.iter().map(|server| row(server, width, paint)));
     }
     let lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
     lines.join("\n") + "\n"
 }
 
-fn row(server: &Server, width: usize) -> String {
+fn row(server: &Server, width: usize, paint: Paint) -> String {
     let tools = server.tools.map_or_else(|| "-".to_owned(), |tools| tools.to_string());
+    let tone = match server.state {
+        State::Connected => Tone::Good,
+        State::Idle | State::Starting => Tone::Fair,
+        State::Failed => Tone::Bad,
+    };
+    // What a server said may have lines, and a row has one.
+    let reason = server.reason.as_deref().unwrap_or_default().lines().collect::<Vec<_>>().join(" ");
     format!(
         "{:width$}  {:9}  {:9}  {:6}  {tools:>5}  {}",
         server.id,
-        server.state.as_str(),
+        paint.tone(tone, server.state.as_str()),
         server.transport,
         server.era.as_deref().unwrap_or("-"),
-        server.reason.as_deref().unwrap_or(""),
+        without_controls(&reason),
     )
 }
 
@@ -125,7 +121,7 @@ mod tests {
     use tokio::sync::watch;
     use tokio_util::sync::CancellationToken;
     use tollhouse_proxy::settings::FrontDoor;
-    use tollhouse_web::{Phase, Reloads, Snapshot, State};
+    use tollhouse_web::{Phase, Reloads, Snapshot};
 
     use super::*;
 
@@ -142,6 +138,7 @@ mod tests {
         });
         let snapshot = Snapshot {
             version: "0.1.0",
+            listen: "127.0.0.1:7070".parse().ok(),
             uptime_s: 3725,
             phase: Phase::Serving,
             sessions: 1,
@@ -155,7 +152,7 @@ mod tests {
         let mut out = Vec::new();
         let exit = tokio::select! {
             _ = tollhouse_web::serve(listener, health, door, stop) => panic!("the listener ended"),
-            exit = run(&common, &mut out) => exit.unwrap(),
+            exit = run(&common, Paint::Plain, &mut out) => exit.unwrap(),
         };
         (exit, String::from_utf8(out).unwrap())
     }
@@ -163,7 +160,7 @@ mod tests {
     #[tokio::test]
     async fn a_healthy_gateway_is_shown_as_a_table_and_ends_with_0() {
         let (exit, text) = asked(&[State::Connected], false).await;
-        let expected = "ok · version 0.1.0 · up 1 h 2 min\n\
+        let expected = "ok · http://127.0.0.1:7070/mcp · version 0.1.0 · up 1 h 2 min\n\
                         sessions 1 · calls in flight 2 · records dropped 0\n\n\
                         server  state      transport  era     tools  reason\n\
                         notes   connected  stdio      both        4\n";
@@ -185,6 +182,6 @@ mod tests {
         let common = Common { admin: Some(listener.local_addr().unwrap()), ..Common::default() };
         drop(listener);
         let mut out = Vec::new();
-        assert_eq!((run(&common, &mut out).await.unwrap(), out.len()), (Exit::Unreachable, 0));
+        assert_eq!((run(&common, Paint::Plain, &mut out).await.unwrap(), out.len()), (Exit::Unreachable, 0));
     }
 }
