@@ -28,6 +28,9 @@ use crate::ground::{self, Ground, output, step};
 pub(crate) struct Args {
     /// Only these steps; without names, all
     steps: Vec<String>,
+    /// Write docs/guide/matrix.md from what the clients saw, instead of comparing it
+    #[arg(long)]
+    write: bool,
 }
 
 /// One step: its name on the command line, and what it does.
@@ -45,6 +48,8 @@ struct Site<'a> {
     scratch: TempDir,
     /// Where the step's children write; kept until the step is taken again.
     logs: PathBuf,
+    /// Whether pages made from a run are written anew.
+    write: bool,
 }
 
 /// In the order they are taken: what is quick first.
@@ -70,7 +75,7 @@ pub(crate) fn run(ground: &Ground, args: &Args) -> anyhow::Result<()> {
             let scratch = TempDir::new().context("make a scratch folder")?;
             let logs = ground.target().join("interop/logs").join(name);
             empty(&logs)?;
-            take(&Site { ground, tollhouse: tollhouse.clone(), scratch, logs })
+            take(&Site { ground, tollhouse: tollhouse.clone(), scratch, logs, write: args.write })
         });
         if let Err(error) = taken {
             eprintln!("error: {error:#}");

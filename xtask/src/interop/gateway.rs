@@ -39,6 +39,11 @@ impl Gateway {
         format!("{}/servers/{server}/mcp", self.origin)
     }
 
+    /// Where one server is, over HTTP+SSE.
+    pub(super) fn sse(&self, server: &str) -> String {
+        format!("{}/servers/{server}/sse", self.origin)
+    }
+
     /// Where all servers are.
     pub(super) fn front(&self) -> String {
         format!("{}/mcp", self.origin)
