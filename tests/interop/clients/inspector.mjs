@@ -35,15 +35,12 @@ function words(step) {
 function place({ sse, url, command, env }) {
   if (sse) return ["--transport", "sse", "--server-url", sse];
   if (url) return ["--transport", "http", "--server-url", url];
-  return [...Object.entries(env ?? {}).flatMap(([name, value]) => ["-e", `${name}=${value}`]), ...command];
+  return [...Object.entries(env ?? {}).flatMap(([name, value]) => ["-e", `${name}=${value}`]), "--", ...command];
 }
 
 /** One call of the program: its status, and what it wrote on both streams, as JSON where it is JSON. */
 function call(play, step) {
-  // What it starts comes before the options, else it takes theirs for its own.
-  const target = place(play);
-  const own = ["--format", "json", "--quiet", "--protocol-era", task.mode, ...words(step)];
-  const all = play.command ? [...own, "--", ...target] : [...own, ...target];
+  const all = ["--format", "json", "--quiet", "--protocol-era", task.mode, ...words(step), ...place(play)];
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [program, "--cli", ...all], { stdio: ["ignore", "pipe", "pipe"] });
     let [out, err] = ["", ""];
