@@ -6,8 +6,7 @@
 //!
 //! The task is a file: `{"mode": "legacy" | "auto" | "modern", "plays": [{"name", "url" or "command" and "env", "steps",
 //! "roots"}]}`.
-// Roots and sampling are deprecated in the newest revision and alive in all others.
-#![allow(deprecated)]
+#![expect(deprecated, reason = "roots and sampling are so in the newest revision, and alive in all others")]
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -168,7 +167,7 @@ async fn take(play: &Play, mode: &str) -> anyhow::Result<Value> {
 
 async fn call(service: &RunningService<RoleClient, Client>, step: &Value) -> Result<Value, ServiceError> {
     let arguments = |name: &str| params(json!({ "name": step[name], "arguments": step["arguments"] }));
-    match kind(step) {
+    Ok(match kind(step) {
         "list" => match step["list"].as_str() {
             Some("tools") => plain(service.list_tools(None).await?),
             Some("prompts") => plain(service.list_prompts(None).await?),
@@ -187,7 +186,7 @@ async fn call(service: &RunningService<RoleClient, Client>, step: &Value) -> Res
         "subscribe" => plain(service.subscribe(from(json!({ "uri": step["subscribe"] }))).await?),
         "unsubscribe" => plain(service.unsubscribe(from(json!({ "uri": step["unsubscribe"] }))).await?),
         _ => panic!("there is no such step: {step}"),
-    }
+    })
 }
 
 fn kind(step: &Value) -> &'static str {
@@ -207,6 +206,6 @@ fn from<T: DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).expect("a step holds what its method takes")
 }
 
-fn plain(result: impl Serialize) -> Result<Value, ServiceError> {
-    Ok(serde_json::to_value(result).expect("a result came as JSON"))
+fn plain(result: impl Serialize) -> Value {
+    serde_json::to_value(result).expect("a result came as JSON")
 }
