@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// Write docs/guide/matrix.md from what the clients saw, instead of comparing it
     #[arg(long)]
     write: bool,
+    /// Of the clients' cells only those whose name contains this, as in "python-auto at fast"
+    #[arg(long, value_name = "TEXT", conflicts_with = "write")]
+    only: Option<String>,
 }
 
 /// One step: its name on the command line, and what it does.
@@ -48,8 +51,7 @@ struct Site<'a> {
     scratch: TempDir,
     /// Where the step's children write; kept until the step is taken again.
     logs: PathBuf,
-    /// Whether pages made from a run are written anew.
-    write: bool,
+    args: &'a Args,
 }
 
 /// In the order they are taken: what is quick first.
@@ -75,7 +77,7 @@ pub(crate) fn run(ground: &Ground, args: &Args) -> anyhow::Result<()> {
             let scratch = TempDir::new().context("make a scratch folder")?;
             let logs = ground.target().join("interop/logs").join(name);
             empty(&logs)?;
-            take(&Site { ground, tollhouse: tollhouse.clone(), scratch, logs, write: args.write })
+            take(&Site { ground, tollhouse: tollhouse.clone(), scratch, logs, args })
         });
         if let Err(error) = taken {
             eprintln!("error: {error:#}");

@@ -27,7 +27,7 @@ but for what belongs to an era. In brackets, it does not work: the run expects t
 /// Writes the page, or compares it.
 pub(super) fn keep(site: &Site<'_>, cells: &[Cell]) -> anyhow::Result<()> {
     let path = site.ground.root.join(PATH);
-    if site.write {
+    if site.args.write {
         let date = output(site.command("date").args(["-u", "+%F"]))?;
         fs::write(&path, page(cells, date.trim())).with_context(|| format!("write {}", path.display()))?;
         eprintln!("  wrote {PATH}");

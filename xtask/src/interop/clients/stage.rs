@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
 use super::super::peer::{self, Peer};
@@ -17,6 +18,9 @@ use super::cast::{self, Client, Kit, SERVERS, Server};
 
 /// For a server to listen.
 const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// Between two looks whether it does.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// To compile `rmcp` and what it is made of, once.
 const BUILD_LIMIT: Duration = Duration::from_mins(10);
@@ -141,9 +145,11 @@ impl<'a> Stage<'a> {
         let printed = |program: &Path, words: &[&str], peers: &mut Vec<Peer>| {
             let mut command = self.site.command(program);
             command.args(words).env("FASTMCP_CHECK_FOR_UPDATES", "off");
-            self.listening(server, command, peers, |said| {
+            let url = self.listening(server, command, peers, |said| {
                 said.lines().map(str::trim).find(|line| line.starts_with("http://")).map(str::to_owned)
-            })
+            })?;
+            answers(&url)?;
+            Ok::<_, anyhow::Error>(url)
         };
         let (new, old) = (self.python.join("python"), self.old_python.join("python"));
         let script = fast.display().to_string();
@@ -249,6 +255,17 @@ fn rmcp(site: &Site<'_>) -> anyhow::Result<PathBuf> {
 
 fn words(words: &[&Path]) -> Vec<String> {
     words.iter().map(|word| word.display().to_string()).collect()
+}
+
+/// Waits until somebody listens: some servers say where before they do.
+fn answers(url: &str) -> anyhow::Result<()> {
+    let address = url.trim_start_matches("http://").split('/').next().unwrap_or_default();
+    let end = Instant::now() + START_LIMIT;
+    while let Err(error) = TcpStream::connect(address) {
+        ensure!(Instant::now() < end, "nobody listens on {address}: {error}");
+        thread::sleep(LOOK);
+    }
+    Ok(())
 }
 
 /// A port that was free a moment ago, for a server that cannot choose one itself.
