@@ -39,6 +39,10 @@ const OF_AN_ERA: [&str; 5] = ["resultType", "ttlMs", "cacheScope", "nextCursor",
 /// Keys of `_meta` that belong to the modern era.
 const META_OF_AN_ERA: &str = "io.modelcontextprotocol/";
 
+/// What a resource that is not there is answered with, in each era.
+const LEGACY_NOT_FOUND: i64 = -32002;
+const MODERN_NOT_FOUND: i64 = -32602;
+
 /// Steps whose methods only one era has.
 const STEPS_OF_AN_ERA: [&str; 3] = ["level", "subscribe", "unsubscribe"];
 
@@ -87,6 +91,9 @@ impl View {
                 if let Some(result) = taken.get_mut("result") {
                     strip_era(result);
                 }
+                if let (Self::Crossed, Some(error)) = (self, taken.get_mut("error")) {
+                    modernise(error);
+                }
                 taken
             });
             json!({ "steps": kept.collect::<Vec<_>>(), "asked": transcript["asked"] })
@@ -129,6 +136,18 @@ fn strip_era(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(strip_era),
         _ => {}
+    }
+}
+
+/// Gives an error the code of the modern era where the eras differ, and takes out the code that some clients write before
+/// the message.
+fn modernise(error: &mut Value) {
+    if error["code"] == LEGACY_NOT_FOUND {
+        error["code"] = MODERN_NOT_FOUND.into();
+    }
+    let plain = error["message"].as_str().and_then(|message| message.strip_prefix("MCP error ")?.split_once(": "));
+    if let Some((_, plain)) = plain {
+        error["message"] = plain.into();
     }
 }
 
@@ -245,6 +264,13 @@ mod tests {
             json!({"resultType": "complete", "content": [], "_meta": {"io.modelcontextprotocol/serverInfo": {}}});
         assert_eq!(seen(&View::Crossed, &steps(&call, &json!({"content": []})), &steps(&call, &modern)), [""; 0]);
         assert_eq!(seen(&View::Crossed, &steps(&level, &json!({})), &steps(&level, &json!(1))), [""; 0]);
+        let failed = |code: i64, message: &str| {
+            let error = json!({"code": code, "message": message});
+            json!({"steps": [{"step": {"read": "a:b"}, "error": error}], "asked": []})
+        };
+        let (legacy, modern) = (failed(-32002, "MCP error -32002: not there"), failed(-32602, "not there"));
+        assert_eq!(seen(&View::Crossed, &legacy, &modern), [""; 0]);
+        assert_eq!(seen(&View::Crossed, &failed(-32603, "not there"), &modern).len(), 1);
         let own = json!({"content": [], "_meta": {"own": 1}});
         assert_eq!(seen(&View::Crossed, &steps(&call, &json!({"content": []})), &steps(&call, &own)).len(), 1);
     }
