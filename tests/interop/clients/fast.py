@@ -45,7 +45,7 @@ def transport(play):
 
 
 @asynccontextmanager
-async def connect(play, mode, asked):
+async def connect(play, task, asked):
     async def sample(_messages, params, _context):
         asked.append({"sampling": plain(params)})
         return types.CreateMessageResult.model_validate(SAMPLED)
@@ -55,7 +55,7 @@ async def connect(play, mode, asked):
         return ElicitResult(action="accept", content=ELICITED)
 
     # 2.x knows no modes.
-    chosen = {} if types.__name__ == "mcp.types" else {"mode": MODES[mode]}
+    chosen = {} if types.__name__ == "mcp.types" else {"mode": MODES[task["mode"]]}
     async with Client(
         transport(play), roots=[play["roots"]], sampling_handler=sample, elicitation_handler=elicit, **chosen
     ) as client:

@@ -33,7 +33,7 @@ def transport(play):
 
 
 @asynccontextmanager
-async def connect(play, _mode, asked):
+async def connect(play, _task, asked):
     async def sample(_context, params):
         asked.append({"sampling": plain(params)})
         return types.CreateMessageResult.model_validate(SAMPLED)

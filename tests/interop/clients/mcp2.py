@@ -25,7 +25,7 @@ class Renamed:
 
 
 @asynccontextmanager
-async def connect(play, mode, asked):
+async def connect(play, task, asked):
     async def sample(_context, params):
         asked.append({"sampling": plain(params)})
         return types.CreateMessageResult.model_validate(SAMPLED)
@@ -44,13 +44,8 @@ async def connect(play, mode, asked):
     else:
         program, *args = play["command"]
         server = StdioServerParameters(command=program, args=args, env=environment(play))
-    async with Client(
-        server,
-        mode=MODES[mode],
-        sampling_callback=sample,
-        elicitation_callback=elicit,
-        list_roots_callback=roots,
-    ) as client:
+    answers = {"sampling_callback": sample, "elicitation_callback": elicit, "list_roots_callback": roots}
+    async with Client(server, mode=MODES[task["mode"]], **({} if task["quiet"] else answers)) as client:
         yield Renamed(client), {
             "version": client.protocol_version,
             "info": client.server_info and plain(client.server_info),

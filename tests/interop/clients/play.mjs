@@ -1,8 +1,8 @@
 // The part of a scenario that both generations of the TypeScript client have in common: their methods have the same
 // names.
 //
-// A client is given one argument, a file: {"mode": "legacy" | "auto" | "modern", "plays": [PLAY]}, where a play is
-// {"name", "url" or "sse" or "command" and "env", "steps", "roots"}. It prints one line of JSON for each play: {"name",
+// A client is given one argument, a file: {"mode": "legacy" | "auto" | "modern", "quiet": whether it can be asked nothing,
+// "plays": [PLAY]}, where a play is {"name", "url" or "sse" or "command" and "env", "steps", "roots"}. It prints one line of JSON for each play: {"name",
 // "transcript"}, or {"name", "failure"} if it could not connect or had to stop.
 
 import { readFileSync, writeSync } from "node:fs";
@@ -15,10 +15,11 @@ export const task = JSON.parse(readFileSync(process.argv[2], "utf8"));
 // The clients write what they have to say to the console, which is where the transcripts go.
 console.debug = console.info = console.log = console.error;
 
-export const capabilities = { sampling: {}, elicitation: {}, roots: {} };
+export const capabilities = task.quiet ? {} : { sampling: {}, elicitation: {}, roots: {} };
 
 /** What the client answers to a server's requests in this play. */
 function answers(play, asked) {
+  if (task.quiet) return {};
   return {
     "sampling/createMessage": (request) => {
       asked.push({ sampling: request.params });

@@ -1,7 +1,7 @@
 """The part of a scenario that the Python clients have in common. See `mcp1.py`, `mcp2.py`, `fast.py`.
 
-A client is given one argument, a file: {"mode": "legacy" | "auto" | "modern", "plays": [PLAY]}, where a play is
-{"name", "url" or "sse" or "command" and "env", "steps", "roots"}. It prints one line of JSON for each play: {"name",
+A client is given one argument, a file: {"mode": "legacy" | "auto" | "modern", "quiet": whether it can be asked nothing,
+"plays": [PLAY]}, where a play is {"name", "url" or "sse" or "command" and "env", "steps", "roots"}. It prints one line of JSON for each play: {"name",
 "transcript"}, or {"name", "failure"} if it could not connect or had to stop.
 """
 
@@ -60,10 +60,10 @@ async def take(client, types, step, told):
     raise ValueError(f"no such step: {step}")
 
 
-async def play(connect, types, refused, mode, task):
+async def play(connect, types, refused, task, one):
     asked, taken = [], []
-    async with connect(task, mode, asked) as (client, met):
-        for step in task["steps"]:
+    async with connect(one, task, asked) as (client, met):
+        for step in one["steps"]:
             progress = []
 
             async def told(done, total, message):
@@ -96,7 +96,7 @@ def main(connect, types, refused):
         for one in task["plays"]:
             try:
                 async with asyncio.timeout(LIMIT):
-                    line = {"transcript": await play(connect, types, refused, task["mode"], one)}
+                    line = {"transcript": await play(connect, types, refused, task, one)}
             except Exception as error:
                 line = {"failure": first(error)}
             print(json.dumps({"name": one["name"], **line}), flush=True)

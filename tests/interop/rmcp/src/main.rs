@@ -4,8 +4,8 @@
 //! tollhouse-interop-rmcp TASK
 //! ```
 //!
-//! The task is a file: `{"mode": "legacy" | "auto" | "modern", "plays": [{"name", "url" or "command" and "env", "steps",
-//! "roots"}]}`.
+//! The task is a file: `{"mode": "legacy" | "auto" | "modern", "quiet": whether it can be asked nothing, "plays":
+//! [{"name", "url" or "command" and "env", "steps", "roots"}]}`.
 #![expect(deprecated, reason = "roots and sampling are so in the newest revision, and alive in all others")]
 
 use std::collections::BTreeMap;
@@ -31,6 +31,7 @@ const PLAY_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Deserialize)]
 struct Task {
     mode: String,
+    quiet: bool,
     plays: Vec<Play>,
 }
 
@@ -48,6 +49,7 @@ struct Play {
 /// The client's answers to what a server asks, and what it was asked and told.
 #[derive(Clone, Default)]
 struct Client {
+    quiet: bool,
     roots: String,
     asked: Arc<Mutex<Vec<Value>>>,
     progress: Arc<Mutex<Vec<Value>>>,
@@ -83,9 +85,10 @@ impl ClientHandler for Client {
     }
 
     fn get_info(&self) -> ClientConfig {
+        let asked = json!({ "sampling": {}, "elicitation": {}, "roots": {} });
         let config = json!({
             "protocolVersion": "2025-11-25",
-            "capabilities": { "sampling": {}, "elicitation": {}, "roots": {} },
+            "capabilities": if self.quiet { json!({}) } else { asked },
             "clientInfo": { "name": "interop-rmcp", "version": "1" }
         });
         serde_json::from_value(config).expect("it is what the client says of itself")
@@ -108,7 +111,7 @@ fn main() -> anyhow::Result<()> {
     // On one thread, progress is told in the order in which it came, and before the answer.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for play in &task.plays {
-        let played = runtime.block_on(async { tokio::time::timeout(PLAY_LIMIT, take(play, &task.mode)).await });
+        let played = runtime.block_on(async { tokio::time::timeout(PLAY_LIMIT, take(play, &task)).await });
         let played = played.unwrap_or_else(|late| Err(late.into()));
         let line = match played {
             Ok(transcript) => json!({ "name": play.name, "transcript": transcript }),
@@ -119,10 +122,10 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn take(play: &Play, mode: &str) -> anyhow::Result<Value> {
-    let client = Client { roots: play.roots.clone(), ..Client::default() };
+async fn take(play: &Play, task: &Task) -> anyhow::Result<Value> {
+    let client = Client { quiet: task.quiet, roots: play.roots.clone(), ..Client::default() };
     let preferred_versions = vec![ProtocolVersion::V_2026_07_28];
-    let lifecycle = match mode {
+    let lifecycle = match task.mode.as_str() {
         "legacy" => ClientLifecycleMode::Initialize,
         "auto" => ClientLifecycleMode::Auto { preferred_versions, legacy_version: None },
         "modern" => ClientLifecycleMode::Discover { preferred_versions },

@@ -49,7 +49,7 @@ pub(super) fn play(
 ) -> anyhow::Result<BTreeMap<String, Played>> {
     let task = site.scratch.path().join(format!("{}.task", client.name));
     let plays_told: Vec<Value> = plays.iter().map(|play| told(client, play, roots)).collect();
-    fs::write(&task, json!({ "mode": client.mode(), "plays": plays_told }).to_string())
+    fs::write(&task, json!({ "mode": client.mode(), "quiet": client.quiet, "plays": plays_told }).to_string())
         .with_context(|| format!("write {}", task.display()))?;
     command.arg(&task);
     let printed = peer::run(command, &site.logs.join(client.name), BATCH_LIMIT)?.well()?;

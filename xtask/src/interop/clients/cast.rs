@@ -39,6 +39,8 @@ pub(super) struct Client {
     /// The same kind of client in the other era: what a server of that era tells it directly, this one should hear
     /// through the gateway.
     pub(super) twin: Option<&'static str>,
+    /// Declares nothing that it could be asked for.
+    pub(super) quiet: bool,
     /// Takes only the steps that a scenario calls brief: each costs it a process and a connection.
     pub(super) brief: bool,
 }
@@ -79,8 +81,16 @@ pub(super) const EVERYTHING: &str = "@modelcontextprotocol/server-everything@202
 pub(super) const FILESYSTEM: &str = "@modelcontextprotocol/server-filesystem@2026.8.31";
 pub(super) const MEMORY: &str = "@modelcontextprotocol/server-memory@2026.8.31";
 
-const PLAIN: Client =
-    Client { name: "", package: "", eras: Eras::Legacy, kit: Kit::Rmcp, sse: false, twin: None, brief: false };
+const PLAIN: Client = Client {
+    name: "",
+    package: "",
+    eras: Eras::Legacy,
+    kit: Kit::Rmcp,
+    sse: false,
+    twin: None,
+    quiet: false,
+    brief: false,
+};
 
 const PYTHON: Client = Client { package: "PyPI `mcp` 2.3.0", kit: Kit::Python("mcp2.py"), sse: true, ..PLAIN };
 const FAST: Client = Client { package: "PyPI `fastmcp` 4.1.2", kit: Kit::Python("fast.py"), sse: true, ..PLAIN };
@@ -99,25 +109,25 @@ const RUST: Client = Client { package: "crates.io `rmcp` 3.8.0", kit: Kit::Rmcp,
 pub(super) const CLIENTS: &[Client] = &[
     Client { name: "fastmcp-auto", eras: Eras::Both, twin: Some("fastmcp-old"), ..FAST },
     Client { name: "python-auto", eras: Eras::Both, twin: Some("python-legacy"), ..PYTHON },
-    Client { name: "python-legacy", twin: Some("python-modern"), ..PYTHON },
+    Client { name: "python-legacy", twin: Some("python-auto"), ..PYTHON },
     Client { name: "typescript-auto", eras: Eras::Both, twin: Some("typescript-legacy"), ..TYPESCRIPT },
-    Client { name: "typescript-legacy", twin: Some("typescript-modern"), ..TYPESCRIPT },
+    Client { name: "typescript-legacy", twin: Some("typescript-auto"), ..TYPESCRIPT },
     Client {
         name: "typescript-old",
         package: "npm `@modelcontextprotocol/sdk` 1.32.2",
         kit: Kit::Node("v1.mjs"),
         sse: true,
-        twin: Some("typescript-modern"),
+        twin: Some("typescript-auto"),
         ..PLAIN
     },
     Client { name: "rmcp-auto", eras: Eras::Both, twin: Some("rmcp-legacy"), ..RUST },
-    Client { name: "rmcp-legacy", twin: Some("rmcp-modern"), ..RUST },
+    Client { name: "rmcp-legacy", twin: Some("rmcp-auto"), ..RUST },
     Client {
         name: "python-old",
         package: "PyPI `mcp` 1.30.0",
         kit: Kit::OldPython("mcp1.py"),
         sse: true,
-        twin: Some("python-modern"),
+        twin: Some("python-auto"),
         ..PLAIN
     },
     Client {
@@ -130,9 +140,13 @@ pub(super) const CLIENTS: &[Client] = &[
     },
     Client { name: "inspector-legacy", twin: Some("inspector-auto"), ..INSPECT },
     Client { name: "inspector-auto", eras: Eras::Both, twin: Some("inspector-legacy"), ..INSPECT },
-    Client { name: "python-modern", eras: Eras::Modern, twin: Some("python-legacy"), ..PYTHON },
-    Client { name: "typescript-modern", eras: Eras::Modern, twin: Some("typescript-legacy"), ..TYPESCRIPT },
-    Client { name: "rmcp-modern", eras: Eras::Modern, twin: Some("rmcp-legacy"), ..RUST },
+    Client { name: "python-modern", eras: Eras::Modern, twin: Some("python-quiet"), quiet: true, ..PYTHON },
+    Client { name: "typescript-modern", eras: Eras::Modern, twin: Some("typescript-quiet"), quiet: true, ..TYPESCRIPT },
+    Client { name: "rmcp-modern", eras: Eras::Modern, twin: Some("rmcp-quiet"), quiet: true, ..RUST },
+    // These play for their twins alone.
+    Client { name: "python-quiet", quiet: true, ..PYTHON },
+    Client { name: "typescript-quiet", quiet: true, ..TYPESCRIPT },
+    Client { name: "rmcp-quiet", quiet: true, ..RUST },
 ];
 
 const fn server(name: &'static str, package: &'static str, over: Over, eras: Eras, scenario: &'static str) -> Server {
@@ -173,6 +187,11 @@ impl Client {
             Eras::Modern => "modern",
             Eras::Both => "auto",
         }
+    }
+
+    /// Whether it has no cells of its own: others are compared with it.
+    pub(super) fn only_compared(&self) -> bool {
+        self.quiet && self.eras == Eras::Legacy
     }
 
     pub(super) fn speaks(&self, over: Over) -> bool {

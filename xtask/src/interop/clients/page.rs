@@ -75,20 +75,24 @@ and what the server asks of the client, with what it makes of the answer. Only t
         format!("| {} | {from} | {there} |\n", letter(*way))
     }));
     page += "\n## Clients\n\n| | client | speaks | package |\n|---|---|---|---|\n";
-    page.extend(CLIENTS.iter().enumerate().map(|(at, client)| {
-        let brief = if client.brief { "; a few steps of each scenario" } else { "" };
-        format!("| {} | {} | {} | {}{brief} |\n", at + 1, client.name, spoken(client), client.package)
+    page.extend(clients().enumerate().map(|(at, client)| {
+        let but = match client {
+            Client { brief: true, .. } => "; a few steps of each scenario",
+            Client { quiet: true, .. } => "; can be asked nothing",
+            _ => "",
+        };
+        format!("| {} | {} | {} | {}{but} |\n", at + 1, client.name, spoken(client), client.package)
     }));
     page += "\n## Servers\n\n| server | reached over | speaks | package |\n|---|---|---|---|\n";
     page.extend(SERVERS.iter().map(|server| {
         format!("| {} | {} | {} | {} |\n", server.name, over(server), eras(server.eras), server.package)
     }));
     page += CELLS;
-    page.extend((1..=CLIENTS.len()).map(|at| format!(" {at} |")));
+    page.extend((1..=clients().count()).map(|at| format!(" {at} |")));
     page += "\n|---|";
-    page += &"---|".repeat(CLIENTS.len());
+    page += &"---|".repeat(clients().count());
     page.extend(SERVERS.iter().map(|server| {
-        let row: Vec<String> = CLIENTS.iter().map(|client| letters(cells, client, server)).collect();
+        let row: Vec<String> = clients().map(|client| letters(cells, client, server)).collect();
         format!("\n| {} | {} |", server.name, row.join(" | "))
     }));
     page += "\n\n";
@@ -97,6 +101,11 @@ and what the server asks of the client, with what it makes of the answer. Only t
         format!("- {count} cells: {}\n", word(outcome))
     }));
     page
+}
+
+/// Those that have cells.
+fn clients() -> impl Iterator<Item = &'static Client> {
+    CLIENTS.iter().filter(|client| !client.only_compared())
 }
 
 fn letters(cells: &[Cell], client: &Client, server: &Server) -> String {
@@ -155,12 +164,12 @@ fn spoken(client: &Client) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::super::cells;
-    use super::{CLIENTS, SERVERS, page};
+    use super::{SERVERS, clients, page};
 
     #[test]
     fn every_client_and_server_stands_on_the_page() {
         let page = page(&cells::all(), "2026-01-01");
-        for name in CLIENTS.iter().map(|client| client.name).chain(SERVERS.iter().map(|server| server.name)) {
+        for name in clients().map(|client| client.name).chain(SERVERS.iter().map(|server| server.name)) {
             assert!(page.contains(&format!("| {name} |")), "{name}");
         }
     }
