@@ -7,10 +7,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
+use tollhouse_core::record::SessionRef;
 
 use crate::downstream;
 use crate::gateway::Gateway;
 use crate::record::{Counts, Recorder};
+use crate::reload;
+pub use crate::reload::Report;
 use crate::settings::Settings;
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, State};
@@ -79,7 +82,7 @@ impl Handle {
     /// See [`StartError`].
     pub fn start(settings: &Settings, recorder: Recorder) -> Result<Self, StartError> {
         let spawner = Spawner::start().map_err(StartError::Spawner)?;
-        let gateway = Gateway::new(settings, recorder, &spawner).map_err(StartError::Origin)?;
+        let gateway = Gateway::new(settings, recorder, spawner).map_err(StartError::Origin)?;
         let sweeping = gateway.clone();
         gateway.server_tasks.spawn(async move {
             loop {
@@ -102,9 +105,28 @@ impl Handle {
         Ok(address)
     }
 
-    /// Serves one client over its pipes until its input ends.
-    pub async fn serve_pipe(&self, input: impl AsyncRead + Unpin, output: impl AsyncWrite + Unpin + Send + 'static) {
-        downstream::stdio::serve(self.gateway.clone(), input, output).await;
+    /// Puts other settings in force while calls go on.
+    ///
+    /// A server with the same id and the same settings is not touched. One that is gone is missing from lists and paths
+    /// at once; its calls under way finish within the drain limit, then its sessions and processes end. One with other
+    /// settings is another server in its place. Limits, allowed names and the rules for sessions hold from now on, `limits.line` for processes
+    /// started from now on; `limits.records` and `limits.record_bodies` stay as they were.
+    ///
+    /// # Errors
+    /// A server's URL cannot be used. Nothing was changed.
+    pub fn reload(&self, settings: &Settings) -> Result<Report, OriginError> {
+        reload::reload(&self.gateway, settings)
+    }
+
+    /// Serves one client over its pipes until its input ends. `conversation` is what the client's environment says its
+    /// calls belong to.
+    pub async fn serve_pipe(
+        &self,
+        conversation: Option<SessionRef>,
+        input: impl AsyncRead + Unpin,
+        output: impl AsyncWrite + Unpin + Send + 'static,
+    ) {
+        downstream::stdio::serve(self.gateway.clone(), conversation, input, output).await;
     }
 
     /// How things stand.
@@ -117,9 +139,10 @@ impl Handle {
             calls_in_flight: gateway.calls_in_flight(),
             records: gateway.recorder.counts(),
             servers: gateway
-                .servers
+                .fleet
+                .roster()
                 .iter()
-                .map(|server| {
+                .map(|(_, server)| {
                     let status = server.status();
                     ServerSnapshot {
                         id: server.id.to_string(),
@@ -156,7 +179,8 @@ impl Handle {
                 sleep(Duration::from_millis(10)).await;
             }
         };
-        let _ = timeout(gateway.limits.drain, finished).await;
+        let limit = gateway.limits().drain;
+        let _ = timeout(limit, finished).await;
         for session in gateway.sessions.drain() {
             gateway.end_session(session);
         }

@@ -7,13 +7,16 @@
 
 pub mod handle;
 
+mod reload;
 mod downstream;
 mod dispatch;
 mod router;
 mod exchange;
 mod links;
 mod gateway;
+mod fleet;
 mod names;
+mod seal;
 mod session;
 pub mod upstream;
 mod mirrored;

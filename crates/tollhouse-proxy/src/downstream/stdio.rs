@@ -15,7 +15,8 @@ use tokio_util::task::TaskTracker;
 use tollhouse_core::clock;
 use tollhouse_core::era::Era;
 use tollhouse_core::fault::Kind;
-use tollhouse_core::record::Listener;
+use tollhouse_core::record::{Listener, SessionRef, SessionSource};
+use tollhouse_core::units::ByteSize;
 use tollhouse_core::wire::{Envelope, Form, Members};
 
 use crate::answer::{Refusal, code};
@@ -32,9 +33,10 @@ use crate::upstream::lines::{Line, LineReader, LineWriter, one_line};
 /// Messages that wait for the client to read. Full: their calls wait.
 const OUTBOX: usize = 64;
 
-/// Serves one client until its input ends.
+/// Serves one client until its input ends. The process is one conversation: the one its environment names, if any.
 pub(crate) async fn serve(
     gateway: Arc<Gateway>,
+    given: Option<SessionRef>,
     input: impl AsyncRead + Unpin,
     output: impl AsyncWrite + Unpin + Send + 'static,
 ) {
@@ -52,15 +54,19 @@ pub(crate) async fn serve(
             }
         }
     });
+    // A pipe keeps to it for life.
+    let request_limit = gateway.limits().request;
     let client = Arc::new(Client {
-        endpoint: gateway.front(),
+        request_limit,
+        endpoint: Endpoint::All,
+        given: given.unwrap_or_else(process),
         calls: TaskTracker::new(),
         outbox,
         session: std::sync::Mutex::default(),
         running: std::sync::Mutex::default(),
         gateway: gateway.clone(),
     });
-    let mut lines = LineReader::new(input, gateway.limits.request.bytes());
+    let mut lines = LineReader::new(input, request_limit.bytes());
     loop {
         let line = tokio::select! {
             () = gateway.draining.cancelled() => break,
@@ -84,9 +90,16 @@ pub(crate) async fn serve(
     let _ = writing.await;
 }
 
+/// The conversation of a process whose environment names none.
+fn process() -> SessionRef {
+    SessionRef { id: format!("p_{:016x}", clock::distinct_u64()).into(), source: SessionSource::Protocol }
+}
+
 struct Client {
     gateway: Arc<Gateway>,
+    request_limit: ByteSize,
     endpoint: Endpoint,
+    given: SessionRef,
     calls: TaskTracker,
     outbox: mpsc::Sender<Bytes>,
     /// Set by `initialize`.
@@ -106,7 +119,7 @@ impl Client {
     }
 
     async fn refuse_too_large(&self) {
-        let limit = self.gateway.limits.request;
+        let limit = self.request_limit;
         let message = format!("the message is larger than {limit}");
         let refusal = Refusal::new(http::StatusCode::PAYLOAD_TOO_LARGE, code::TOO_LARGE, Kind::TooLarge, message);
         self.say(refusal.message(None)).await;
@@ -180,6 +193,7 @@ impl Client {
             params,
             headers: http::HeaderMap::new(),
             session: session.clone(),
+            given: Some(self.given.clone()),
         });
         if busy {
             let refusal = Refusal::malformed(code::INVALID_REQUEST, "a request with this id is still under way");
@@ -199,6 +213,7 @@ impl Client {
         let outlet = Outlet::Pipe(self.outbox.clone());
         let (message, session) = dispatch::open_session(&self.gateway, arrived, outlet).await;
         if let Some(session) = session {
+            self.gateway.sessions.note_pipe(&session);
             let former = lock(&self.session).replace(session);
             if let Some(former) = former {
                 self.gateway.end_session(former);

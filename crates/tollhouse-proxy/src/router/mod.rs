@@ -23,7 +23,7 @@ use crate::exchange::{Message, conclude};
 use crate::failure::Failure;
 use crate::gateway::Gateway;
 use crate::links::{join, open_link};
-use crate::names::Kind as Listed;
+use crate::names::{Kind as Listed, Target};
 use crate::session::legacy::Session;
 use crate::upstream::Opened;
 
@@ -60,8 +60,11 @@ pub(crate) async fn route(gateway: &Arc<Gateway>, mut call: Box<Call>, session: 
         "completion/complete" => by_reference(gateway, &mut call, session).await,
         method => Err(Refusal::unknown_method(call.era(), method)),
     };
-    match found {
-        Ok(place) => Routed::One { call, place },
+    match found.and_then(|place| unseal(gateway, &mut call, place).map(|()| place)) {
+        Ok(place) => {
+            call.aggregated = true;
+            Routed::One { call, place }
+        }
         Err(refusal) => {
             let bytes = refusal.message(Some(call.raw_id()));
             Routed::Answered(conclude(gateway, call, Message { status: refusal.status, bytes }, refusal.outcome()))
@@ -76,8 +79,10 @@ fn answered(gateway: &Gateway, call: Box<Call>, result: &[u8]) -> Routed {
 
 /// Opens a link to every server that takes one; the result of `initialize`.
 pub(crate) async fn open_all(gateway: &Arc<Gateway>, session: &Arc<Session>) -> Bytes {
-    let opening: Vec<_> = (0..gateway.servers.len())
-        .map(|place| {
+    let roster = gateway.fleet.roster();
+    let opening: Vec<_> = roster
+        .iter()
+        .map(|(place, _)| {
             let (gateway, session) = (gateway.clone(), session.clone());
             gateway.tasks.clone().spawn(async move { (place, open_link(&gateway, &session, place).await) })
         })
@@ -92,7 +97,7 @@ pub(crate) async fn open_all(gateway: &Arc<Gateway>, session: &Arc<Session>) -> 
             }
             // A server that is down is missing from the lists; the others are not affected.
             Err(failure) => {
-                warn!(target: "tollhouse.server", server = %gateway.servers[place].id, cause = %failure.cause, "not part of a session");
+                warn!(target: "tollhouse.server", server = %gateway.fleet.at(place).id, cause = %failure.cause, "not part of a session");
             }
         }
     }
@@ -118,20 +123,22 @@ async fn by_name(
     session: Option<&Arc<Session>>,
     kind: Listed,
 ) -> Result<usize, Refusal> {
-    let name = call.name().unwrap_or_default().into_owned();
-    let mut found = gateway.names.find(kind, &name);
+    let find = |call: &Call| gateway.names.find(kind, &call.name().unwrap_or_default());
+    let mut found = find(call);
     if found.is_none() {
         aggregate::list(gateway, call, session, kind).await;
-        found = gateway.names.find(kind, &name);
+        found = find(call);
     }
-    let Some((place, local)) = found else {
+    let Some(Target { place, local }) = found else {
+        let name = call.name().unwrap_or_default();
         return Err(Refusal::unknown_name(format!("{} `{name}` is not offered here", kind.word())));
     };
-    call.local_name = Some(local);
+    let renamed = call.name().as_deref() != Some(&*local);
+    call.local_name = renamed.then_some(local);
     Ok(place)
 }
 
-/// The server of a resource: the one that listed it, else the one whose template it fits.
+/// The server of a resource; see [`crate::names::Names::owner`].
 async fn by_uri(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Session>>) -> Result<usize, Refusal> {
     let uri = call.name().unwrap_or_default().into_owned();
     if let Some(place) = gateway.names.owner(&uri) {
@@ -170,14 +177,34 @@ async fn by_reference(
     }
 }
 
+/// Gives a retry the state back that its server gave it, in place of the sealed one.
+fn unseal(gateway: &Gateway, call: &mut Call, place: usize) -> Result<(), Refusal> {
+    if call.era() != Era::Modern {
+        return Ok(());
+    }
+    let picked = call.envelope.pick_params(["requestState"]);
+    let [sealed] = picked.map_err(|error| Refusal::malformed(code::INVALID_REQUEST, error.to_string()))?;
+    let Some(sealed) = sealed.filter(|span| call.envelope.raw(*span) != b"null") else { return Ok(()) };
+    match gateway.seal.open(call.envelope.raw(sealed), call, &gateway.fleet.at(place).id) {
+        Ok(own) => {
+            call.state = Some(Box::new((sealed, own)));
+            Ok(())
+        }
+        Err(broken) => {
+            let (status, kind) = (StatusCode::OK, Kind::Malformed);
+            Err(Refusal::new(status, code::INVALID_PARAMS, kind, broken.to_string()))
+        }
+    }
+}
+
 /// The clocks of a question that several servers are asked.
 fn question_clocks(gateway: &Gateway, place: usize) -> Clocks {
-    Clocks::start(Instant::now(), &gateway.servers[place].timeouts)
+    Clocks::start(Instant::now(), &gateway.fleet.at(place).timeouts)
 }
 
 /// Why a server is left out, said where it is left out.
 fn left_out(gateway: &Gateway, place: usize, cause: &Failure) {
     if cause.fault.kind != Kind::EraUnsupported {
-        warn!(target: "tollhouse.server", server = %gateway.servers[place].id, cause = %cause.cause, "left out of a list");
+        warn!(target: "tollhouse.server", server = %gateway.fleet.at(place).id, cause = %cause.cause, "left out of a list");
     }
 }

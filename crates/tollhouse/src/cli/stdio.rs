@@ -1,9 +1,13 @@
 //! `tollhouse stdio`: the gateway for the one client that starts it.
 
+use tollhouse_core::record::{SessionRef, SessionSource};
+
 use super::Common;
-use crate::build::Wanted;
-use crate::config::{self, env::Process};
+use crate::build::{Keep, Wanted};
+use crate::config::Loaded;
+use crate::config::env::{Environment, Process};
 use crate::exit::Exit;
+use crate::reload::Source;
 use crate::run;
 
 /// What `stdio` takes beside the common options.
@@ -19,19 +23,31 @@ pub(crate) struct Args {}
 /// Serves until the client closes our input, or a signal comes.
 pub(crate) async fn run(common: &Common) -> anyhow::Result<Exit> {
     let Some(path) = super::configuration(common, "stdio")? else { return Ok(Exit::Config) };
-    let loaded = match config::load(&path, &Process) {
+    // Many of these may run beside each other: none listens unless it is told to, and none has the files of `serve`.
+    let wanted = Wanted { listen: common.listen, admin: common.admin, keep: Keep::Nowhere };
+    let source = Source::at(path, |_: &Loaded| wanted.clone()).await;
+    let loaded = match source.load().await {
         Ok(loaded) => loaded,
         Err(report) => return Ok(run::refused(&report)),
     };
     let log = run::log(common.log_level.as_deref(), &loaded.log)?;
-    // Many of these may run beside each other: none listens unless it is told to.
-    let wanted = Wanted { listen: common.listen, admin: common.admin };
-    run::gateway(&loaded, wanted, log, async |program, stop| {
+    run::followed(source, &loaded, log, async |program, stop| {
         tokio::select! {
-            () = program.handle.serve_pipe(tokio::io::stdin(), tokio::io::stdout()) => {}
+            () = program.handle.serve_pipe(conversation(&Process), tokio::io::stdin(), tokio::io::stdout()) => {}
             () = stop.cancelled() => {}
         }
         Ok(Exit::Ok)
     })
     .await
+}
+
+/// Variables by which clients tell the servers they start which conversation those belong to.
+const VARIABLES: [&str; 1] = ["CLAUDE_CODE_SESSION_ID"];
+
+/// The conversation that the client's environment names.
+fn conversation(env: &dyn Environment) -> Option<SessionRef> {
+    VARIABLES.iter().find_map(|name| {
+        let id = env.var(name)?.into_string().ok().filter(|id| !id.is_empty() && id.len() <= 256)?;
+        Some(SessionRef { id: id.into(), source: SessionSource::Environment(name) })
+    })
 }

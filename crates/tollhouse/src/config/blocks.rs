@@ -3,7 +3,7 @@
 //! These structs are the documentation too: `docs/reference/configuration.md` and the JSON Schema are made from
 //! their comments. What the values mean together is said in `check`.
 
-use tollhouse_proxy::settings;
+use tollhouse_proxy::settings::{self, Prefix, SessionRule};
 
 use super::block::{List, Map, block};
 use super::values::{Address, Count, Kept, Length, OneOf, Rule, Share, Size, Template, Text, Words};
@@ -26,6 +26,8 @@ block! {
         /// The MCP servers behind Tollhouse, each under its id: 1 to 24 of a-z, 0-9 and -. The id becomes part of
         /// tool names and paths; `tollhouse` is reserved.
         servers: Map<Server>,
+        /// What tools and prompts are called at `/mcp`, where several servers stand behind one path.
+        names: Names,
         /// Bounds of memory and work.
         limits: Limits,
         /// Host names under which clients may address the listeners, beside loopback names and the bound address;
@@ -33,6 +35,8 @@ block! {
         allowed_hosts: List<Kept<Host>>,
         /// Origins from which browsers may call, beside loopback ones: `https://app.example`.
         allowed_origins: List<Kept<Origin>>,
+        /// How calls are grouped into sessions where the protocol has none.
+        sessions: Sessions,
         /// What is logged, and how. The variables `MCP_LOG_LEVEL` and `MCP_LOG_FORMAT` go before it.
         log: Log,
         /// What is recorded of calls. Accepted, not yet in force.
@@ -100,6 +104,19 @@ block! {
 }
 
 block! {
+    /// What tools and prompts are called at `/mcp`. At `/servers/<id>/mcp` they keep their names.
+    struct Names {
+        /// When a name begins with its server's id, `<id>__<name>`: `conditional`, if there are several servers;
+        /// `always`, also with one; `on_collision`, if two servers have the same name; `never`, and then the first
+        /// server in this file keeps a name that two have.
+        prefix: OneOf<Prefix> = "conditional",
+        /// Bytes of a name. What is longer is cut and gets a hash, which is always the same. Model APIs refuse more
+        /// than 64, some clients more than 60 with the name they know the gateway by.
+        max_length: Count<40, 128> = settings::Naming::default().max_length,
+    }
+}
+
+block! {
     /// The clocks of a server and of each call to it.
     struct Timeouts {
         /// To reach the server: DNS, TCP, TLS.
@@ -110,6 +127,18 @@ block! {
         idle: Length = Length::written(settings::Timeouts::default().idle),
         /// The whole call.
         hard: Length = Length::written(settings::Timeouts::default().hard),
+    }
+}
+
+block! {
+    /// Whose conversation a call belongs to. What a client says of it groups calls of one principal; it grants nothing.
+    struct Sessions {
+        /// The rules, best first; one that is left out is not used. `meta`: a member of `_meta` that a known client sets.
+        /// `baggage`: `session.id` or `gen_ai.conversation.id`. `header`: `Tollhouse-Session` or `agent-session-id`.
+        /// `path`: `/s/<id>/mcp`. `environment`: `CLAUDE_CODE_SESSION_ID` of `tollhouse stdio`. `protocol`:
+        /// `Mcp-Session-Id`, or the stdio process. `trace`: the trace id, which is one turn. Default: all, in this order.
+        /// Where none finds a session, the same client at the same address without a pause of 30 min is taken for one.
+        rules: List<OneOf<SessionRule>>,
     }
 }
 
@@ -229,6 +258,16 @@ block! {
     }
 }
 
+impl Words for Prefix {
+    const NAME: &'static str = "Prefix";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("conditional", Self::Conditional),
+        ("always", Self::Always),
+        ("on_collision", Self::OnCollision),
+        ("never", Self::Never),
+    ];
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFormat {
@@ -241,6 +280,19 @@ pub(crate) enum LogFormat {
 impl Words for LogFormat {
     const NAME: &'static str = "LogFormat";
     const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
+impl Words for SessionRule {
+    const NAME: &'static str = "SessionRule";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("meta", Self::Meta),
+        ("baggage", Self::Baggage),
+        ("header", Self::Header),
+        ("path", Self::Path),
+        ("environment", Self::Environment),
+        ("protocol", Self::Protocol),
+        ("trace", Self::Trace),
+    ];
 }
 
 /// What an alert does.
