@@ -78,7 +78,9 @@ fn config(site: &Site<'_>, name: &str, servers: &Value) -> anyhow::Result<PathBu
 
 fn program(site: &Site<'_>, verb: &str, config: &Path) -> Command {
     let mut program = site.command(&site.tollhouse);
-    program.arg("--config").arg(config).arg("--data-dir").arg(site.scratch.path().join("data")).arg(verb);
+    // Of its own: a gateway that serves does not share it.
+    let data = config.with_extension("data");
+    program.arg("--config").arg(config).arg("--data-dir").arg(data).arg(verb);
     program.env("MCP_LOG_FORMAT", "json");
     program
 }

@@ -48,8 +48,7 @@ const TO_ALL: [&str; 7] =
     ["fastmcp-auto", "python-auto", "python-old", "typescript-auto", "typescript-old", "rmcp-auto", "rmcp-legacy"];
 
 /// Over standard input and output only one server of a kind is tried: behind the gateway's door it is the same way.
-const BY_STDIO: [&str; 6] =
-    ["everything-http", "everything-stdio", "filesystem-stdio", "git-stdio", "fast-http", "fixture-modern-http"];
+const BY_STDIO: [&str; 5] = ["everything-http", "everything-stdio", "filesystem-stdio", "git-stdio", "fast-http"];
 
 /// Where the clients go that take long for each step.
 const BRIEFLY: [&str; 6] =

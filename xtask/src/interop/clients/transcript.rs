@@ -29,7 +29,8 @@ pub(super) enum View {
     /// What a server says where it stands with others, under this prefix: what the client learns of the server and
     /// how long it may keep a list is the gateway's own, and so are the others' tools.
     Together(String),
-    /// What a server says to a client of the other era: what only one era has is left out.
+    /// What a server says to a client of the other era: what only one era has is left out, and with it the tools that
+    /// can be called as tasks of their era alone.
     Crossed,
 }
 
@@ -89,6 +90,9 @@ impl View {
             let steps = transcript["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
             let kept = steps.iter().filter(|taken| self.keeps(&taken["step"])).cloned().map(|mut taken| {
                 if let Some(result) = taken.get_mut("result") {
+                    if let (Self::Crossed, Some(Value::Array(tools))) = (self, result.get_mut("tools")) {
+                        tools.retain(|tool| tool["execution"]["taskSupport"] != "required");
+                    }
                     strip_era(result);
                 }
                 if let (Self::Crossed, Some(error)) = (self, taken.get_mut("error")) {
@@ -263,6 +267,8 @@ mod tests {
         let modern =
             json!({"resultType": "complete", "content": [], "_meta": {"io.modelcontextprotocol/serverInfo": {}}});
         assert_eq!(seen(&View::Crossed, &steps(&call, &json!({"content": []})), &steps(&call, &modern)), [""; 0]);
+        let task = json!({"tools": [{"name": "long", "execution": {"taskSupport": "required"}}]});
+        assert_eq!(seen(&View::Crossed, &steps(&call, &task), &steps(&call, &json!({"tools": []}))), [""; 0]);
         assert_eq!(seen(&View::Crossed, &steps(&level, &json!({})), &steps(&level, &json!(1))), [""; 0]);
         let failed = |code: i64, message: &str| {
             let error = json!({"code": code, "message": message});
