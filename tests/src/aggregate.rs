@@ -72,6 +72,16 @@ async fn a_name_nobody_offers_is_unknown_and_reaches_nobody() {
 }
 
 #[tokio::test]
+async fn what_the_modern_revision_has_removed_is_an_unknown_method_whatever_it_is_about() {
+    let (one, two) = (upstream::echo().start().await, upstream::echo().start().await);
+    let gateway = gateway().alone().server("one", &one).server("two", &two).start().await;
+    for method in ["resources/subscribe", "resources/unsubscribe", "logging/setLevel", "ping"] {
+        let asked = modern(&gateway).at(FRONT).message(method).params(r#"{"uri":"test://one"}"#).send().await;
+        assert_eq!(asked.refusal(), (404, -32601), "{method}");
+    }
+}
+
+#[tokio::test]
 async fn a_dead_server_is_missing_from_lists_and_hurts_nobody() {
     let (living, unreachable, missing) = (upstream::echo().start().await, Dead::Url, Dead::Program);
     let gateway = gateway().alone().server("dead", &unreachable).server("gone", &missing).server("living", &living);

@@ -127,6 +127,18 @@ async fn a_client_whose_era_the_server_lacks_is_told_so() {
     gateway.ends_well(&[]).await;
 }
 
+// A client that speaks both eras takes −32022 for the word of a modern server, and does not try `initialize`.
+#[tokio::test]
+async fn a_client_that_asks_which_era_a_legacy_server_speaks_hears_what_the_server_would_say() {
+    let upstream = upstream::echo().legacy_only().start().await;
+    let gateway = gateway().with(&upstream).start().await;
+    let client = modern(&gateway);
+    let asks =
+        client.message("server/discover").meta("io.modelcontextprotocol/clientCapabilities", r#"{"elicitation":{}}"#);
+    assert_eq!(asks.send().await.refusal(), (404, -32601));
+    gateway.ends_well(&[]).await;
+}
+
 #[tokio::test]
 async fn a_modern_client_that_leaves_cancels_its_call() {
     let upstream = upstream::echo().held().start().await;

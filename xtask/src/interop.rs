@@ -28,6 +28,12 @@ use crate::ground::{self, Ground, output, step};
 pub(crate) struct Args {
     /// Only these steps; without names, all
     steps: Vec<String>,
+    /// Write docs/guide/matrix.md from what the clients saw, instead of comparing it
+    #[arg(long)]
+    write: bool,
+    /// Of the clients' cells only those whose name contains this, as in "python-auto at fast"
+    #[arg(long, value_name = "TEXT", conflicts_with = "write")]
+    only: Option<String>,
 }
 
 /// One step: its name on the command line, and what it does.
@@ -45,6 +51,7 @@ struct Site<'a> {
     scratch: TempDir,
     /// Where the step's children write; kept until the step is taken again.
     logs: PathBuf,
+    args: &'a Args,
 }
 
 /// In the order they are taken: what is quick first.
@@ -70,7 +77,7 @@ pub(crate) fn run(ground: &Ground, args: &Args) -> anyhow::Result<()> {
             let scratch = TempDir::new().context("make a scratch folder")?;
             let logs = ground.target().join("interop/logs").join(name);
             empty(&logs)?;
-            take(&Site { ground, tollhouse: tollhouse.clone(), scratch, logs })
+            take(&Site { ground, tollhouse: tollhouse.clone(), scratch, logs, args })
         });
         if let Err(error) = taken {
             eprintln!("error: {error:#}");

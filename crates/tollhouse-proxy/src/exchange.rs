@@ -192,8 +192,13 @@ impl Attempt {
         self.conclude(message, Outcome::Failed(failure.fault))
     }
 
-    /// MCP 2026-07-28, versioning: a client that speaks both eras goes on with a revision named here.
+    /// MCP 2026-07-28, versioning: a client that speaks both eras goes on with a revision named here. To the question it
+    /// begins with it gets what the server would say, because to some clients −32022 proves that the server is modern,
+    /// and they go no further.
     fn era_unsupported(self) -> Message {
+        if self.call.era() == Era::Modern && self.call.method == "server/discover" {
+            return self.refuse(&Refusal::unknown_method(Era::Modern, "server/discover"));
+        }
         let (requested, supported): (_, &[Version]) = match self.call.era() {
             Era::Modern => (self.call.version, &Version::ALL[..4]),
             Era::Legacy => (self.call.version, &[Version::MODERN]),

@@ -1,21 +1,23 @@
-// Plays a scenario with npm `@modelcontextprotocol/client` 2.x, in either era. See `play.mjs`.
+// Plays scenarios with npm `@modelcontextprotocol/client` 2.x, in either era. See `play.mjs`.
 
-import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { Client, SSEClientTransport, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
-import { answers, capabilities, play, task } from "./play.mjs";
+import { capabilities, playAll, task } from "./play.mjs";
 
-const client = new Client(
-  { name: "interop-v2", version: "1" },
-  { capabilities, versionNegotiation: { mode: task.mode } },
-);
-for (const [method, answer] of Object.entries(answers)) client.setRequestHandler(method, answer);
+const MODES = { legacy: "legacy", auto: "auto", modern: { pin: "2026-07-28" } };
 
-const http = () => new StreamableHTTPClientTransport(new URL(task.url));
-const stdio = () => new StdioClientTransport({ command: task.command[0], args: task.command.slice(1) });
+function reach({ sse, url, command, env }) {
+  if (sse) return new SSEClientTransport(new URL(sse));
+  if (url) return new StreamableHTTPClientTransport(new URL(url));
+  return new StdioClientTransport({ command: command[0], args: command.slice(1), env: { ...process.env, ...env } });
+}
 
-await play(
-  client,
-  task.url ? http() : stdio(),
-  () => client.getNegotiatedProtocolVersion(),
-  (params, options) => client.callTool(params, options),
-);
+await playAll((play, answers) => {
+  const client = new Client(
+    { name: "interop-v2", version: "1" },
+    { capabilities, versionNegotiation: { mode: MODES[task.mode] } },
+  );
+  for (const [method, answer] of Object.entries(answers)) client.setRequestHandler(method, answer);
+  const version = () => client.getNegotiatedProtocolVersion();
+  return { client, transport: reach(play), version, call: (params, options) => client.callTool(params, options) };
+});

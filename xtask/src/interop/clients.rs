@@ -1,186 +1,219 @@
 //! Real clients at real servers, directly and through the gateway: the same calls, and answers that are equal as JSON.
 //!
-//! What is called is in `tests/interop/scenarios`, one file per server; how a client calls it, in
-//! `tests/interop/clients`. A client prints a transcript: what it learnt of the server, what each step gave, which
-//! progress was told, and what the server asked of it.
+//! Who plays stands in `clients/cast.rs`, and what must come of each pair in `clients/cells.rs`. What is called is in
+//! `tests/interop/scenarios`; how a client calls it, in `tests/interop/clients`. A client prints transcripts: what it
+//! learnt of the server, what each step gave, which progress was told, and what the server asked of it.
 
+mod batch;
+mod cast;
+mod cells;
+mod page;
+mod stage;
 mod transcript;
 
-use std::fs;
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
-use self::transcript::Volatile;
+use self::batch::{Place, Play, Played};
+use self::cast::{CLIENTS, Client, SERVERS, Server};
+use self::cells::{Cell, Outcome, TOGETHER, WAYS, Way};
+use self::stage::{Servers, Stage};
+use self::transcript::{View, Volatile};
+use super::Site;
 use super::gateway::{self, Gateway};
-use super::peer::{self, Peer};
-use super::{Site, tools};
 
-/// A scenario takes 2 s, and so does the start of a Python client on a loaded machine.
-const PLAY_LIMIT: Duration = Duration::from_mins(1);
+/// Clients that play at the same time: they wait for each other's cores more than for anything else.
+const AT_ONCE: usize = 2;
 
-/// For a server to listen.
-const START_LIMIT: Duration = Duration::from_secs(20);
+/// How much of what a refused client says is shown, in characters.
+const SAID: usize = 100;
 
-const SDK_V1: &str = "@modelcontextprotocol/sdk@1.32.2";
-const SDK_V2: &str = "@modelcontextprotocol/client@2.4.0";
-const EVERYTHING: &str = "@modelcontextprotocol/server-everything@2026.8.31";
-const SDK_PYTHON: &str = "mcp==2.3.0";
-const TIME: &str = "mcp-server-time==2026.10.19";
-
-/// A client, and how it finds out what a server speaks.
-struct Client {
-    name: &'static str,
-    script: &'static str,
-    mode: &'static str,
-}
-
-const CLIENTS: &[Client] = &[
-    Client { name: "python-auto", script: "client.py", mode: "auto" },
-    Client { name: "python-legacy", script: "client.py", mode: "legacy" },
-    Client { name: "typescript-v1", script: "v1.mjs", mode: "legacy" },
-    Client { name: "typescript-v2", script: "v2.mjs", mode: "legacy" },
-    Client { name: "typescript-v2-auto", script: "v2.mjs", mode: "auto" },
-];
-
-/// A server as it is reached without the gateway.
-struct Server {
-    name: &'static str,
-    scenario: PathBuf,
-    /// Its URL, or the words that start it.
-    place: Place,
-}
-
-enum Place {
-    Url(String),
-    Command(Vec<String>),
-}
-
-/// Lets every client play at every server: directly, then over each of the gateway's two transports.
+/// Lets every client play all its cells, and what they are compared with.
 pub(super) fn take(site: &Site<'_>) -> anyhow::Result<()> {
     let stage = Stage::set(site)?;
-    let (_everything, servers) = stage.servers()?;
-    let entries: serde_json::Map<String, Value> =
-        servers.iter().map(|server| (server.name.to_owned(), server.place.entry())).collect();
-    let gateway = Gateway::start(site, "all", &Value::Object(entries))?;
-    let mut differing = Vec::new();
-    for server in &servers {
-        let volatile = Volatile::read(&server.scenario)?;
-        // Alone, so that its tools keep their names.
-        let alone = gateway::stdio(site, server.name, &json!({ server.name: server.place.entry() }))?;
-        let through = [("http", Place::Url(gateway.url(server.name))), ("stdio", Place::Command(alone))];
-        for client in CLIENTS {
-            let cell = format!("{} at {}", client.name, server.name);
-            let direct = stage.play(client, server, "direct", &server.place)?;
-            ensure!(transcript::is_whole(&direct), "{cell}: without the gateway, no step succeeds");
-            for (transport, place) in &through {
-                let started = Instant::now();
-                let played = stage.play(client, server, transport, place);
-                let found = played.map(|played| volatile.compare(&direct, &played));
-                let found = found.unwrap_or_else(|error| vec![format!("{error:#}")]);
-                let word = if found.is_empty() { "equal" } else { "DIFFERENT" };
-                let seconds = started.elapsed().as_secs_f64();
-                eprintln!("  {:<18} {:<16} over {transport:<5}  {word}  {seconds:.1} s", client.name, server.name);
-                for difference in &found {
-                    eprintln!("    {difference}");
-                }
-                differing.extend((!found.is_empty()).then(|| format!("{cell} over {transport}")));
+    let servers = stage.servers()?;
+    let mut cells = cells::all();
+    if let Some(text) = &site.args.only {
+        cells.retain(|cell| cell.name().contains(text));
+    }
+    let fronts = Fronts::open(site, &servers)?;
+    let played = play_all(site, &stage, &servers, &fronts, &cells)?;
+
+    let volatile = SERVERS
+        .iter()
+        .map(|server| Ok((server.scenario, Volatile::read(&stage.scenario(server.scenario)?)?)))
+        .collect::<anyhow::Result<BTreeMap<_, _>>>()?;
+    let mut wrong = Vec::new();
+    for cell in &cells {
+        let found = judge(cell, &volatile[cell.server.scenario], &played);
+        for difference in &found {
+            eprintln!("  {}: {difference}", cell.name());
+        }
+        wrong.extend((!found.is_empty()).then(|| cell.name()));
+    }
+    for outcome in [Outcome::Equal, Outcome::Crossed, Outcome::Refused] {
+        let count = cells.iter().filter(|cell| cell.outcome == outcome).count();
+        eprintln!("  {count} cells: {}", page::word(outcome));
+    }
+    ensure!(wrong.is_empty(), "{} of {} cells are not as expected: {}", wrong.len(), cells.len(), wrong.join(", "));
+    if site.args.only.is_some() { Ok(()) } else { page::keep(site, &cells) }
+}
+
+/// The gateways, as clients reach them.
+struct Fronts {
+    all: Gateway,
+    together: Gateway,
+    stdio: BTreeMap<&'static str, Vec<String>>,
+}
+
+impl Fronts {
+    fn open(site: &Site<'_>, servers: &Servers) -> anyhow::Result<Self> {
+        let all = Gateway::start(site, "all", &servers.entries(SERVERS.iter().map(|server| server.name)))?;
+        let together = Gateway::start(site, "together", &servers.entries(TOGETHER))?;
+        // Each alone, so that its tools keep their names.
+        let stdio = SERVERS
+            .iter()
+            .map(|server| Ok((server.name, gateway::stdio(site, server.name, &servers.entries([server.name]))?)))
+            .collect::<anyhow::Result<_>>()?;
+        Ok(Self { all, together, stdio })
+    }
+
+    fn place(&self, server: &Server, way: Way) -> Place {
+        match way {
+            Way::Http => Place::Url(self.all.url(server.name)),
+            Way::Stdio => Place::Command(self.stdio[server.name].clone(), BTreeMap::new()),
+            Way::Together => Place::Url(self.together.front()),
+            Way::Sse => Place::Sse(self.all.sse(server.name)),
+        }
+    }
+}
+
+/// What every play came to, by client and name.
+type AllPlayed = BTreeMap<&'static str, BTreeMap<String, Played>>;
+
+/// One process for each client, some at a time.
+fn play_all(
+    site: &Site<'_>,
+    stage: &Stage<'_>,
+    servers: &Servers,
+    fronts: &Fronts,
+    cells: &[Cell],
+) -> anyhow::Result<AllPlayed> {
+    let waiting = Mutex::new(CLIENTS.iter());
+    let done = Mutex::new(AllPlayed::new());
+    let work = || -> anyhow::Result<()> {
+        loop {
+            let next = waiting.lock().expect("nobody panics with it").next();
+            let Some(client) = next else { return Ok(()) };
+            let started = Instant::now();
+            let plays = plays(stage, servers, fronts, client, cells)?;
+            if plays.is_empty() {
+                continue;
             }
+            let played = batch::play(site, client, stage.client(client), &stage.files, &plays)?;
+            eprintln!("  {:<18} {:>3} plays  {:.1} s", client.name, plays.len(), started.elapsed().as_secs_f64());
+            done.lock().expect("nobody panics with it").insert(client.name, played);
         }
-    }
-    ensure!(differing.is_empty(), "answers differ: {}", differing.join(", "));
-    Ok(())
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
+    })?;
+    Ok(done.into_inner().expect("nobody panics with it"))
 }
 
-/// Everything that is needed to play, installed.
-struct Stage<'a> {
-    site: &'a Site<'a>,
-    node: PathBuf,
-    python: PathBuf,
-    /// Where the scripts are that Node.js runs: beside the packages, else it does not find them.
-    scripts: PathBuf,
-    everything: PathBuf,
-}
-
-impl<'a> Stage<'a> {
-    fn set(site: &'a Site<'a>) -> anyhow::Result<Self> {
-        let modules = tools::npm(site, "clients-node", &[SDK_V1, SDK_V2])?;
-        let scripts = modules.parent().context("find the folder of the packages")?.to_owned();
-        for name in ["play.mjs", "v1.mjs", "v2.mjs"] {
-            let from = site.brought("clients").join(name);
-            fs::copy(&from, scripts.join(name)).with_context(|| format!("copy {}", from.display()))?;
-        }
-        let everything = tools::npm(site, "server-everything", &[EVERYTHING])?;
-        Ok(Self {
-            site,
-            node: tools::node(site)?,
-            python: tools::python(site, "clients-python", &[SDK_PYTHON, TIME])?,
-            scripts,
-            everything: everything.join("@modelcontextprotocol/server-everything/dist/index.js"),
-        })
-    }
-
-    /// The servers; the first is kept running by what comes before them.
-    fn servers(&self) -> anyhow::Result<(Peer, Vec<Server>)> {
-        let port = free_port()?;
-        let mut command = self.site.command(&self.node);
-        command.arg(&self.everything).arg("streamableHttp").env("PORT", port.to_string());
-        let mut peer = Peer::start(command, &self.site.logs.join("server-everything"))?;
-        peer.says(START_LIMIT, |said| said.contains(&format!("listening on port {port}")).then_some(()))?;
-        let scenario = |name: &str| self.site.brought("scenarios").join(name);
-        let words = |words: &[&Path]| words.iter().map(|word| word.display().to_string()).collect();
-        let server = |name, file, place| Server { name, scenario: scenario(file), place };
-        let url = format!("http://127.0.0.1:{port}/mcp");
-        let stdio = words(&[&self.node, &self.everything, Path::new("stdio")]);
-        let time = words(&[&self.python.join("mcp-server-time"), Path::new("--local-timezone=UTC")]);
-        let servers = vec![
-            server("everything-http", "everything.json", Place::Url(url)),
-            server("everything-stdio", "everything.json", Place::Command(stdio)),
-            server("time-stdio", "time.json", Place::Command(time)),
-        ];
-        Ok((peer, servers))
-    }
-
-    /// One scenario, played once; answers with the transcript.
-    fn play(&self, client: &Client, server: &Server, over: &str, place: &Place) -> anyhow::Result<Value> {
-        let name = format!("{}-{}-{over}", client.name, server.name);
-        let task = self.site.scratch.path().join(format!("{name}.task"));
-        let mut told = json!({ "mode": client.mode, "scenario": server.scenario });
-        match place {
-            Place::Url(url) => told["url"] = json!(url),
-            Place::Command(words) => told["command"] = json!(words),
-        }
-        fs::write(&task, told.to_string()).with_context(|| format!("write {}", task.display()))?;
-        let mut command = if Path::new(client.script).extension().is_some_and(|end| end == "py") {
-            let mut python = self.site.command(self.python.join("python"));
-            python.arg(self.site.brought("clients").join(client.script));
-            python
-        } else {
-            let mut node = self.site.command(&self.node);
-            node.arg(self.scripts.join(client.script));
-            node
+/// All that a client plays: what its cells are, and what they and those of others are compared with.
+fn plays(
+    stage: &Stage<'_>,
+    servers: &Servers,
+    fronts: &Fronts,
+    client: &Client,
+    cells: &[Cell],
+) -> anyhow::Result<Vec<Play>> {
+    let mut plays = Vec::new();
+    for server in SERVERS {
+        let scenario = stage.scenario(server.scenario)?;
+        let steps = scenario["steps"].as_array().context("find the steps of a scenario")?;
+        let compared = |cell: &&Cell| {
+            let (who, whom) = cell.direct();
+            cell.outcome != Outcome::Refused && who.name == client.name && whom.name == server.name
         };
-        command.arg(&task);
-        let printed = peer::run(command, &self.site.logs.join(&name), PLAY_LIMIT)?.well()?;
-        serde_json::from_str(&printed).with_context(|| format!("read the transcript of {name}"))
-    }
-}
-
-impl Place {
-    /// As a client's configuration has it.
-    fn entry(&self) -> Value {
-        match self {
-            Self::Url(url) => json!({ "type": "http", "url": url }),
-            Self::Command(words) => json!({ "command": words.first(), "args": words.get(1..) }),
+        if cells.iter().any(|cell| compared(&cell)) {
+            let place = servers.place(server).clone();
+            plays.push(Play { name: direct(server), place, steps: steps.clone() });
+        }
+        for way in WAYS {
+            let tried =
+                |cell: &&Cell| cell.client.name == client.name && cell.server.name == server.name && cell.way == way;
+            let Some(cell) = cells.iter().find(tried) else { continue };
+            let steps = match way {
+                Way::Together => steps.iter().map(|step| prefixed(step, &prefix(server))).collect(),
+                Way::Http | Way::Stdio | Way::Sse => steps.clone(),
+            };
+            plays.push(Play { name: through(cell), place: fronts.place(server, way), steps });
         }
     }
+    Ok(plays)
 }
 
-/// A port that was free a moment ago, for a server that cannot choose one itself.
-fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("find a free port")?;
-    Ok(listener.local_addr().context("see which port is free")?.port())
+fn direct(server: &Server) -> String {
+    format!("{} directly", server.name)
+}
+
+fn through(cell: &Cell) -> String {
+    format!("{} by {}", cell.server.name, cell.way.name())
+}
+
+fn prefix(server: &Server) -> String {
+    format!("{}__", server.name)
+}
+
+/// A step as it is where several servers stand together.
+fn prefixed(step: &Value, prefix: &str) -> Value {
+    let mut step = step.clone();
+    let names = ["/call", "/prompt", "/complete/name"];
+    for name in names {
+        if let Some(name) = step.pointer_mut(name) {
+            *name = json!(format!("{prefix}{}", name.as_str().unwrap_or_default()));
+        }
+    }
+    step
+}
+
+/// What is not as expected of a cell.
+fn judge(cell: &Cell, volatile: &Volatile, played: &AllPlayed) -> Vec<String> {
+    let came = &played[cell.client.name][&through(cell)];
+    if cell.outcome == Outcome::Refused {
+        return match came {
+            Ok(transcript) if transcript::is_whole(transcript) => {
+                vec!["it works, and is expected not to".to_owned()]
+            }
+            Ok(_) => Vec::new(),
+            Err(said) => {
+                let said: String = said.lines().next().unwrap_or_default().chars().take(SAID).collect();
+                eprintln!("  {}: refused, as expected: {said}", cell.name());
+                Vec::new()
+            }
+        };
+    }
+    let (who, whom) = cell.direct();
+    let (direct, came) = match (&played[who.name][&direct(whom)], came) {
+        (Ok(direct), Ok(came)) => (direct, came),
+        (Err(said), _) => return vec![format!("without the gateway there is no play: {said}")],
+        (_, Err(said)) => return vec![said.clone()],
+    };
+    if !transcript::is_whole(direct) {
+        return vec!["without the gateway, no step succeeds".to_owned()];
+    }
+    let view = match (cell.outcome, cell.way) {
+        (Outcome::Crossed, _) => View::Crossed,
+        (_, Way::Together) => View::Together(prefix(cell.server)),
+        _ => View::Whole,
+    };
+    volatile.compare(&view, direct, came)
 }

@@ -23,8 +23,19 @@ pub(super) struct Gateway {
 impl Gateway {
     /// Starts one in front of these servers, as a client's file has them, and waits until it listens.
     pub(super) fn start(site: &Site<'_>, name: &str, servers: &Value) -> anyhow::Result<Self> {
-        let config = config(site, name, servers)?;
-        let mut serve = program(site, "serve", &config);
+        Self::listening(site, name, &config(site, name, servers)?)
+    }
+
+    /// Starts one with a configuration of its own, and waits until it listens.
+    pub(super) fn start_with(site: &Site<'_>, name: &str, config: &Value) -> anyhow::Result<Self> {
+        // What is JSON is YAML, too.
+        let path = site.scratch.path().join(format!("{name}.yaml"));
+        fs::write(&path, config.to_string()).with_context(|| format!("write {}", path.display()))?;
+        Self::listening(site, name, &path)
+    }
+
+    fn listening(site: &Site<'_>, name: &str, config: &Path) -> anyhow::Result<Self> {
+        let mut serve = program(site, "serve", config);
         serve.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
         let mut peer = Peer::start(serve, &site.logs.join(format!("gateway-{name}")))?;
         let origin = peer.says(START_LIMIT, |said| {
@@ -37,6 +48,11 @@ impl Gateway {
     /// Where one server is, untouched.
     pub(super) fn url(&self, server: &str) -> String {
         format!("{}/servers/{server}/mcp", self.origin)
+    }
+
+    /// Where one server is, over HTTP+SSE.
+    pub(super) fn sse(&self, server: &str) -> String {
+        format!("{}/servers/{server}/sse", self.origin)
     }
 
     /// Where all servers are.
@@ -62,7 +78,9 @@ fn config(site: &Site<'_>, name: &str, servers: &Value) -> anyhow::Result<PathBu
 
 fn program(site: &Site<'_>, verb: &str, config: &Path) -> Command {
     let mut program = site.command(&site.tollhouse);
-    program.arg("--config").arg(config).arg("--data-dir").arg(site.scratch.path().join("data")).arg(verb);
+    // Of its own: a gateway that serves does not share it.
+    let data = config.with_extension("data");
+    program.arg("--config").arg(config).arg("--data-dir").arg(data).arg(verb);
     program.env("MCP_LOG_FORMAT", "json");
     program
 }

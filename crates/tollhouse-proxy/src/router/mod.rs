@@ -52,7 +52,11 @@ pub(crate) async fn route(gateway: &Arc<Gateway>, mut call: Box<Call>, session: 
         }
         "tools/call" => by_name(gateway, &mut call, session, Listed::Tool).await,
         "prompts/get" => by_name(gateway, &mut call, session, Listed::Prompt).await,
-        "resources/read" | "resources/subscribe" | "resources/unsubscribe" => by_uri(gateway, &call, session).await,
+        "resources/read" => by_uri(gateway, &call, session).await,
+        // MCP 2026-07-28 has removed them.
+        "resources/subscribe" | "resources/unsubscribe" if call.era() == Era::Legacy => {
+            by_uri(gateway, &call, session).await
+        }
         "completion/complete" => by_reference(gateway, &mut call, session).await,
         method => Err(Refusal::unknown_method(call.era(), method)),
     };
