@@ -24,6 +24,8 @@ pub(crate) mod code {
     pub(crate) const INTERNAL: i64 = -32603;
     /// Legacy only; the modern revision uses [`INVALID_PARAMS`].
     pub(crate) const RESOURCE_NOT_FOUND: i64 = -32002;
+    /// Legacy only: the user has to visit a URL before the request can be served.
+    pub(crate) const URL_ELICITATION: i64 = -32042;
     pub(crate) const HEADER_MISMATCH: i64 = -32020;
     pub(crate) const UNSUPPORTED_VERSION: i64 = -32022;
     pub(crate) const TOO_LARGE: i64 = 4130;
@@ -141,7 +143,10 @@ fn failed_tool(call: &Call, failure: &Failure) -> Bytes {
     let server = call.server.as_ref().map_or("?", |server| server.as_str());
     let tool = call.upstream_name().unwrap_or_default();
     let cause = &failure.cause;
-    let text = if failure.fault.not_executed() {
+    let text = if failure.fault.kind == Kind::Uncarried {
+        let id = call.id;
+        format!("the call was not carried out: {server}.{tool}: {cause}; repeating it will not help. callId={id}")
+    } else if failure.fault.not_executed() {
         let advice = match failure.fault.replay {
             Replay::Safe => "it is safe to repeat",
             Replay::AfterFix | Replay::Never => "repeating it will not help until this is fixed",

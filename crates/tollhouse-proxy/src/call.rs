@@ -3,6 +3,7 @@
 //! It is owned by the one who serves it and ends exactly once, in [`Call::finish`], as a record.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -14,7 +15,18 @@ use tollhouse_core::ids::{CallId, ServerId};
 use tollhouse_core::record::{CallRecord, Listener, Outcome, Principal, SessionRef, Times, Traffic};
 use tollhouse_core::trace::TraceContext;
 use tollhouse_core::wire::method::{self, Method};
+use tollhouse_core::wire::splice::splice;
 use tollhouse_core::wire::{Envelope, Form, Span, members};
+
+/// What stands in place of a span of a message.
+pub(crate) type Edit = (Span, Bytes);
+
+/// A message with these edits, which are apart, in any order; of those at one place the first comes first.
+pub(crate) fn spliced(text: &Bytes, mut edits: Vec<Edit>) -> Bytes {
+    edits.sort_by_key(|(span, _)| span.start());
+    let edits: Vec<_> = edits.iter().map(|(span, new)| (*span, &new[..])).collect();
+    splice(text, &edits)
+}
 
 /// One request and its story.
 #[derive(Debug)]
@@ -26,7 +38,9 @@ pub(crate) struct Call {
     pub(crate) principal: Principal,
     pub(crate) session: SessionRef,
     pub(crate) version: Version,
-    client: Option<Arc<str>>,
+    pub(crate) client: Option<Arc<str>>,
+    /// Where it came from.
+    pub(crate) peer: IpAddr,
     trace: TraceContext,
     /// The request, as it was received.
     pub(crate) envelope: Envelope,
@@ -42,6 +56,8 @@ pub(crate) struct Call {
     pub(crate) server: Option<ServerId>,
     /// The name the server knows its tool or prompt by, where the caller uses another.
     pub(crate) local_name: Option<Box<str>>,
+    /// What else differs in the request as the server gets it, where that speaks another era.
+    pub(crate) crossed: Option<Box<[Edit]>>,
     /// The id under which the server knows it, once it was sent.
     pub(crate) upstream_id: Option<u64>,
     times: Times,
@@ -57,6 +73,7 @@ pub(crate) struct Caller {
     pub(crate) session: SessionRef,
     pub(crate) version: Version,
     pub(crate) client: Option<Arc<str>>,
+    pub(crate) peer: IpAddr,
     pub(crate) trace: TraceContext,
     pub(crate) passed: HeaderMap,
     pub(crate) accept: Option<HeaderValue>,
@@ -110,6 +127,7 @@ impl Call {
             session: caller.session,
             version: caller.version,
             client: caller.client,
+            peer: caller.peer,
             trace: caller.trace,
             envelope,
             request_id,
@@ -119,6 +137,7 @@ impl Call {
             accept: caller.accept,
             server: None,
             local_name: None,
+            crossed: None,
             upstream_id: None,
             times: Times::default(),
             attempts: 0,
@@ -181,7 +200,8 @@ impl Call {
             (Some(self.request_id), Some(upstream_id)),
             (self.params.subject, quoted.as_deref()),
             (self.params.progress_token, progress_token),
-            (self.params.excess, Some(b"")),
+            // Crossing, it is among what is cut anyway.
+            (self.params.excess.filter(|_| self.crossed.is_none()), Some(b"")),
         ];
         let (mut edits, mut count) = ([(Span::EMPTY, &b""[..]); 4], 0);
         for edit in wanted.into_iter().filter_map(|(span, new)| span.zip(new)) {
@@ -189,8 +209,12 @@ impl Call {
             count += 1;
         }
         let edits = &mut edits[..count];
+        if let Some(crossed) = &self.crossed {
+            let edits = edits.iter().map(|(span, new)| (*span, Bytes::copy_from_slice(new)));
+            return spliced(&self.envelope.bytes, edits.chain(crossed.iter().cloned()).collect());
+        }
         edits.sort_unstable_by_key(|(span, _)| span.start());
-        tollhouse_core::wire::splice::splice(&self.envelope.bytes, edits)
+        splice(&self.envelope.bytes, edits)
     }
 
     /// The call is over: what remains of it.

@@ -21,10 +21,12 @@ use tollhouse_core::wire::{Envelope, Form, Members, Span, members, splice};
 use crate::answer::{self, Refusal, code};
 use crate::call::Call;
 use crate::clocks::Clocks;
+use crate::crossing::{self, Approach, Way};
 use crate::failure::Failure;
 use crate::gateway::{Admitted, Gateway};
+use crate::links::refuse_question;
 use crate::session::legacy::Session;
-use crate::upstream::{Heard, Link, Reply, SUBSCRIPTION_ID, Upstream};
+use crate::upstream::{Heard, Reply, SUBSCRIPTION_ID, Upstream};
 
 /// A message for the client, and the HTTP status it goes out with.
 #[derive(Debug, Clone)]
@@ -47,8 +49,10 @@ pub(crate) struct Attempt {
     pub(crate) upstream: Arc<Upstream>,
     /// The server's place in the configuration.
     pub(crate) place: usize,
-    /// The caller's legacy session, and its link to this server.
-    pub(crate) session: Option<(Arc<Session>, Link)>,
+    /// The caller's legacy session.
+    pub(crate) session: Option<Arc<Session>>,
+    /// How it reaches the server; found when it is begun.
+    pub(crate) way: Way,
     pub(crate) clocks: Clocks,
     /// Its place among the calls under way.
     pub(crate) _admitted: Admitted,
@@ -96,29 +100,41 @@ impl Cancel {
 }
 
 impl Attempt {
-    fn link(&self) -> Option<&Link> {
-        self.session.as_ref().map(|(_, link)| link)
-    }
-
     /// Sends the call and waits for the first that comes back.
     ///
     /// # Cancel safety
     /// None: dropped, the call leaves no record. Whoever wants to stop it uses `cancel`.
     pub(crate) async fn begin(mut self, cancel: &Cancel) -> Begun {
-        let era = self.call.era();
-        let link = self.session.as_ref().map(|(_, link)| link);
-        let (upstream, clocks, call) = (&self.upstream, &self.clocks, &mut self.call);
+        let (gateway, upstream, place, clocks) = (&self.gateway, &self.upstream, self.place, &self.clocks);
+        let (call, way) = (&mut self.call, &mut self.way);
+        let session = self.session.as_ref();
         let work = async {
-            if !upstream.speaks(era, clocks).await? {
-                return Err(Failure::new(
-                    Kind::EraUnsupported,
-                    format_args!("server `{}` does not speak it", upstream.id),
-                ));
+            match crossing::at_hand(upstream, session, place) {
+                Some(usual) => *way = usual,
+                None => match Box::pin(crossing::approach(gateway, call, session, place, clocks)).await? {
+                    Approach::By(found) => *way = found,
+                    here => return Ok(Err(here)),
+                },
             }
-            upstream.mirrored.judge(call)?;
-            upstream.call(call, link, clocks).await
+            let reply = match way {
+                Way::Direct => {
+                    upstream.mirror(call)?;
+                    upstream.call(call, None, clocks).await
+                }
+                Way::Linked(_, link) => upstream.call(call, Some(link), clocks).await,
+                Way::Lifted(_) | Way::Lent(_) => {
+                    Box::pin(crossing::send(gateway, upstream, place, call, way, clocks)).await
+                }
+            };
+            reply.map(Ok)
         };
-        match cancel.or(work).await {
+        let begun = match cancel.or(work).await {
+            Some(Ok(Err(here))) => return Begun::Answered(self.answer_here(here)),
+            Some(Ok(Ok(reply))) => Some(Ok(reply)),
+            Some(Err(failure)) => Some(Err(failure)),
+            None => None,
+        };
+        match begun {
             None => {
                 // Boxed, as everything rare here: the future of a call is moved with every call.
                 Box::pin(self.give_up("the caller cancelled")).await;
@@ -132,12 +148,36 @@ impl Attempt {
         }
     }
 
+    /// The server does not have to be asked.
+    fn answer_here(self, here: Approach) -> Message {
+        match here {
+            Approach::Known(result) => {
+                let message = Message { status: StatusCode::OK, bytes: answer::result(self.call.raw_id(), &result) };
+                self.conclude(message, Outcome::Ok)
+            }
+            Approach::Refused(refusal) => self.refuse(&refusal),
+            Approach::By(_) => unreachable!("a way leads to the server"),
+        }
+    }
+
     /// The call is answered: the caller's message, and the record.
     fn answer(mut self, envelope: &Envelope, status: StatusCode) -> Message {
         self.call.answered();
-        if self.call.method == "tools/list" && self.call.era() == Era::Modern {
+        if self.call.method == "tools/list" && self.way.era() == Era::Modern {
             self.upstream.mirrored.learn(envelope);
         }
+        if !self.way.crosses() {
+            return self.pass_back(envelope, status);
+        }
+        match crossing::translated(&self.way, &self.upstream, &self.call, envelope) {
+            // A status means something else in the other era.
+            Ok(translated) => self.pass_back(&translated, StatusCode::OK),
+            Err(failure) => self.failed(&failure),
+        }
+    }
+
+    /// An answer in the caller's era goes to the caller.
+    fn pass_back(self, envelope: &Envelope, status: StatusCode) -> Message {
         let outcome = classify(&self.call, envelope);
         let bytes = match &envelope.form {
             Form::Result { id, .. } | Form::Error { id: Some(id), .. } => {
@@ -164,7 +204,11 @@ impl Attempt {
         if failure.fault.kind == Kind::Malformed {
             return self.refuse(&Refusal::malformed(code::HEADER_MISMATCH, failure.cause));
         }
-        let message = Message { status: StatusCode::OK, bytes: answer::failed(&self.call, &failure) };
+        self.failed(&failure)
+    }
+
+    fn failed(self, failure: &Failure) -> Message {
+        let message = Message { status: StatusCode::OK, bytes: answer::failed(&self.call, failure) };
         self.conclude(message, Outcome::Failed(failure.fault))
     }
 
@@ -187,8 +231,8 @@ impl Attempt {
         self.call.answered();
         self.tell_cancelled(reason).await;
         // When it is the gateway that ends, nobody cancelled: the answer is lost.
-        let ended =
-            self.gateway.draining.is_cancelled() && self.session.as_ref().is_none_or(|(s, _)| s.stop.is_cancelled());
+        let ended = self.gateway.draining.is_cancelled()
+            && self.session.as_ref().is_none_or(|session| session.stop.is_cancelled());
         let kind = if ended { Kind::Lost } else { Kind::Cancelled };
         let record = self.call.finish(Outcome::Failed(kind.fault()));
         self.gateway.recorder.record(record);
@@ -196,7 +240,7 @@ impl Attempt {
 
     async fn tell_cancelled(&self, reason: &str) {
         if let Some(id) = self.call.upstream_id {
-            self.upstream.cancel(id, self.link(), reason).await;
+            self.upstream.cancel(id, self.way.link(), reason).await;
         }
     }
 
@@ -253,6 +297,11 @@ impl Streaming {
                 Form::Error { id: None, .. } => {
                     return (None, Step::Answer(self.attempt.answer(&envelope, StatusCode::OK)));
                 }
+                Form::Request { .. } if let Way::Lent(_) = self.attempt.way => {
+                    let Attempt { gateway, place, way, .. } = &self.attempt;
+                    let link = way.link().expect("a lent session has a link");
+                    Box::pin(refuse_question(gateway, *place, link, &envelope)).await;
+                }
                 Form::Request { .. } | Form::Notification { .. } => {
                     if let Some(bytes) = self.relay(&envelope) {
                         self.attempt.call.response_bytes += bytes.len() as u64;
@@ -272,13 +321,17 @@ impl Streaming {
         {
             return progress(&attempt.call, envelope, &mut self.last_progress);
         }
-        match &attempt.session {
-            Some((session, _)) => session.relay(attempt.place, envelope),
+        match (&attempt.way, &envelope.form) {
+            (Way::Linked(session, _), _) => session.relay(attempt.place, envelope),
+            // A modern client is told what belongs to its call, and of the server's log only what it asked for.
+            (Way::Lent(loan), Form::Notification { method }) if method == "notifications/message" => {
+                crossing::wants_log(loan, envelope).then(|| envelope.bytes.clone())
+            }
             // Modern streams carry no requests; a notification may name the listen it belongs to by our id.
-            None => match envelope.form {
-                Form::Notification { .. } => Some(with_subscription(&attempt.call, envelope)),
-                _ => None,
-            },
+            (Way::Direct | Way::Lifted(_), Form::Notification { .. }) => {
+                Some(with_subscription(&attempt.call, envelope))
+            }
+            (Way::Direct | Way::Lifted(_) | Way::Lent(_), _) => None,
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::names::Names;
 use crate::record::Recorder;
 use crate::session::identify::Guesses;
 use crate::session::legacy::{Endpoint, Session, Table};
+use crate::session::lent::Lent;
 use crate::settings::{FrontDoor, Limits, Settings};
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, Upstream};
@@ -25,6 +26,8 @@ pub(crate) struct Gateway {
     pub(crate) fleet: Fleet,
     pub(crate) names: Names,
     pub(crate) sessions: Table,
+    /// Sessions of the gateway's own.
+    pub(crate) lent: Lent,
     pub(crate) guesses: Guesses,
     pub(crate) limits: Limits,
     pub(crate) front_door: FrontDoor,
@@ -59,6 +62,7 @@ impl Gateway {
         Ok(Arc::new(Self {
             names: Names::default(),
             sessions: Table::new(settings.limits),
+            lent: Lent::new(&settings.limits),
             guesses: Guesses::default(),
             limits: settings.limits,
             front_door: settings.front_door.clone(),

@@ -1,0 +1,1 @@
+//! A legacy client before a server that knows no sessions.
