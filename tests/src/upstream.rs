@@ -83,6 +83,7 @@ pub(crate) fn echo() -> Builder {
         answer: Answer::Honest,
         list: None,
         introduction: None,
+        question: None,
         fields: String::new(),
     }
 }
@@ -104,6 +105,7 @@ pub(crate) struct Builder {
     answer: Answer,
     list: Option<fn(&Message) -> String>,
     introduction: Option<&'static str>,
+    question: Option<&'static str>,
     fields: String,
 }
 
@@ -167,6 +169,12 @@ impl Builder {
     /// Answers `initialize`, or `server/discover` where it has no sessions, with that result.
     pub(crate) fn introduces(mut self, result: &'static str) -> Self {
         self.introduction = Some(result);
+        self
+    }
+
+    /// Answers a call with that result as long as it brings no answers to questions.
+    pub(crate) fn asks(mut self, result: &'static str) -> Self {
+        self.question = Some(result);
         self
     }
 
@@ -401,7 +409,9 @@ fn honest_answer(received: &Received, shared: &Shared) -> String {
     let listed = shared.plan.list.filter(|_| message.method == "tools/list").map(|list| message.result(&list(message)));
     let begins = if shared.plan.eras == Eras::Modern { "server/discover" } else { "initialize" };
     let introduced = shared.plan.introduction.filter(|_| message.method == begins).map(|result| message.result(result));
-    let answer = listed.or(introduced).or_else(|| message.answer(shared.plan.eras));
+    let unanswered = message.method == "tools/call" && message.params["inputResponses"].is_null();
+    let asking = shared.plan.question.filter(|_| unanswered).map(|result| message.result(result));
+    let answer = listed.or(introduced).or(asking).or_else(|| message.answer(shared.plan.eras));
     let Some(answer) = answer else { return empty("202 Accepted") };
     match message.method.as_str() {
         "initialize" => {

@@ -21,7 +21,7 @@ use tollhouse_core::wire::{Envelope, Form, Members, Span, members, splice};
 use crate::answer::{self, Refusal, code};
 use crate::call::Call;
 use crate::clocks::Clocks;
-use crate::crossing::{self, Approach, Way};
+use crate::crossing::{self, Approach, Round, Way};
 use crate::failure::Failure;
 use crate::gateway::{Admitted, Gateway};
 use crate::links::refuse_question;
@@ -123,7 +123,7 @@ impl Attempt {
                 }
                 Way::Linked(_, link) => upstream.call(call, Some(link), clocks).await,
                 Way::Lifted(_) | Way::Lent(_) => {
-                    Box::pin(crossing::send(gateway, upstream, place, call, way, clocks)).await
+                    Box::pin(crossing::send(gateway, upstream, place, call, way, None, clocks)).await
                 }
             };
             reply.map(Ok)
@@ -140,10 +140,12 @@ impl Attempt {
                 Box::pin(self.give_up("the caller cancelled")).await;
                 Begun::Cancelled
             }
-            Some(Ok(Reply::Whole { envelope, status })) => Begun::Answered(self.answer(&envelope, status)),
-            Some(Ok(reply)) => {
-                Begun::Streaming(Box::new(Streaming { attempt: self, reply, last_progress: f64::NEG_INFINITY }))
-            }
+            Some(Ok(Reply::Whole { envelope, status })) => match crossing::questions(&self.way, &envelope, 0) {
+                None => Begun::Answered(self.answer(&envelope, status)),
+                Some(Ok(round)) => Begun::Streaming(Streaming::asking(self, round)),
+                Some(Err(failure)) => Begun::Answered(Box::pin(self.fail(failure)).await),
+            },
+            Some(Ok(reply)) => Begun::Streaming(Streaming::of(self, reply)),
             Some(Err(failure)) => Begun::Answered(Box::pin(self.fail(failure)).await),
         }
     }
@@ -252,8 +254,12 @@ impl Attempt {
 /// A call whose answer is a stream.
 pub(crate) struct Streaming {
     attempt: Attempt,
-    reply: Reply,
+    /// Nothing comes any more from a server that waits for the call to be sent again.
+    reply: Option<Reply>,
     last_progress: f64,
+    /// What the caller has to be asked before that.
+    round: Option<Box<Round>>,
+    rounds: u32,
 }
 
 /// What a stream brought.
@@ -269,10 +275,39 @@ pub(crate) enum Step {
 }
 
 impl Streaming {
+    fn of(attempt: Attempt, reply: Reply) -> Box<Self> {
+        Box::new(Self { attempt, reply: Some(reply), last_progress: f64::NEG_INFINITY, round: None, rounds: 0 })
+    }
+
+    fn asking(attempt: Attempt, round: Round) -> Box<Self> {
+        let round = Some(Box::new(round));
+        Box::new(Self { attempt, reply: None, last_progress: f64::NEG_INFINITY, round, rounds: 1 })
+    }
+
     /// Waits for the next message. After [`Step::Answer`] and [`Step::Cancelled`] there is none.
     pub(crate) async fn next(mut self: Box<Self>, cancel: &Cancel) -> (Option<Box<Self>>, Step) {
         loop {
-            let waited = cancel.or(self.attempt.clocks.within(self.reply.next())).await;
+            if let Some(round) = &mut self.round {
+                if let Some(question) = round.next_question() {
+                    self.attempt.call.response_bytes += question.len() as u64;
+                    return (Some(self), Step::Message(question));
+                }
+                match Box::pin(self.send_again(cancel)).await {
+                    None => {
+                        Box::pin(self.attempt.give_up("the caller cancelled")).await;
+                        return (None, Step::Cancelled);
+                    }
+                    Some(Ok(Reply::Whole { envelope, .. })) => match self.answered(envelope).await {
+                        Ok(asking) => self = asking,
+                        Err(answer) => return (None, Step::Answer(answer)),
+                    },
+                    Some(Ok(reply)) => self.reply = Some(reply),
+                    Some(Err(failure)) => return (None, Step::Answer(Box::pin(self.attempt.fail(failure)).await)),
+                }
+                continue;
+            }
+            let reply = self.reply.as_mut().expect("without questions there is a stream");
+            let waited = cancel.or(self.attempt.clocks.within(reply.next())).await;
             let envelope = match waited {
                 None => {
                     // Closing the connection is what tells a modern HTTP server; a pipe needs a message.
@@ -288,9 +323,13 @@ impl Streaming {
             match &envelope.form {
                 Form::Result { id, .. } | Form::Error { id: Some(id), .. } => {
                     // An answer to somebody else's request is dropped, not delivered.
-                    let ours = self.reply.id().is_some_and(|ours| envelope.raw(*id) == ours.to_string().as_bytes());
+                    let ours = reply.id().is_some_and(|ours| envelope.raw(*id) == ours.to_string().as_bytes());
                     if ours {
-                        return (None, Step::Answer(self.attempt.answer(&envelope, StatusCode::OK)));
+                        match self.answered(envelope).await {
+                            Ok(asking) => self = asking,
+                            Err(answer) => return (None, Step::Answer(answer)),
+                        }
+                        continue;
                     }
                     tracing::debug!(target: "tollhouse.server", server = %self.attempt.upstream.id, "dropped an answer to another request");
                 }
@@ -310,6 +349,27 @@ impl Streaming {
                 }
             }
         }
+    }
+
+    /// What an answer of the server begins, a round of questions, or ends.
+    async fn answered(mut self: Box<Self>, envelope: Envelope) -> Result<Box<Self>, Message> {
+        match crossing::questions(&self.attempt.way, &envelope, self.rounds) {
+            None => Err(self.attempt.answer(&envelope, StatusCode::OK)),
+            Some(Ok(round)) => {
+                self.rounds += 1;
+                self.round = Some(Box::new(round));
+                self.reply = None;
+                Ok(self)
+            }
+            Some(Err(failure)) => Err(Box::pin(self.attempt.fail(failure)).await),
+        }
+    }
+
+    /// Sends the call again with the answers to the questions that came instead of its own. `None` if it was given up.
+    async fn send_again(&mut self, cancel: &Cancel) -> Option<Result<Reply, Failure>> {
+        let mut round = self.round.take();
+        let Attempt { gateway, upstream, place, call, way, clocks, .. } = &mut self.attempt;
+        cancel.or(crossing::send(gateway, upstream, *place, call, way, round.as_deref_mut(), clocks)).await
     }
 
     /// A message of the server on its way to the client, or nothing if it must not be sent on.

@@ -12,6 +12,7 @@
 
 mod lend;
 mod lift;
+mod round;
 
 mod cuts;
 
@@ -25,6 +26,8 @@ use tollhouse_core::record::{Principal, SessionSource};
 use tollhouse_core::wire::{Envelope, Form, Members, members};
 use tracing::debug;
 
+use self::round::ROUNDS_MAX;
+pub(crate) use self::round::Round;
 use crate::answer::{Refusal, code};
 use crate::call::{Call, Edit, spliced};
 use crate::clocks::Clocks;
@@ -247,7 +250,8 @@ pub(crate) fn set_log_level(session: &Session, request: &Envelope) -> Result<(),
     Ok(())
 }
 
-/// Sends a call to a server of the other era, and waits for the first that comes back.
+/// Sends a call to a server of the other era, once the `round` of questions before it is answered, and waits for the
+/// first that comes back.
 ///
 /// # Cancel safety
 /// As [`Upstream::call`].
@@ -257,15 +261,25 @@ pub(crate) async fn send(
     place: usize,
     call: &mut Call,
     way: &mut Way,
+    round: Option<&mut Round>,
     clocks: &Clocks,
 ) -> Result<Reply, Failure> {
     match way {
         Way::Lifted(session) => {
             let meta = lift::meta(introduction(session), session.log_level());
-            call.crossed = Some(lift::request(&call.envelope, call.request_id, &call.params, meta, None));
+            let answers = match round {
+                Some(round) => Some(clocks.within(round.answers()).await??),
+                None => None,
+            };
+            let answers = answers.as_deref();
+            call.crossed = Some(lift::request(&call.envelope, call.request_id, &call.params, meta, answers));
             forget_mirrored(&mut call.passed);
+            // Whoever sends them takes them, and there may be another round.
+            let passed = call.passed.clone();
             upstream.mirror(call)?;
-            upstream.call(call, None, clocks).await
+            let reply = upstream.call(call, None, clocks).await;
+            call.passed = passed;
+            reply
         }
         Way::Lent(loan) => {
             call.crossed = Some(lend::request(&call.envelope, &call.params));
@@ -372,9 +386,6 @@ pub(crate) fn translated(way: &Way, upstream: &Upstream, call: &Call, answer: &E
             let uri = (call.method == "resources/read").then(|| call.name()).flatten();
             lend::error(answer, *error, uri.as_deref())
         }
-        (Way::Lifted(_), Form::Result { .. }) if lift::asks(answer) => {
-            return Err(Failure::new(Kind::Uncarried, "the server asks its client something first"));
-        }
         (Way::Lifted(_), Form::Result { result, .. }) => {
             lift::result(answer, *result, hidden_tools(way, upstream, &call.method, answer))
         }
@@ -382,6 +393,22 @@ pub(crate) fn translated(way: &Way, upstream: &Upstream, call: &Call, answer: &E
         _ => Vec::new(),
     };
     Ok(edited(answer, edits))
+}
+
+/// The questions in an answer that is none yet, after so many rounds of them; `None` if it is one.
+///
+/// # Errors
+/// There were too many rounds, or these questions cannot be asked.
+pub(crate) fn questions(way: &Way, answer: &Envelope, rounds: u32) -> Option<Result<Round, Failure>> {
+    let Way::Lifted(session) = way else { return None };
+    if !matches!(answer.form, Form::Result { .. }) || !lift::asks(answer) {
+        return None;
+    }
+    if rounds == ROUNDS_MAX {
+        let why = format!("the server asks again after {ROUNDS_MAX} rounds of questions");
+        return Some(Err(Failure::new(Kind::Uncarried, why)));
+    }
+    Some(Round::read(session, answer))
 }
 
 /// Cuts at the bounds of members keep a message valid; where its depth leaves no room for ours, it stays as it was.
