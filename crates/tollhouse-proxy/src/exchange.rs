@@ -165,7 +165,7 @@ impl Attempt {
     /// The call is answered: the caller's message, and the record.
     fn answer(mut self, envelope: &Envelope, status: StatusCode) -> Message {
         self.call.answered();
-        if self.call.method == "tools/list" && self.way.era() == Era::Modern {
+        if self.call.method == "tools/list" && !matches!(self.way, Way::Linked(..)) {
             self.upstream.mirrored.learn(envelope);
         }
         if !self.way.crosses() {
@@ -216,11 +216,9 @@ impl Attempt {
 
     /// MCP 2026-07-28, versioning: a client that speaks both eras goes on with a revision named here.
     fn era_unsupported(self) -> Message {
-        let (requested, supported): (_, &[Version]) = match self.call.era() {
-            Era::Modern => (self.call.version, &Version::ALL[..4]),
-            Era::Legacy => (self.call.version, &[Version::MODERN]),
-        };
-        self.refuse(&Refusal::version(requested.as_str(), supported))
+        let legacy: Vec<_> = Version::ALL.into_iter().filter(|version| version.era() == Era::Legacy).collect();
+        let refusal = Refusal::version(self.call.version.as_str(), &legacy);
+        self.refuse(&refusal)
     }
 
     fn refuse(self, refusal: &Refusal) -> Message {

@@ -51,7 +51,7 @@ struct Mirror {
 }
 
 impl Mirrored {
-    /// Learns from a modern answer to `tools/list`. What is known of tools it does not hold stays: it may be one
+    /// Learns from an answer to `tools/list`. What is known of tools it does not hold stays: it may be one
     /// page of many.
     pub(crate) fn learn(&self, page: &Envelope) {
         // An escape within the word is not looked for: nothing that writes JSON escapes these letters.

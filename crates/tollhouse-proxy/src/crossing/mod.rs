@@ -20,7 +20,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use tollhouse_core::era::{Era, Version};
+use tollhouse_core::era::Version;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::{Principal, SessionSource};
 use tollhouse_core::wire::{Envelope, Form, Members, members};
@@ -73,14 +73,6 @@ impl Way {
     /// Do client and server speak different eras?
     pub(crate) const fn crosses(&self) -> bool {
         matches!(self, Self::Lifted(_) | Self::Lent(_))
-    }
-
-    /// The era in which the server is spoken to.
-    pub(crate) const fn era(&self) -> Era {
-        match self {
-            Self::Direct | Self::Lifted(_) => Era::Modern,
-            Self::Linked(..) | Self::Lent(_) => Era::Legacy,
-        }
     }
 }
 
@@ -282,8 +274,9 @@ pub(crate) async fn send(
             reply
         }
         Way::Lent(loan) => {
-            call.crossed = Some(lend::request(&call.envelope, &call.params));
+            upstream.mirror(call)?;
             forget_mirrored(&mut call.passed);
+            call.crossed = Some(lend::request(&call.envelope, &call.params));
             raise_log_level(upstream, loan, clocks).await;
             let reply = upstream.call(call, Some(&loan.link), clocks).await;
             if !is_session_gone(&reply, &loan.link) {
@@ -498,3 +491,6 @@ pub(crate) async fn welcome(
         _ => Err(Failure::new(Kind::Rejected, "the server does not say what it can do")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,7 +80,7 @@ async fn drain(mut asked: Question, kind: Kind) -> Result<Vec<Envelope>, Failure
         };
         let next = Members::of(&page.bytes, result).get("nextCursor").map(|span| page.slice(span));
         let upstream = asked.gateway.fleet.at(asked.place);
-        if kind == Kind::Tool && asked.way.era() == Era::Modern {
+        if kind == Kind::Tool && !matches!(asked.way, Way::Linked(..)) {
             upstream.mirrored.learn(&page);
         }
         pages.push(crossing::callable(&asked.way, &upstream, kind.method(), page));

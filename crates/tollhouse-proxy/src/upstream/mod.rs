@@ -338,9 +338,7 @@ impl Upstream {
             let Some(listed) = result.get("tools") else { break };
             let count = tools.unwrap_or(0) + members::elements(&page.bytes, listed).count();
             tools = Some(count);
-            if era == Era::Modern {
-                self.mirrored.learn(&page);
-            }
+            self.mirrored.learn(&page);
             let next = result.get("nextCursor").map(|span| page.slice(span)).filter(|next| next != "null");
             if next.is_none() || next == cursor || count >= ITEMS_MAX {
                 break;
@@ -522,6 +520,10 @@ impl Upstream {
             Ok(opened) => {
                 self.learn_legacy(true);
                 Ok(opened)
+            }
+            // There is no other way to a server that is not modern.
+            Err(failure) if failure.fault.kind == Kind::EraUnsupported && !eras.modern => {
+                Err(Failure { fault: Kind::Rejected.fault(), ..failure })
             }
             Err(failure) => Err(failure),
         }
