@@ -275,6 +275,33 @@ async fn a_31_a_modern_client_that_leaves_cancels_its_call_at_a_legacy_server_ov
 }
 
 #[tokio::test]
+async fn a_31_a_modern_client_that_leaves_its_stream_cancels_its_call_at_a_legacy_server() {
+    let steps = [upstream::progress(1), Step::Silence];
+    let upstream = upstream::echo().legacy_only().streams(steps).start().await;
+    let gateway = gateway().with(&upstream).start().await;
+    let client = modern(&gateway);
+    let mut stream = client.tool("echo").raw_arguments("{}").meta("progressToken", "1").open().await;
+    assert!(stream.next().await.is_some_and(|event| event.data.contains("progress")));
+    drop(stream);
+    let start = std::time::Instant::now();
+    until("the server is told", || !upstream.received("notifications/cancelled").is_empty()).await;
+    assert!(start.elapsed() <= SOON, "after {:?}", start.elapsed());
+    gateway.ends_well(&["cancelled"]).await;
+}
+
+#[tokio::test]
+async fn state_that_no_server_gave_is_refused() {
+    let (upstream, gateway) = legacy_only().await;
+    let client = modern(&gateway);
+    let params = r#"{"requestState":"forged","inputResponses":{}}"#;
+    let refused = client.tool("echo").params(params).send().await.refusal();
+    assert_eq!((refused, upstream.executions()), ((200, -32602), 0));
+    let extra = client.tool("echo").params(r#"{"inputResponses":{"a":{}}}"#).send().await;
+    assert_eq!((extra.refusal(), upstream.last_call().body.contains("inputResponses")), ((200, 0), false));
+    gateway.ends_well(&["ok"]).await;
+}
+
+#[tokio::test]
 async fn sessions_that_are_lent_are_bounded_and_an_idle_one_makes_room() {
     let child = child().argument("legacy");
     let gateway = gateway().with(&child).limits("{sessions: 1}").start().await;

@@ -228,6 +228,14 @@ async fn a_server_that_never_stops_asking_is_given_up_after_ten_rounds() {
 }
 
 #[tokio::test]
+async fn an_answer_of_a_kind_that_nobody_asked_for_is_no_answer() {
+    let task = r#"{"jsonrpc":"2.0","id":$ID,"result":{"resultType":"task","taskId":"t"}}"#;
+    let (_upstream, gateway) = answering("tools/call", task).await;
+    assert_eq!(legacy(&gateway, "2025-06-18").await.call("echo", json!({})).await.outcome(), "unknown");
+    gateway.ends_well(&["unknown"]).await;
+}
+
+#[tokio::test]
 async fn a_32_a_legacy_client_that_leaves_finds_the_answer_of_a_modern_server_when_it_comes_back() {
     let upstream = upstream::echo().modern_only().held().start().await;
     let gateway = gateway().with(&upstream).start().await;

@@ -76,17 +76,25 @@ pub(super) fn refusal(method: &str) -> Option<String> {
     }
 }
 
+/// Does a request bring back what only a modern server could have given its client?
+pub(super) fn brings_state(request: &Envelope) -> bool {
+    request.member("requestState").is_some()
+}
+
 /// What of a request does not go on.
 pub(super) fn request(envelope: &Envelope, params: &Params) -> Box<[Edit]> {
     let text = &envelope.bytes;
-    let (Some(object), Some(meta)) = (envelope.params, params.meta) else { return Box::default() };
-    let unwanted = |key| is_modern_meta(text, key) || (params.excess.is_some() && named(text, &["baggage"])(key));
-    let cuts = if Members::of(text, meta).all(|(key, _)| unwanted(key)) {
-        members::cut_members(text, object, named(text, &["_meta"]))
-    } else {
-        members::cut_members(text, meta, unwanted)
+    let Some(object) = envelope.params else { return Box::default() };
+    // MCP 2026-07-28, basic/patterns/mrtr: answers that nobody asked for are ignored.
+    let Some(meta) = params.meta else {
+        return cut(members::cut_members(text, object, named(text, &["inputResponses"]))).collect();
     };
-    cut(cuts).collect()
+    let unwanted = |key| is_modern_meta(text, key) || (params.excess.is_some() && named(text, &["baggage"])(key));
+    if Members::of(text, meta).all(|(key, _)| unwanted(key)) {
+        return cut(members::cut_members(text, object, named(text, &["_meta", "inputResponses"]))).collect();
+    }
+    let extra = members::cut_members(text, object, named(text, &["inputResponses"]));
+    cut(extra).chain(cut(members::cut_members(text, meta, unwanted))).collect()
 }
 
 /// The level of log messages a request wants; none without it.

@@ -102,6 +102,11 @@ pub(super) fn asks(answer: &Envelope) -> bool {
     answer.member("resultType").is_some_and(|kind| members::text(answer.raw(kind)).as_deref() == Some("input_required"))
 }
 
+/// Is it an answer, of the only kind that legacy clients know? One that says nothing of its kind is.
+pub(super) fn is_complete(answer: &Envelope) -> bool {
+    answer.member("resultType").is_none_or(|kind| members::text(answer.raw(kind)).as_deref() == Some("complete"))
+}
+
 /// An error as a legacy client knows it.
 pub(super) fn error(answer: &Envelope, error: Span, method: &str) -> Vec<Edit> {
     let text = &answer.bytes;

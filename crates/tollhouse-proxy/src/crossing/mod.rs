@@ -209,6 +209,10 @@ pub(crate) async fn approach(
             if call.method == "server/discover" {
                 return Ok(Approach::Known(lend::discovered(&loan.greeting.answer)));
             }
+            if lend::brings_state(&call.envelope) {
+                let why = "this `requestState` is not from here".to_owned();
+                return Ok(Approach::Refused(Refusal::unknown_name(why)));
+            }
             loan.log_level = lend::log_level(&call.envelope, call.params.meta);
         }
         Way::Lifted(session) => {
@@ -379,6 +383,9 @@ pub(crate) fn translated(way: &Way, upstream: &Upstream, call: &Call, answer: &E
             let uri = (call.method == "resources/read").then(|| call.name()).flatten();
             lend::error(answer, *error, uri.as_deref())
         }
+        (Way::Lifted(_), Form::Result { .. }) if !lift::is_complete(answer) => {
+            return Err(Failure::new(Kind::InvalidAnswer, "the server answers in a way that it was not asked for"));
+        }
         (Way::Lifted(_), Form::Result { result, .. }) => {
             lift::result(answer, *result, hidden_tools(way, upstream, &call.method, answer))
         }
@@ -454,8 +461,12 @@ pub(crate) async fn ask(
     whole.extend_from_slice(params);
     whole.push(b'}');
     let asked = upstream.ask(method, &whole, way.link(), clocks).await;
+    let gone = match &asked {
+        Ok(answer) => matches!(error_code(answer), Some(-32001 | -32000)),
+        Err(failure) => failure.fault.kind == Kind::SessionGone,
+    };
     match way {
-        Way::Lent(loan) if asked.as_ref().is_err_and(|failure| failure.fault.kind == Kind::SessionGone) => {
+        Way::Lent(loan) if gone => {
             renew(gateway, loan, place, clocks).await?;
             upstream.ask(method, &whole, Some(&loan.link), clocks).await
         }

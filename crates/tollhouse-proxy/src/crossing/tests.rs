@@ -69,7 +69,7 @@ fn a_modern_request_says_nothing_of_itself_in_a_session() {
 fn a_legacy_request_says_what_its_client_said_once() {
     let said = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"c"},"io.modelcontextprotocol/clientCapabilities":{"roots":{}},"io.modelcontextprotocol/logLevel":"warning""#;
     for (before, after) in [
-        ("".to_owned(), format!(r#","params":{{"_meta":{{{said}}}}}"#)),
+        (String::new(), format!(r#","params":{{"_meta":{{{said}}}}}"#)),
         (r#","params":{}"#.to_owned(), format!(r#","params":{{"_meta":{{{said}}}}}"#)),
         (r#","params":{"a":1}"#.to_owned(), format!(r#","params":{{"_meta":{{{said}}},"a":1}}"#)),
         (r#","params":{"a":1,"_meta":{"b":2}}"#.to_owned(), format!(r#","params":{{"a":1,"_meta":{{{said},"b":2}}}}"#)),
