@@ -26,6 +26,7 @@ mod envelope;
 mod front_door;
 mod ids;
 mod mirrored;
+mod sessions;
 mod start;
 mod trace;
 mod transport;

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::ids::{CallId, ServerId};
-use tollhouse_core::record::{CallRecord, Listener, Outcome, Principal, SessionRef, Times, Traffic};
+use tollhouse_core::record::{CallRecord, Hint, Listener, Outcome, Principal, SessionRef, Times, Traffic};
 use tollhouse_core::trace::TraceContext;
 use tollhouse_core::wire::method::{self, Method};
 use tollhouse_core::wire::splice::splice;
@@ -37,6 +37,7 @@ pub(crate) struct Call {
     pub(crate) listener: Listener,
     pub(crate) principal: Principal,
     pub(crate) session: SessionRef,
+    hints: Box<[Hint]>,
     pub(crate) version: Version,
     pub(crate) client: Option<Arc<str>>,
     /// Where it came from.
@@ -71,6 +72,7 @@ pub(crate) struct Caller {
     pub(crate) listener: Listener,
     pub(crate) principal: Principal,
     pub(crate) session: SessionRef,
+    pub(crate) hints: Box<[Hint]>,
     pub(crate) version: Version,
     pub(crate) client: Option<Arc<str>>,
     pub(crate) peer: IpAddr,
@@ -125,6 +127,7 @@ impl Call {
             listener: caller.listener,
             principal: caller.principal,
             session: caller.session,
+            hints: caller.hints,
             version: caller.version,
             client: caller.client,
             peer: caller.peer,
@@ -232,6 +235,7 @@ impl Call {
             bytes: Traffic { request: self.envelope.bytes.len() as u64, response: self.response_bytes },
             principal: self.principal,
             session: self.session,
+            hints: self.hints,
             version: self.version,
             client: self.client,
             method: self.method,

@@ -17,7 +17,7 @@ use crate::record::Recorder;
 use crate::session::identify::Guesses;
 use crate::session::legacy::{Endpoint, Session, Table};
 use crate::session::lent::Lent;
-use crate::settings::{FrontDoor, Limits, Settings};
+use crate::settings::{FrontDoor, Limits, SessionRule, Settings};
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, Upstream};
 
@@ -29,6 +29,8 @@ pub(crate) struct Gateway {
     /// Sessions of the gateway's own.
     pub(crate) lent: Lent,
     pub(crate) guesses: Guesses,
+    /// How the session of a call is found, best first.
+    pub(crate) session_rules: Box<[SessionRule]>,
     pub(crate) limits: Limits,
     pub(crate) front_door: FrontDoor,
     /// Whether trace headers go on to servers.
@@ -64,6 +66,7 @@ impl Gateway {
             sessions: Table::new(settings.limits),
             lent: Lent::new(&settings.limits),
             guesses: Guesses::default(),
+            session_rules: settings.session_rules.clone(),
             limits: settings.limits,
             front_door: settings.front_door.clone(),
             inject_trace: settings.inject_trace,

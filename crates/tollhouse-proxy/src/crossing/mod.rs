@@ -100,7 +100,9 @@ impl Asker {
         }
         let conversation = match call.session.source {
             // A trace is one turn: too short to keep a session for.
-            SessionSource::Trace => gateway.guesses.find(call.client.as_ref(), call.peer, call.received).id,
+            SessionSource::Trace => {
+                gateway.guesses.find(&call.principal, call.client.as_ref(), call.peer, call.received).id
+            }
             _ => call.session.id.clone(),
         };
         Self::Modern(Arc::new(Borrower {
