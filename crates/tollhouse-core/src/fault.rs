@@ -35,7 +35,7 @@ pub enum Kind {
     TooLarge,
     /// A rate, concurrency or session limit.
     Limited,
-    /// The client speaks an era this server does not.
+    /// Nobody here speaks the revision, or the client is better served in its server's era.
     EraUnsupported,
     /// The server asked for something that is not carried to a client of the other era.
     Uncarried,

@@ -24,8 +24,6 @@ pub(crate) mod code {
     pub(crate) const INTERNAL: i64 = -32603;
     /// Legacy only; the modern revision uses [`INVALID_PARAMS`].
     pub(crate) const RESOURCE_NOT_FOUND: i64 = -32002;
-    /// Legacy only: the user has to visit a URL before the request can be served.
-    pub(crate) const URL_ELICITATION: i64 = -32042;
     pub(crate) const HEADER_MISMATCH: i64 = -32020;
     pub(crate) const UNSUPPORTED_VERSION: i64 = -32022;
     pub(crate) const TOO_LARGE: i64 = 4130;

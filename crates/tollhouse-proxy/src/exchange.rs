@@ -128,24 +128,19 @@ impl Attempt {
             };
             reply.map(Ok)
         };
-        let begun = match cancel.or(work).await {
-            Some(Ok(Err(here))) => return Begun::Answered(self.answer_here(here)),
-            Some(Ok(Ok(reply))) => Some(Ok(reply)),
-            Some(Err(failure)) => Some(Err(failure)),
-            None => None,
-        };
-        match begun {
+        match cancel.or(work).await {
             None => {
                 // Boxed, as everything rare here: the future of a call is moved with every call.
                 Box::pin(self.give_up("the caller cancelled")).await;
                 Begun::Cancelled
             }
-            Some(Ok(Reply::Whole { envelope, status })) => match crossing::questions(&self.way, &envelope, 0) {
+            Some(Ok(Ok(Reply::Whole { envelope, status }))) => match crossing::questions(&self.way, &envelope, 0) {
                 None => Begun::Answered(self.answer(&envelope, status)),
                 Some(Ok(round)) => Begun::Streaming(Streaming::asking(self, round)),
                 Some(Err(failure)) => Begun::Answered(Box::pin(self.fail(failure)).await),
             },
-            Some(Ok(reply)) => Begun::Streaming(Streaming::of(self, reply)),
+            Some(Ok(Ok(reply))) => Begun::Streaming(Streaming::of(self, reply)),
+            Some(Ok(Err(here))) => Begun::Answered(self.answer_here(here)),
             Some(Err(failure)) => Begun::Answered(Box::pin(self.fail(failure)).await),
         }
     }
@@ -337,7 +332,10 @@ impl Streaming {
                 Form::Request { .. } if let Way::Lent(_) = self.attempt.way => {
                     let Attempt { gateway, place, way, .. } = &self.attempt;
                     let link = way.link().expect("a lent session has a link");
-                    Box::pin(refuse_question(gateway, *place, link, &envelope)).await;
+                    if cancel.or(Box::pin(refuse_question(gateway, *place, link, &envelope))).await.is_none() {
+                        Box::pin(self.attempt.give_up("the caller cancelled")).await;
+                        return (None, Step::Cancelled);
+                    }
                 }
                 Form::Request { .. } | Form::Notification { .. } => {
                     if let Some(bytes) = self.relay(&envelope) {

@@ -12,6 +12,8 @@ use crate::answer::code;
 use crate::call::{Edit, Params, quote};
 use crate::log_level::LogLevel;
 
+/// The error of a server that wants its user to visit a URL first, in revisions that have a code for it.
+pub(super) const URL_ELICITATION: i64 = -32042;
 /// What a client can be asked for: no question is carried to it, so none of this is declared in its name.
 const QUESTIONS: [&str; 3] = ["elicitation", "sampling", "roots"];
 /// What a client says of itself is kept as long as its session; more than this is not told to a server.

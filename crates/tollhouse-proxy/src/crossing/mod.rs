@@ -378,7 +378,7 @@ pub(crate) fn translated(way: &Way, upstream: &Upstream, call: &Call, answer: &E
             let info = greeting.member("serverInfo").map(|span| greeting.raw(span));
             lend::result(answer, *result, &call.method, info)
         }
-        (Way::Lent(_), Form::Error { .. }) if code == Some(code::URL_ELICITATION) => {
+        (Way::Lent(_), Form::Error { .. }) if code == Some(lend::URL_ELICITATION) => {
             return Err(Failure::new(Kind::Uncarried, "the server wants its user to visit a URL first"));
         }
         (Way::Lent(_), Form::Error { error, .. }) => {
