@@ -35,7 +35,7 @@ pub enum Kind {
     TooLarge,
     /// A rate, concurrency or session limit.
     Limited,
-    /// Nobody here speaks the revision, or the client is better served in its server's era.
+    /// The revision is not spoken here, or the server does not speak the era it was spoken to in.
     EraUnsupported,
     /// The server asked for something that is not carried to a client of the other era.
     Uncarried,

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use tokio_util::sync::CancellationToken;
-use tollhouse_core::era::{Era, Version};
+use tollhouse_core::era::Era;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::Outcome;
 use tollhouse_core::wire::{Envelope, Form, Members, Span, members, splice};
@@ -195,9 +195,6 @@ impl Attempt {
         if failure.fault.kind == Kind::Timeout {
             self.tell_cancelled(&failure.cause).await;
         }
-        if failure.fault.kind == Kind::EraUnsupported {
-            return self.era_unsupported();
-        }
         if failure.fault.kind == Kind::Malformed {
             return self.refuse(&Refusal::malformed(code::HEADER_MISMATCH, failure.cause));
         }
@@ -207,13 +204,6 @@ impl Attempt {
     fn failed(self, failure: &Failure) -> Message {
         let message = Message { status: StatusCode::OK, bytes: answer::failed(&self.call, failure) };
         self.conclude(message, Outcome::Failed(failure.fault))
-    }
-
-    /// MCP 2026-07-28, versioning: a client that speaks both eras goes on with a revision named here.
-    fn era_unsupported(self) -> Message {
-        let legacy: Vec<_> = Version::ALL.into_iter().filter(|version| version.era() == Era::Legacy).collect();
-        let refusal = Refusal::version(self.call.version.as_str(), &legacy);
-        self.refuse(&refusal)
     }
 
     fn refuse(self, refusal: &Refusal) -> Message {

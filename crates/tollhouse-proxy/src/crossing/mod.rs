@@ -200,9 +200,11 @@ pub(crate) async fn approach(
             return Ok(Approach::Refused(not_carried(StatusCode::NOT_FOUND, why)));
         }
         // A client that speaks both eras begins with this, and loses nothing by going on in the other one; carried
-        // across, it could not be asked anything.
+        // across, it could not be asked anything. This is what the server itself would say: on −32022, which names
+        // the revisions, not every client begins a session (rmcp 3.8 gives up).
         if call.method == "server/discover" && borrower.client.takes_questions {
-            return Err(Failure::new(Kind::EraUnsupported, "its client can be asked, which needs its server's era"));
+            let why = "the server has sessions only: begin with `initialize`".to_owned();
+            return Ok(Approach::Refused(not_carried(StatusCode::NOT_FOUND, why)));
         }
     }
     let mut way = find(gateway, &asker, place, clocks).await?;
