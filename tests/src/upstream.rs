@@ -226,8 +226,9 @@ struct Shared {
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) head: Head,
-    pub(crate) body: String,
     pub(crate) message: Option<Message>,
+    /// The message as it was written.
+    pub(crate) body: String,
     left: AtomicBool,
 }
 
@@ -281,6 +282,12 @@ impl Upstream {
         self.shared.forgotten.store(self.shared.sessions.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
+    /// How many sessions the gateway has ended.
+    pub(crate) fn deleted(&self) -> usize {
+        let requests = self.shared.requests.lock().expect("no test panics while it holds the lock");
+        requests.iter().filter(|request| request.head.line.starts_with("DELETE")).count()
+    }
+
     /// The last call it got.
     pub(crate) fn last_call(&self) -> Arc<Received> {
         self.received("tools/call").pop().expect("a call has arrived")
@@ -324,7 +331,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     while let Some(head) = reader.head(true).await {
         let body = String::from_utf8_lossy(&reader.rest().await).into_owned();
         let message = Message::parse(&body);
-        let received = Arc::new(Received { message, head, body, left: AtomicBool::new(false) });
+        let received = Arc::new(Received { message, body, head, left: AtomicBool::new(false) });
         shared.requests.lock().expect("no test panics while it holds the lock").push(Arc::clone(&received));
         let call = received.message.as_ref().filter(|message| message.method == shared.plan.scripted);
         match (call, &shared.plan.answer) {

@@ -73,7 +73,7 @@ impl Arrived {
         };
         let principal = Principal::Anonymous;
         let session = evidence
-            .session(&gateway.session_rules)
+            .session(&gateway.session_rules.load())
             .unwrap_or_else(|| gateway.guesses.find(&principal, client.as_ref(), self.peer, self.received));
         let hints = evidence.hints(&session);
         let version = match (&self.session, self.era) {
@@ -170,13 +170,25 @@ fn attempt(
     admitted: Admitted,
 ) -> Attempt {
     let upstream = gateway.fleet.at(place);
+    // A subscription is no work that a server which leaves could finish.
+    let under_way = (call.method != "subscriptions/listen").then(|| upstream.calls.token());
     call.server = Some(upstream.id.clone());
     let clocks = if call.method == "subscriptions/listen" {
         Clocks::unlimited()
     } else {
         Clocks::start(call.received, &upstream.timeouts)
     };
-    Attempt { gateway: gateway.clone(), call, upstream, place, session, way: Way::Direct, clocks, _admitted: admitted }
+    Attempt {
+        gateway: gateway.clone(),
+        call,
+        upstream,
+        place,
+        session,
+        way: Way::Direct,
+        clocks,
+        _admitted: admitted,
+        _under_way: under_way,
+    }
 }
 
 /// Answers `initialize`: opens the servers' sessions with the client's own words, and the client's session.
@@ -204,7 +216,7 @@ pub(crate) async fn open_session(
         asked.client,
         (asked.outbound, asked.id),
         outlet,
-        &gateway.limits,
+        &gateway.limits(),
         gateway.stop.child_token(),
     ));
     call.session = SessionRef { id: session.id.clone(), source: SessionSource::Protocol };

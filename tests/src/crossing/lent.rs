@@ -314,6 +314,17 @@ async fn sessions_that_are_lent_are_bounded_and_an_idle_one_makes_room() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_taken_out_leaves_no_process_of_a_session_that_was_lent() {
+    let (child, other) = (child().argument("legacy"), upstream::echo().start().await);
+    let both = gateway().alone().with(&child).server("other", &other);
+    let gateway = both.start().await;
+    assert_eq!(modern(&gateway).call("echo", json!({"nonce": "n"})).await.text(), "n");
+    let lent = *child.starts().last().unwrap();
+    gateway.reload(&crate::gateway::gateway().alone().server("other", &other)).await;
+    until("the process is gone", || !stdio::exists(lent)).await;
+}
+
+#[tokio::test]
 async fn a_server_that_dies_is_started_again_for_the_next_call() {
     let child = child().argument("legacy").argument("exit").argument("1");
     let gateway = gateway().with(&child).start().await;

@@ -143,11 +143,6 @@ pub(crate) async fn find(gateway: &Arc<Gateway>, asker: &Asker, place: usize, cl
     }
 }
 
-/// Is the server at `place` one of those that a legacy session began with?
-pub(crate) fn takes_part(gateway: &Gateway, session: &Session, place: usize) -> bool {
-    session.link(place).is_some() || gateway.fleet.at(place).eras().is_some_and(|eras| eras.legacy == Some(false))
-}
-
 async fn borrow(gateway: &Arc<Gateway>, borrower: &Borrower, place: usize, clocks: &Clocks) -> Result<Loan, Failure> {
     let key = Key {
         place,
@@ -159,7 +154,7 @@ async fn borrow(gateway: &Arc<Gateway>, borrower: &Borrower, place: usize, clock
     let new = || {
         let (name, initialize) = (borrower.name.clone(), lend::initialize(&borrower.client));
         let (endpoint, stop) = (Endpoint::One(place), gateway.stop.child_token());
-        Session::new(endpoint, Version::LATEST_LEGACY, name, initialize, Outlet::Nobody, &gateway.limits, stop)
+        Session::new(endpoint, Version::LATEST_LEGACY, name, initialize, Outlet::Nobody, &gateway.limits(), stop)
     };
     let Some(loan) = gateway.lent.borrow(key, new) else {
         return Err(Failure::new(Kind::Limited, "all sessions that can be lent are in use"));

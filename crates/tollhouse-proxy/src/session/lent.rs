@@ -10,13 +10,12 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tollhouse_core::record::Principal;
 
 use super::legacy::{Occupied, Session};
-use crate::settings::Limits;
+use crate::settings::LiveLimits;
 
 /// What decides which session a request is lent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -35,8 +34,7 @@ pub(crate) struct Key {
 /// All of them.
 pub(crate) struct Lent {
     sessions: Mutex<HashMap<Key, Arc<Session>>>,
-    limit: usize,
-    idle: Duration,
+    limits: LiveLimits,
     /// Questions of servers that no client was asked.
     questions: AtomicU64,
 }
@@ -50,14 +48,19 @@ pub(crate) struct Borrowed {
 }
 
 impl Lent {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        Self {
-            sessions: Mutex::default(),
-            // Nobody has to say who they are: all sessions are of one principal.
-            limit: limits.sessions.min(limits.sessions_per_principal),
-            idle: limits.session_idle,
-            questions: AtomicU64::new(0),
-        }
+    pub(crate) fn new(limits: LiveLimits) -> Self {
+        Self { sessions: Mutex::default(), limits, questions: AtomicU64::new(0) }
+    }
+
+    /// Nobody has to say who they are: all sessions are of one principal.
+    fn limit(&self) -> usize {
+        let limits = self.limits.load();
+        limits.sessions.min(limits.sessions_per_principal)
+    }
+
+    /// Takes out the sessions with a server that is taken out.
+    pub(crate) fn take_out(&self, place: usize) -> Vec<Arc<Session>> {
+        self.lock().extract_if(|key, _| key.place == place).map(|(_, session)| session).collect()
     }
 
     /// The session for `key`, else the one that `new` makes; `None` if all there may be are in use.
@@ -67,7 +70,7 @@ impl Lent {
             return Some(Borrowed { session: session.clone(), occupied: session.occupy(), evicted: None });
         }
         let mut evicted = None;
-        if sessions.len() >= self.limit {
+        if sessions.len() >= self.limit() {
             let idle = |(key, session): (&Key, &Arc<Session>)| Some((session.idle()?, key.clone()));
             let (_, idlest) = sessions.iter().filter_map(idle).max_by_key(|(idle, _)| *idle)?;
             evicted = sessions.remove(&idlest);
@@ -89,7 +92,8 @@ impl Lent {
 
     /// Takes out the sessions that have been idle for too long.
     pub(crate) fn expire(&self) -> Vec<Arc<Session>> {
-        let expired = |session: &Session| session.idle().is_some_and(|idle| idle >= self.idle);
+        let longest = self.limits.load().session_idle;
+        let expired = |session: &Session| session.idle().is_some_and(|idle| idle >= longest);
         self.lock().extract_if(|_, session| expired(session)).map(|(_, session)| session).collect()
     }
 
@@ -105,12 +109,20 @@ impl Lent {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use arc_swap::ArcSwap;
     use tokio_util::sync::CancellationToken;
     use tollhouse_core::era::Version;
     use tollhouse_core::wire::{Envelope, Span};
 
     use super::super::legacy::{Endpoint, Outlet};
     use super::*;
+    use crate::settings::Limits;
+
+    fn lent(limits: Limits) -> Lent {
+        Lent::new(Arc::new(ArcSwap::from_pointee(limits)))
+    }
 
     fn key(conversation: &str) -> Key {
         Key {
@@ -131,7 +143,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_idlest_session_makes_room_and_none_that_is_in_use() {
-        let lent = Lent::new(&Limits { sessions: 2, ..Limits::default() });
+        let lent = lent(Limits { sessions: 2, ..Limits::default() });
         let in_use = lent.borrow(key("a"), session).unwrap();
         drop(lent.borrow(key("b"), session).unwrap());
         tokio::time::advance(Duration::from_secs(1)).await;
@@ -144,7 +156,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_session_expires_only_while_nobody_uses_it() {
-        let lent = Lent::new(&Limits { session_idle: Duration::from_secs(5), ..Limits::default() });
+        let lent = lent(Limits { session_idle: Duration::from_secs(5), ..Limits::default() });
         let borrowed = lent.borrow(key("a"), session).unwrap();
         tokio::time::advance(Duration::from_secs(10)).await;
         assert_eq!(lent.expire().len(), 0);

@@ -3,10 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Context as _;
-use tollhouse_proxy::settings::{FrontDoor, Limits, SessionRule, Settings};
+use tollhouse_proxy::settings::{FrontDoor, Limits, Naming, SessionRule, Settings};
 
 use super::Common;
-use crate::build::Wanted;
+use crate::build::{Keep, Wanted};
 use crate::config::{self, Loaded};
 use crate::demo::agent::{self, Play};
 use crate::demo::servers;
@@ -32,6 +32,7 @@ pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     let program = std::env::current_exe().context("find this program, to start the demonstration's servers")?;
     let settings = Settings {
         servers: servers(&program),
+        naming: Naming::default(),
         limits: Limits::default(),
         front_door: FrontDoor::default(),
         inject_trace: true,
@@ -42,7 +43,11 @@ pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     let log = run::log(Some(common.log_level.as_deref().unwrap_or("warning")), &loaded.log)?;
     // Any free port: a demonstration must not fail because a gateway is running.
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let wanted = Wanted { listen: Some(common.listen.unwrap_or(free)), admin: Some(common.admin.unwrap_or(free)) };
+    let wanted = Wanted {
+        listen: Some(common.listen.unwrap_or(free)),
+        admin: Some(common.admin.unwrap_or(free)),
+        keep: Keep::Memory,
+    };
     let play = if args.once { Play::Once } else { Play::Again };
     run::gateway(&loaded, wanted, log, async |program, stop| {
         let listen = program.listen.expect("a demonstration listens");
