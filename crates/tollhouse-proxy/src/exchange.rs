@@ -119,19 +119,22 @@ impl Attempt {
                     here => return Ok(Err(here)),
                 },
             }
-            let reply = match way {
-                Way::Direct => {
+            let reply = if way.crosses() {
+                Box::pin(crossing::send(gateway, upstream, place, call, way, None, clocks)).await
+            } else {
+                if let Way::Direct = way {
                     upstream.mirror(call)?;
-                    upstream.call(call, None, clocks).await
                 }
-                Way::Linked(_, link) => upstream.call(call, Some(link), clocks).await,
-                Way::Lifted(_) | Way::Lent(_) => {
-                    Box::pin(crossing::send(gateway, upstream, place, call, way, None, clocks)).await
-                }
+                upstream.call(call, way.link(), clocks).await
             };
             reply.map(Ok)
         };
-        match cancel.or(upstream.while_open(work)).await {
+        let begun = {
+            // Pinned here and lent: passed on by value, it would be part of three futures.
+            let work = pin!(work);
+            cancel.or(upstream.while_open(work)).await
+        };
+        match begun {
             None => {
                 // Boxed, as everything rare here: the future of a call is moved with every call.
                 Box::pin(self.give_up("the caller cancelled")).await;
