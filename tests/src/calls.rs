@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Stream, legacy, legacy_at, legacy_client, modern};
+use crate::client::{Stream, legacy, legacy_at, legacy_client, modern};
 use crate::gateway::gateway;
 use crate::message::{legacy_call, modern_call};
 use crate::stdio::child;
@@ -102,29 +102,6 @@ async fn every_call_of_a_2025_11_25_session_is_a_stream_that_begins_with_a_primi
     let older = legacy(&gateway, "2025-06-18").await.call("echo", json!({"nonce": "n"})).await;
     assert_eq!((older.head.get("content-type"), older.events.len()), ("application/json", 1));
     gateway.ends_well(&["ok", "ok"]).await;
-}
-
-// Crossing eras comes later; until then, the client is told.
-#[tokio::test]
-async fn a_client_whose_era_the_server_lacks_is_told_so() {
-    let legacy_only = upstream::echo().legacy_only().start().await;
-    let modern_only = upstream::echo().modern_only().start().await;
-    let gateway = gateway().with(&legacy_only).server("modern", &modern_only).start().await;
-    let from_modern = modern(&gateway).call("echo", json!({})).await;
-    let params = r#"{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"tests","version":"1"}}"#;
-    let from_legacy = legacy_client(&gateway, "2025-06-18")
-        .at("/servers/modern/mcp")
-        .message("initialize")
-        .params(params)
-        .send()
-        .await;
-    let supported = |answer: &Answer| answer.json()["error"]["data"]["supported"].clone();
-    assert_eq!((from_modern.refusal(), from_legacy.refusal()), ((400, -32022), (400, -32022)));
-    let legacy_revisions =
-        supported(&from_modern).as_array().is_some_and(|versions| !versions.contains(&json!("2026-07-28")));
-    assert_eq!((legacy_revisions, supported(&from_legacy)), (true, json!(["2026-07-28"])));
-    assert_eq!((legacy_only.executions(), modern_only.executions()), (0, 0));
-    gateway.ends_well(&[]).await;
 }
 
 // A client that speaks both eras takes −32022 for the word of a modern server, and does not try `initialize`.

@@ -20,6 +20,7 @@
 mod aggregate;
 mod calls;
 mod config;
+mod crossing;
 mod drain;
 mod envelope;
 mod front_door;

@@ -71,6 +71,16 @@ impl Upstream {
         self.dir.path().join("gate").to_str().expect("temporary paths are UTF-8").to_owned()
     }
 
+    /// The ids of the calls it holds or has held, as it was given them.
+    pub(crate) fn held(&self) -> Vec<String> {
+        self.lines("held")
+    }
+
+    /// The ids of the calls that were cancelled.
+    pub(crate) fn cancelled(&self) -> Vec<String> {
+        self.lines("cancelled")
+    }
+
     /// Lets held calls go on.
     pub(crate) fn open(&self) {
         std::fs::write(self.dir.path().join("gate"), "").expect("the directory is writable");

@@ -77,7 +77,15 @@ pub(crate) fn honest() -> Step {
 
 /// An upstream that gives arguments back.
 pub(crate) fn echo() -> Builder {
-    Builder { eras: Eras::Dual, scripted: "tools/call", answer: Answer::Honest, list: None, fields: String::new() }
+    Builder {
+        eras: Eras::Dual,
+        scripted: "tools/call",
+        answer: Answer::Honest,
+        list: None,
+        introduction: None,
+        question: None,
+        fields: String::new(),
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -96,6 +104,8 @@ pub(crate) struct Builder {
     scripted: &'static str,
     answer: Answer,
     list: Option<fn(&Message) -> String>,
+    introduction: Option<&'static str>,
+    question: Option<&'static str>,
     fields: String,
 }
 
@@ -156,6 +166,18 @@ impl Builder {
         self
     }
 
+    /// Answers `initialize`, or `server/discover` where it has no sessions, with that result.
+    pub(crate) fn introduces(mut self, result: &'static str) -> Self {
+        self.introduction = Some(result);
+        self
+    }
+
+    /// Answers a call with that result as long as it brings no answers to questions.
+    pub(crate) fn asks(mut self, result: &'static str) -> Self {
+        self.question = Some(result);
+        self
+    }
+
     /// The gateway's configuration sends these fields with every request, written as a YAML mapping.
     pub(crate) fn configured_headers(mut self, yaml: &str) -> Self {
         yaml.clone_into(&mut self.fields);
@@ -173,6 +195,7 @@ impl Builder {
             written: AtomicUsize::new(0),
             released: Semaphore::new(0),
             sessions: AtomicUsize::new(0),
+            forgotten: AtomicUsize::new(0),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, Arc::clone(&shared)));
@@ -196,6 +219,7 @@ struct Shared {
     written: AtomicUsize,
     released: Semaphore,
     sessions: AtomicUsize,
+    forgotten: AtomicUsize,
 }
 
 /// A request as it arrived.
@@ -244,6 +268,18 @@ impl Upstream {
     pub(crate) fn received(&self, method: &str) -> Vec<Arc<Received>> {
         let requests = self.shared.requests.lock().expect("no test panics while it holds the lock");
         requests.iter().filter(|request| request.method() == method).cloned().collect()
+    }
+
+    /// The answers to questions of its own, in the order they arrived.
+    pub(crate) fn answers(&self) -> Vec<Value> {
+        let requests = self.shared.requests.lock().expect("no test panics while it holds the lock");
+        let answers = requests.iter().filter(|request| request.message.is_none() && !request.body.is_empty());
+        answers.map(|request| serde_json::from_str(&request.body).unwrap_or_default()).collect()
+    }
+
+    /// Knows none of the sessions it has opened any more.
+    pub(crate) fn forget_sessions(&self) {
+        self.shared.forgotten.store(self.shared.sessions.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
     /// How many sessions the gateway has ended.
@@ -350,9 +386,9 @@ fn refusal(received: &Received, shared: &Shared) -> Option<(&'static str, String
         return Some(("400 Bad Request", message.error(-32602, "no protocol version in _meta")));
     }
     let session = received.head.get("mcp-session-id").strip_prefix("upstream-session-");
-    let known = session
-        .and_then(|number| number.parse().ok())
-        .is_some_and(|n: usize| (1..=shared.sessions.load(Ordering::SeqCst)).contains(&n));
+    let known = session.and_then(|number| number.parse().ok()).is_some_and(|n: usize| {
+        n > shared.forgotten.load(Ordering::SeqCst) && n <= shared.sessions.load(Ordering::SeqCst)
+    });
     (!known).then(|| ("400 Bad Request", message.error(-32000, "no valid session id")))
 }
 
@@ -365,6 +401,9 @@ fn honest_answer(received: &Received, shared: &Shared) -> String {
     };
     let empty = |status: &str| format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
     let Some(message) = &received.message else {
+        if received.body.contains("\"jsonrpc\"") {
+            return empty("202 Accepted");
+        }
         let delete = received.head.line.starts_with("DELETE");
         return empty(if delete { "200 OK" } else { "405 Method Not Allowed" });
     };
@@ -375,7 +414,12 @@ fn honest_answer(received: &Received, shared: &Shared) -> String {
         shared.executed.fetch_add(1, Ordering::SeqCst);
     }
     let listed = shared.plan.list.filter(|_| message.method == "tools/list").map(|list| message.result(&list(message)));
-    let Some(answer) = listed.or_else(|| message.answer(shared.plan.eras)) else { return empty("202 Accepted") };
+    let begins = if shared.plan.eras == Eras::Modern { "server/discover" } else { "initialize" };
+    let introduced = shared.plan.introduction.filter(|_| message.method == begins).map(|result| message.result(result));
+    let unanswered = message.method == "tools/call" && message.params["inputResponses"].is_null();
+    let asking = shared.plan.question.filter(|_| unanswered).map(|result| message.result(result));
+    let answer = listed.or(introduced).or(asking).or_else(|| message.answer(shared.plan.eras));
+    let Some(answer) = answer else { return empty("202 Accepted") };
     match message.method.as_str() {
         "initialize" => {
             let number = shared.sessions.fetch_add(1, Ordering::SeqCst) + 1;

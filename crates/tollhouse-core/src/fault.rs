@@ -35,8 +35,10 @@ pub enum Kind {
     TooLarge,
     /// A rate, concurrency or session limit.
     Limited,
-    /// The client speaks an era this server does not.
+    /// The revision is not spoken here, or the server does not speak the era it was spoken to in.
     EraUnsupported,
+    /// The server asked for something that is not carried to a client of the other era.
+    Uncarried,
     /// The server could not be reached; nothing was sent.
     Unreachable,
     /// The server's certificate was not accepted; nothing was sent.
@@ -85,6 +87,7 @@ impl Kind {
             Self::TooLarge => "too_large",
             Self::Limited => "limited",
             Self::EraUnsupported => "era_unsupported",
+            Self::Uncarried => "not_carried",
             Self::Unreachable => "connection_refused",
             Self::Tls => "tls",
             Self::SessionGone => "session_not_found",
@@ -109,6 +112,7 @@ impl Kind {
             }
             Self::Cancelled => (Side::Downstream, Replay::Never),
             Self::Limited | Self::Deadline | Self::Draining => (Side::Gateway, Replay::Safe),
+            Self::Uncarried => (Side::Gateway, Replay::AfterFix),
             Self::Unreachable | Self::SessionGone => (Side::Upstream, Replay::Safe),
             Self::Tls | Self::Unauthorized | Self::Rejected => (Side::Upstream, Replay::AfterFix),
             Self::ServerError | Self::Lost | Self::InvalidAnswer | Self::AnswerTooLarge | Self::Timeout => {

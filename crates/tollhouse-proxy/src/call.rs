@@ -3,6 +3,7 @@
 //! It is owned by the one who serves it and ends exactly once, in [`Call::finish`], as a record.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -14,7 +15,18 @@ use tollhouse_core::ids::{CallId, ServerId};
 use tollhouse_core::record::{CallRecord, Hint, Listener, Outcome, Principal, SessionRef, Times, Traffic};
 use tollhouse_core::trace::TraceContext;
 use tollhouse_core::wire::method::{self, Method};
+use tollhouse_core::wire::splice::splice;
 use tollhouse_core::wire::{Envelope, Form, Span, members};
+
+/// What stands in place of a span of a message.
+pub(crate) type Edit = (Span, Bytes);
+
+/// A message with these edits, which are apart, in any order; of those at one place the first comes first.
+pub(crate) fn spliced(text: &Bytes, mut edits: Vec<Edit>) -> Bytes {
+    edits.sort_by_key(|(span, _)| span.start());
+    let edits: Vec<_> = edits.iter().map(|(span, new)| (*span, &new[..])).collect();
+    splice(text, &edits)
+}
 
 /// One request and its story.
 #[derive(Debug)]
@@ -27,7 +39,9 @@ pub(crate) struct Call {
     pub(crate) session: SessionRef,
     hints: Box<[Hint]>,
     pub(crate) version: Version,
-    client: Option<Arc<str>>,
+    pub(crate) client: Option<Arc<str>>,
+    /// Where it came from.
+    pub(crate) peer: IpAddr,
     trace: TraceContext,
     /// The request, as it was received.
     pub(crate) envelope: Envelope,
@@ -47,6 +61,8 @@ pub(crate) struct Call {
     pub(crate) aggregated: bool,
     /// The server's own state, and the sealed one whose place it takes.
     pub(crate) state: Option<Box<(Span, Vec<u8>)>>,
+    /// What else differs in the request as the server gets it, where that speaks another era.
+    pub(crate) crossed: Option<Box<[Edit]>>,
     /// The id under which the server knows it, once it was sent.
     pub(crate) upstream_id: Option<u64>,
     times: Times,
@@ -63,6 +79,7 @@ pub(crate) struct Caller {
     pub(crate) hints: Box<[Hint]>,
     pub(crate) version: Version,
     pub(crate) client: Option<Arc<str>>,
+    pub(crate) peer: IpAddr,
     pub(crate) trace: TraceContext,
     pub(crate) passed: HeaderMap,
     pub(crate) accept: Option<HeaderValue>,
@@ -117,6 +134,7 @@ impl Call {
             hints: caller.hints,
             version: caller.version,
             client: caller.client,
+            peer: caller.peer,
             trace: caller.trace,
             envelope,
             request_id,
@@ -128,6 +146,7 @@ impl Call {
             local_name: None,
             aggregated: false,
             state: None,
+            crossed: None,
             upstream_id: None,
             times: Times::default(),
             attempts: 0,
@@ -192,7 +211,8 @@ impl Call {
             (Some(self.request_id), Some(upstream_id)),
             (self.params.subject, quoted.as_deref()),
             (self.params.progress_token, progress_token),
-            (self.params.excess, Some(b"")),
+            // Crossing, it is among what is cut anyway.
+            (self.params.excess.filter(|_| self.crossed.is_none()), Some(b"")),
             (state.map(|(sealed, _)| *sealed), state.map(|(_, own)| own.as_slice())),
         ];
         let (mut edits, mut count) = ([(Span::EMPTY, &b""[..]); 5], 0);
@@ -201,8 +221,12 @@ impl Call {
             count += 1;
         }
         let edits = &mut edits[..count];
+        if let Some(crossed) = &self.crossed {
+            let edits = edits.iter().map(|(span, new)| (*span, Bytes::copy_from_slice(new)));
+            return spliced(&self.envelope.bytes, edits.chain(crossed.iter().cloned()).collect());
+        }
         edits.sort_unstable_by_key(|(span, _)| span.start());
-        tollhouse_core::wire::splice::splice(&self.envelope.bytes, edits)
+        splice(&self.envelope.bytes, edits)
     }
 
     /// The call is over: what remains of it.

@@ -16,14 +16,15 @@ use tracing::debug;
 use crate::answer::{self, Refusal, code};
 use crate::call::{Call, Caller, Params};
 use crate::clocks::Clocks;
+use crate::crossing::{self, Way};
 use crate::exchange::{Attempt, Message, conclude};
 use crate::failure::Failure;
 use crate::gateway::{Admitted, Gateway};
-use crate::links::{join, listen, live_link, open_link};
+use crate::links::{join, listen, open_link};
 use crate::meta::{BAGGAGE_MAX, Meta};
 use crate::router::{self, Routed};
 use crate::session::identify::{self, Evidence};
-use crate::session::legacy::{Endpoint, Outlet, Session};
+use crate::session::legacy::{Asked, Endpoint, Outlet, Session};
 use crate::upstream::CANCELLED;
 
 /// A request as it arrived, its era decided.
@@ -88,6 +89,7 @@ impl Arrived {
             hints,
             version,
             client,
+            peer: self.peer,
             trace,
             accept: self.headers.get(http::header::ACCEPT).cloned(),
             passed: passed_on(self.headers, gateway.inject_trace),
@@ -152,7 +154,7 @@ pub(crate) async fn dispatch(gateway: &Arc<Gateway>, arrived: Box<Arrived>) -> D
             Routed::Answered(message) => return Dispatched::Answered(message),
         },
     };
-    attempt(gateway, call, place, session, admitted).await
+    Dispatched::One(attempt(gateway, call, place, session, admitted))
 }
 
 fn answered_here(gateway: &Gateway, call: Box<Call>, result: &[u8]) -> Dispatched {
@@ -160,13 +162,13 @@ fn answered_here(gateway: &Gateway, call: Box<Call>, result: &[u8]) -> Dispatche
     Dispatched::Answered(conclude(gateway, call, Message { status: StatusCode::OK, bytes }, Outcome::Ok))
 }
 
-async fn attempt(
+fn attempt(
     gateway: &Arc<Gateway>,
     mut call: Box<Call>,
     place: usize,
     session: Option<Arc<Session>>,
     admitted: Admitted,
-) -> Dispatched {
+) -> Attempt {
     let upstream = gateway.fleet.at(place);
     // A subscription is no work that a server which leaves could finish.
     let under_way = (call.method != "subscriptions/listen").then(|| upstream.calls.token());
@@ -176,30 +178,16 @@ async fn attempt(
     } else {
         Clocks::start(call.received, &upstream.timeouts)
     };
-    let linked = match session {
-        None => Ok(None),
-        Some(session) => match live_link(gateway, &session, place, &clocks).await {
-            Ok(link) => Ok(Some((session, link))),
-            Err(failure) => Err(failure),
-        },
-    };
-    let (session, failure) = match linked {
-        Ok(session) => (session, None),
-        Err(failure) => (None, Some(failure)),
-    };
-    let attempt = Attempt {
+    Attempt {
         gateway: gateway.clone(),
         call,
         upstream,
         place,
         session,
+        way: Way::Direct,
         clocks,
         _admitted: admitted,
         _under_way: under_way,
-    };
-    match failure {
-        None => Dispatched::One(attempt),
-        Some(failure) => Dispatched::Answered(Box::pin(attempt.fail(failure)).await),
     }
 }
 
@@ -243,15 +231,8 @@ pub(crate) async fn open_session(
             (message, Some(session))
         }
         Err(failure) => {
-            let (message, outcome) = if failure.fault.kind == Kind::EraUnsupported {
-                let refusal = Refusal::version(asked.granted.as_str(), &[Version::MODERN]);
-                let message = Message { status: refusal.status, bytes: refusal.message(Some(call.raw_id())) };
-                (message, refusal.outcome())
-            } else {
-                let message = Message { status: StatusCode::OK, bytes: answer::failed(&call, &failure) };
-                (message, Outcome::Failed(failure.fault))
-            };
-            (conclude(gateway, call, message, outcome), None)
+            let message = Message { status: StatusCode::OK, bytes: answer::failed(&call, &failure) };
+            (conclude(gateway, call, message, Outcome::Failed(failure.fault)), None)
         }
     }
 }
@@ -264,7 +245,15 @@ async fn open_one(
 ) -> Result<Bytes, Failure> {
     let upstream = gateway.fleet.at(place);
     call.server = Some(upstream.id.clone());
-    let opened = open_link(gateway, session, place).await?;
+    let opened = match open_link(gateway, session, place).await {
+        Ok(opened) => opened,
+        Err(failure) if failure.fault.kind == Kind::EraUnsupported => {
+            let clocks = Clocks::start(Instant::now(), &upstream.timeouts);
+            let result = crossing::welcome(gateway, session, place, &clocks).await?;
+            return Ok(answer::result(call.raw_id(), &result));
+        }
+        Err(failure) => return Err(failure),
+    };
     let Form::Result { id, result } = opened.answer.form else { unreachable!("an accepted session has a result") };
     // The server may have chosen another revision than the client was granted; each side keeps to its own.
     let granted = format!("\"{}\"", session.version);
@@ -342,11 +331,19 @@ async fn tell_all(gateway: &Arc<Gateway>, session: &Arc<Session>, message: &Byte
 pub(crate) async fn answered(gateway: &Arc<Gateway>, session: &Arc<Session>, envelope: &Envelope) {
     let (Form::Result { id, .. } | Form::Error { id: Some(id), .. }) = envelope.form else { return };
     let asked = members::integer(envelope.raw(id)).and_then(|id| u64::try_from(id).ok());
-    let Some(asked) = asked.and_then(|id| session.answered(id)) else { return };
-    let Some(link) = session.link(asked.server) else { return };
-    let upstream = gateway.fleet.at(asked.server);
+    let (server, own) = match asked.and_then(|id| session.answered(id)) {
+        Some(Asked::Server { server, id }) => (server, id),
+        Some(Asked::Gateway(waiting)) => {
+            // Where nobody waits any more, the call was given up.
+            let _ = waiting.send(envelope.clone());
+            return;
+        }
+        None => return,
+    };
+    let Some(link) = session.link(server) else { return };
+    let upstream = gateway.fleet.at(server);
     let clocks = Clocks::start(Instant::now(), &upstream.timeouts);
-    let message = splice::splice(&envelope.bytes, &[(id, &asked.id)]);
+    let message = splice::splice(&envelope.bytes, &[(id, &own)]);
     if let Err(failure) = upstream.tell(message, Some(&link), &clocks).await {
         debug!(target: "tollhouse.server", server = %upstream.id, cause = %failure.cause, "an answer was not delivered");
     }

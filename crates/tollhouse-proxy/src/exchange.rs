@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use tollhouse_core::era::{Era, Version};
+use tollhouse_core::era::Era;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::Outcome;
 use tollhouse_core::wire::{Envelope, Form, Members, Span, members, splice};
@@ -22,10 +22,12 @@ use tollhouse_core::wire::{Envelope, Form, Members, Span, members, splice};
 use crate::answer::{self, Refusal, code};
 use crate::call::Call;
 use crate::clocks::Clocks;
+use crate::crossing::{self, Approach, Round, Way};
 use crate::failure::Failure;
 use crate::gateway::{Admitted, Gateway};
+use crate::links::refuse_question;
 use crate::session::legacy::Session;
-use crate::upstream::{Heard, Link, Reply, SUBSCRIPTION_ID, Upstream};
+use crate::upstream::{Heard, Reply, SUBSCRIPTION_ID, Upstream};
 
 /// A message for the client, and the HTTP status it goes out with.
 #[derive(Debug, Clone)]
@@ -48,8 +50,10 @@ pub(crate) struct Attempt {
     pub(crate) upstream: Arc<Upstream>,
     /// The server's place in the configuration.
     pub(crate) place: usize,
-    /// The caller's legacy session, and its link to this server.
-    pub(crate) session: Option<(Arc<Session>, Link)>,
+    /// The caller's legacy session.
+    pub(crate) session: Option<Arc<Session>>,
+    /// How it reaches the server; found when it is begun.
+    pub(crate) way: Way,
     pub(crate) clocks: Clocks,
     /// Its place among the calls under way.
     pub(crate) _admitted: Admitted,
@@ -99,51 +103,87 @@ impl Cancel {
 }
 
 impl Attempt {
-    fn link(&self) -> Option<&Link> {
-        self.session.as_ref().map(|(_, link)| link)
-    }
-
     /// Sends the call and waits for the first that comes back.
     ///
     /// # Cancel safety
     /// None: dropped, the call leaves no record. Whoever wants to stop it uses `cancel`.
     pub(crate) async fn begin(mut self, cancel: &Cancel) -> Begun {
-        let era = self.call.era();
-        let link = self.session.as_ref().map(|(_, link)| link);
-        let (upstream, clocks, call) = (&self.upstream, &self.clocks, &mut self.call);
+        let (gateway, upstream, place, clocks) = (&self.gateway, &self.upstream, self.place, &self.clocks);
+        let (call, way) = (&mut self.call, &mut self.way);
+        let session = self.session.as_ref();
         let work = async {
-            if !upstream.speaks(era, clocks).await? {
-                return Err(Failure::new(
-                    Kind::EraUnsupported,
-                    format_args!("server `{}` does not speak it", upstream.id),
-                ));
+            match crossing::at_hand(upstream, session, place) {
+                Some(usual) => *way = usual,
+                None => match Box::pin(crossing::approach(gateway, call, session, place, clocks)).await? {
+                    Approach::By(found) => *way = found,
+                    here => return Ok(Err(here)),
+                },
             }
-            upstream.mirrored.judge(call)?;
-            upstream.call(call, link, clocks).await
+            let reply = if way.crosses() {
+                Box::pin(crossing::send(gateway, upstream, place, call, way, None, clocks)).await
+            } else {
+                if let Way::Direct = way {
+                    upstream.mirror(call)?;
+                }
+                upstream.call(call, way.link(), clocks).await
+            };
+            reply.map(Ok)
         };
-        match cancel.or(upstream.while_open(work)).await {
+        let begun = {
+            // Pinned here and lent: passed on by value, it would be part of three futures.
+            let work = pin!(work);
+            cancel.or(upstream.while_open(work)).await
+        };
+        match begun {
             None => {
                 // Boxed, as everything rare here: the future of a call is moved with every call.
                 Box::pin(self.give_up("the caller cancelled")).await;
                 Begun::Cancelled
             }
-            Some(Ok(Reply::Whole { envelope, status })) => Begun::Answered(self.answer(&envelope, status)),
-            Some(Ok(reply)) => {
-                Begun::Streaming(Box::new(Streaming { attempt: self, reply, last_progress: f64::NEG_INFINITY }))
-            }
+            Some(Ok(Ok(Reply::Whole { envelope, status }))) => match crossing::questions(&self.way, &envelope, 0) {
+                None => Begun::Answered(self.answer(&envelope, status)),
+                Some(Ok(round)) => Begun::Streaming(Streaming::asking(self, round)),
+                Some(Err(failure)) => Begun::Answered(Box::pin(self.fail(failure)).await),
+            },
+            Some(Ok(Ok(reply))) => Begun::Streaming(Streaming::of(self, reply)),
+            Some(Ok(Err(here))) => Begun::Answered(self.answer_here(here)),
             Some(Err(failure)) => Begun::Answered(Box::pin(self.fail(failure)).await),
+        }
+    }
+
+    /// The server does not have to be asked.
+    fn answer_here(self, here: Approach) -> Message {
+        match here {
+            Approach::Known(result) => {
+                let message = Message { status: StatusCode::OK, bytes: answer::result(self.call.raw_id(), &result) };
+                self.conclude(message, Outcome::Ok)
+            }
+            Approach::Refused(refusal) => self.refuse(&refusal),
+            Approach::By(_) => unreachable!("a way leads to the server"),
         }
     }
 
     /// The call is answered: the caller's message, and the record.
     fn answer(mut self, envelope: &Envelope, status: StatusCode) -> Message {
         self.call.answered();
-        if self.call.method == "tools/list" && self.call.era() == Era::Modern {
+        if self.call.method == "tools/list" && !matches!(self.way, Way::Linked(..)) {
             self.upstream.mirrored.learn(envelope);
         }
         if self.call.aggregated && self.call.method == "tools/call" {
             self.gateway.names.see(self.place, envelope);
         }
+        if !self.way.crosses() {
+            return self.pass_back(envelope, status);
+        }
+        match crossing::translated(&self.way, &self.upstream, &self.call, envelope) {
+            // A status means something else in the other era.
+            Ok(translated) => self.pass_back(&translated, StatusCode::OK),
+            Err(failure) => self.failed(&failure),
+        }
+    }
+
+    /// An answer in the caller's era goes to the caller.
+    fn pass_back(self, envelope: &Envelope, status: StatusCode) -> Message {
         let outcome = classify(&self.call, envelope);
         let bytes = match &envelope.form {
             Form::Result { id, .. } if outcome == Outcome::InputRequired && self.call.aggregated => {
@@ -182,28 +222,15 @@ impl Attempt {
         if failure.fault.kind == Kind::Timeout {
             self.tell_cancelled(&failure.cause).await;
         }
-        if failure.fault.kind == Kind::EraUnsupported {
-            return self.era_unsupported();
-        }
         if failure.fault.kind == Kind::Malformed {
             return self.refuse(&Refusal::malformed(code::HEADER_MISMATCH, failure.cause));
         }
-        let message = Message { status: StatusCode::OK, bytes: answer::failed(&self.call, &failure) };
-        self.conclude(message, Outcome::Failed(failure.fault))
+        self.failed(&failure)
     }
 
-    /// MCP 2026-07-28, versioning: a client that speaks both eras goes on with a revision named here. To the question it
-    /// begins with it gets what the server would say, because to some clients −32022 proves that the server is modern,
-    /// and they go no further.
-    fn era_unsupported(self) -> Message {
-        if self.call.era() == Era::Modern && self.call.method == "server/discover" {
-            return self.refuse(&Refusal::unknown_method(Era::Modern, "server/discover"));
-        }
-        let (requested, supported): (_, &[Version]) = match self.call.era() {
-            Era::Modern => (self.call.version, &Version::ALL[..4]),
-            Era::Legacy => (self.call.version, &[Version::MODERN]),
-        };
-        self.refuse(&Refusal::version(requested.as_str(), supported))
+    fn failed(self, failure: &Failure) -> Message {
+        let message = Message { status: StatusCode::OK, bytes: answer::failed(&self.call, failure) };
+        self.conclude(message, Outcome::Failed(failure.fault))
     }
 
     fn refuse(self, refusal: &Refusal) -> Message {
@@ -216,8 +243,8 @@ impl Attempt {
         self.call.answered();
         self.tell_cancelled(reason).await;
         // When it is the gateway that ends, nobody cancelled: the answer is lost.
-        let ended =
-            self.gateway.draining.is_cancelled() && self.session.as_ref().is_none_or(|(s, _)| s.stop.is_cancelled());
+        let ended = self.gateway.draining.is_cancelled()
+            && self.session.as_ref().is_none_or(|session| session.stop.is_cancelled());
         let kind = if ended { Kind::Lost } else { Kind::Cancelled };
         let record = self.call.finish(Outcome::Failed(kind.fault()));
         self.gateway.recorder.record(record);
@@ -225,7 +252,7 @@ impl Attempt {
 
     async fn tell_cancelled(&self, reason: &str) {
         if let Some(id) = self.call.upstream_id {
-            self.upstream.cancel(id, self.link(), reason).await;
+            self.upstream.cancel(id, self.way.link(), reason).await;
         }
     }
 
@@ -237,8 +264,12 @@ impl Attempt {
 /// A call whose answer is a stream.
 pub(crate) struct Streaming {
     attempt: Attempt,
-    reply: Reply,
+    /// Nothing comes any more from a server that waits for the call to be sent again.
+    reply: Option<Reply>,
     last_progress: f64,
+    /// What the caller has to be asked before that.
+    round: Option<Box<Round>>,
+    rounds: u32,
 }
 
 /// What a stream brought.
@@ -254,11 +285,40 @@ pub(crate) enum Step {
 }
 
 impl Streaming {
+    fn of(attempt: Attempt, reply: Reply) -> Box<Self> {
+        Box::new(Self { attempt, reply: Some(reply), last_progress: f64::NEG_INFINITY, round: None, rounds: 0 })
+    }
+
+    fn asking(attempt: Attempt, round: Round) -> Box<Self> {
+        let round = Some(Box::new(round));
+        Box::new(Self { attempt, reply: None, last_progress: f64::NEG_INFINITY, round, rounds: 1 })
+    }
+
     /// Waits for the next message. After [`Step::Answer`] and [`Step::Cancelled`] there is none.
     pub(crate) async fn next(mut self: Box<Self>, cancel: &Cancel) -> (Option<Box<Self>>, Step) {
         loop {
+            if let Some(round) = &mut self.round {
+                if let Some(question) = round.next_question() {
+                    self.attempt.call.response_bytes += question.len() as u64;
+                    return (Some(self), Step::Message(question));
+                }
+                match Box::pin(self.send_again(cancel)).await {
+                    None => {
+                        Box::pin(self.attempt.give_up("the caller cancelled")).await;
+                        return (None, Step::Cancelled);
+                    }
+                    Some(Ok(Reply::Whole { envelope, .. })) => match self.answered(envelope).await {
+                        Ok(asking) => self = asking,
+                        Err(answer) => return (None, Step::Answer(answer)),
+                    },
+                    Some(Ok(reply)) => self.reply = Some(reply),
+                    Some(Err(failure)) => return (None, Step::Answer(Box::pin(self.attempt.fail(failure)).await)),
+                }
+                continue;
+            }
             let Attempt { upstream, clocks, .. } = &self.attempt;
-            let next = async { clocks.within(self.reply.next()).await.flatten() };
+            let reply = self.reply.as_mut().expect("without questions there is a stream");
+            let next = async { clocks.within(reply.next()).await.flatten() };
             let waited = cancel.or(upstream.while_open(next)).await;
             let envelope = match waited {
                 None => {
@@ -275,14 +335,26 @@ impl Streaming {
             match &envelope.form {
                 Form::Result { id, .. } | Form::Error { id: Some(id), .. } => {
                     // An answer to somebody else's request is dropped, not delivered.
-                    let ours = self.reply.id().is_some_and(|ours| envelope.raw(*id) == ours.to_string().as_bytes());
+                    let ours = reply.id().is_some_and(|ours| envelope.raw(*id) == ours.to_string().as_bytes());
                     if ours {
-                        return (None, Step::Answer(self.attempt.answer(&envelope, StatusCode::OK)));
+                        match self.answered(envelope).await {
+                            Ok(asking) => self = asking,
+                            Err(answer) => return (None, Step::Answer(answer)),
+                        }
+                        continue;
                     }
                     tracing::debug!(target: "tollhouse.server", server = %self.attempt.upstream.id, "dropped an answer to another request");
                 }
                 Form::Error { id: None, .. } => {
                     return (None, Step::Answer(self.attempt.answer(&envelope, StatusCode::OK)));
+                }
+                Form::Request { .. } if let Way::Lent(_) = self.attempt.way => {
+                    let Attempt { gateway, place, way, .. } = &self.attempt;
+                    let link = way.link().expect("a lent session has a link");
+                    if cancel.or(Box::pin(refuse_question(gateway, *place, link, &envelope))).await.is_none() {
+                        Box::pin(self.attempt.give_up("the caller cancelled")).await;
+                        return (None, Step::Cancelled);
+                    }
                 }
                 Form::Request { .. } | Form::Notification { .. } => {
                     if let Some(bytes) = self.relay(&envelope) {
@@ -294,6 +366,28 @@ impl Streaming {
         }
     }
 
+    /// What an answer of the server begins, a round of questions, or ends.
+    async fn answered(mut self: Box<Self>, envelope: Envelope) -> Result<Box<Self>, Message> {
+        match crossing::questions(&self.attempt.way, &envelope, self.rounds) {
+            None => Err(self.attempt.answer(&envelope, StatusCode::OK)),
+            Some(Ok(round)) => {
+                self.rounds += 1;
+                self.round = Some(Box::new(round));
+                self.reply = None;
+                Ok(self)
+            }
+            Some(Err(failure)) => Err(Box::pin(self.attempt.fail(failure)).await),
+        }
+    }
+
+    /// Sends the call again with the answers to the questions that came instead of its own. `None` if it was given up.
+    async fn send_again(&mut self, cancel: &Cancel) -> Option<Result<Reply, Failure>> {
+        let mut round = self.round.take();
+        let Attempt { gateway, upstream, place, call, way, clocks, .. } = &mut self.attempt;
+        let work = Box::pin(crossing::send(gateway, upstream, *place, call, way, round.as_deref_mut(), clocks));
+        cancel.or(upstream.while_open(work)).await
+    }
+
     /// A message of the server on its way to the client, or nothing if it must not be sent on.
     fn relay(&mut self, envelope: &Envelope) -> Option<Bytes> {
         let attempt = &mut self.attempt;
@@ -303,13 +397,17 @@ impl Streaming {
         {
             return progress(&attempt.call, envelope, &mut self.last_progress);
         }
-        match &attempt.session {
-            Some((session, _)) => session.relay(attempt.place, envelope),
+        match (&attempt.way, &envelope.form) {
+            (Way::Linked(session, _), _) => session.relay(attempt.place, envelope),
+            // A modern client is told what belongs to its call, and of the server's log only what it asked for.
+            (Way::Lent(loan), Form::Notification { method }) if method == "notifications/message" => {
+                crossing::wants_log(loan, envelope).then(|| envelope.bytes.clone())
+            }
             // Modern streams carry no requests; a notification may name the listen it belongs to by our id.
-            None => match envelope.form {
-                Form::Notification { .. } => Some(with_subscription(&attempt.call, envelope)),
-                _ => None,
-            },
+            (Way::Direct | Way::Lifted(_), Form::Notification { .. }) => {
+                Some(with_subscription(&attempt.call, envelope))
+            }
+            (Way::Direct | Way::Lifted(_) | Way::Lent(_), _) => None,
         }
     }
 }

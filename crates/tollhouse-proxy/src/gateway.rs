@@ -18,6 +18,7 @@ use crate::record::Recorder;
 use crate::seal::Seal;
 use crate::session::identify::Guesses;
 use crate::session::legacy::{Endpoint, Session, Table};
+use crate::session::lent::Lent;
 use crate::settings::{self, FrontDoor, Limits, LiveLimits, SessionRule, Settings};
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, Upstream};
@@ -28,6 +29,8 @@ pub(crate) struct Gateway {
     pub(crate) names: Names,
     pub(crate) seal: Seal,
     pub(crate) sessions: Table,
+    /// Sessions of the gateway's own.
+    pub(crate) lent: Lent,
     pub(crate) guesses: Guesses,
     /// How the session of a call is found, best first.
     pub(crate) session_rules: ArcSwap<Box<[SessionRule]>>,
@@ -66,6 +69,7 @@ impl Gateway {
             seal: Seal::new(),
             names: Names::new(settings.naming, fleet.roster().ids()),
             sessions: Table::new(limits.clone()),
+            lent: Lent::new(limits.clone()),
             guesses: Guesses::default(),
             session_rules: ArcSwap::from_pointee(settings.session_rules.clone()),
             limits,

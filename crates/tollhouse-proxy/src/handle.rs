@@ -46,7 +46,7 @@ pub struct Snapshot {
     pub uptime: Duration,
     /// No more calls are accepted.
     pub draining: bool,
-    /// Legacy sessions over HTTP.
+    /// Legacy sessions: those of clients over HTTP, and those lent to modern clients.
     pub sessions: usize,
     /// Calls under way.
     pub calls_in_flight: usize,
@@ -90,7 +90,7 @@ impl Handle {
                     () = sweeping.stop.cancelled() => return,
                     () = sleep(SWEEP) => {}
                 }
-                for session in sweeping.sessions.expire() {
+                for session in sweeping.sessions.expire().into_iter().chain(sweeping.lent.expire()) {
                     sweeping.end_session(session);
                 }
             }
@@ -135,7 +135,7 @@ impl Handle {
         Snapshot {
             uptime: self.started.elapsed(),
             draining: gateway.draining.is_cancelled(),
-            sessions: gateway.sessions.len(),
+            sessions: gateway.sessions.len() + gateway.lent.len(),
             calls_in_flight: gateway.calls_in_flight(),
             records: gateway.recorder.counts(),
             servers: gateway
@@ -181,7 +181,7 @@ impl Handle {
         };
         let limit = gateway.limits().drain;
         let _ = timeout(limit, finished).await;
-        for session in gateway.sessions.drain() {
+        for session in gateway.sessions.drain().into_iter().chain(gateway.lent.drain()) {
             gateway.end_session(session);
         }
         gateway.tasks.close();

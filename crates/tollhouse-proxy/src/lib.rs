@@ -12,6 +12,7 @@ mod downstream;
 mod dispatch;
 mod router;
 mod exchange;
+mod crossing;
 mod links;
 mod gateway;
 mod fleet;
@@ -26,6 +27,7 @@ mod call;
 mod meta;
 mod clocks;
 mod failure;
+mod log_level;
 
 pub mod settings;
 

@@ -8,8 +8,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
+use tollhouse_core::era::Version;
 use tollhouse_core::fault::Kind;
+use tollhouse_core::wire::{Envelope, Form};
+use tracing::{debug, warn};
 
+use crate::answer::{self, code};
 use crate::clocks::Clocks;
 use crate::failure::Failure;
 use crate::gateway::Gateway;
@@ -74,16 +78,25 @@ async fn reopen(
 
 /// Makes an opened link part of the session: what the process says outside of calls goes to the client.
 pub(crate) fn join(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize, opened: Opened) {
+    if session.is_lent() {
+        session.greet(opened.answer);
+    }
     session.set_link(place, opened.link.clone());
     if session.is_listening() {
-        attend(gateway, session, place, opened.link);
+        attend(gateway, session, place, opened.link.clone());
     }
     if let Some(mut unattached) = opened.unattached {
-        let session = session.clone();
+        let (owner, session) = (gateway.clone(), session.clone());
         gateway.server_tasks.spawn(async move {
             let stop = session.stop.clone();
             let relaying = async {
                 while let Some(envelope) = unattached.recv().await {
+                    if session.is_lent() {
+                        if matches!(envelope.form, Form::Request { .. }) {
+                            refuse_question(&owner, place, &opened.link, &envelope).await;
+                        }
+                        continue;
+                    }
                     if let Some(message) = session.relay(place, &envelope) {
                         session.deliver(message).await;
                     }
@@ -94,6 +107,24 @@ pub(crate) fn join(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize,
                 () = relaying => {}
             }
         });
+    }
+}
+
+/// Answers a server's question in a lent session: nobody can be asked. Counted, and told to the operator.
+pub(crate) async fn refuse_question(gateway: &Gateway, place: usize, link: &Link, question: &Envelope) {
+    let Form::Request { id, method } = &question.form else { return };
+    let upstream = gateway.fleet.at(place);
+    let message = if method == "ping" {
+        answer::result(question.raw(*id), b"{}")
+    } else {
+        let refused = gateway.lent.count_question();
+        warn!(target: "tollhouse.server", server = %upstream.id, %method, refused, "a question of the server was refused: its client speaks another era");
+        let why = format!("`{method}` is not carried to a client of revision {}", Version::MODERN);
+        answer::error(Some(question.raw(*id)), code::METHOD_NOT_FOUND, &why, None)
+    };
+    let clocks = Clocks::start(Instant::now(), &upstream.timeouts);
+    if let Err(failure) = upstream.tell(message, Some(link), &clocks).await {
+        debug!(target: "tollhouse.server", server = %upstream.id, cause = %failure.cause, "an answer was not delivered");
     }
 }
 

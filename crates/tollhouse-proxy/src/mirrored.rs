@@ -3,7 +3,8 @@
 //! A tool asks for such a header by `x-mcp-header` in its input schema, so that who stands before the servers can
 //! route and refuse without reading JSON. A header that says something else than the body would deceive one of the
 //! two. Over a pipe a server never sees the headers, so only the gateway can compare; over HTTP it does so all the
-//! same, before anything is sent. Which tools ask for what is learned from every list of tools that comes by, the
+//! same, before anything is sent. A client on a pipe, or of the legacy era, sends no headers: for its calls to a server
+//! over HTTP they are written here. Which tools ask for what is learned from every list of tools that comes by, the
 //! first one when the server is connected to.
 //!
 //! Path: `exchange` → **`mirrored`** → `upstream`.
@@ -12,11 +13,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memmem;
-use tollhouse_core::era::Era;
 use tollhouse_core::fault::Kind;
-use tollhouse_core::record::Listener;
 use tollhouse_core::wire::header::{self, Param};
 use tollhouse_core::wire::{Envelope, Form, Members, Span, members};
 
@@ -52,7 +51,7 @@ struct Mirror {
 }
 
 impl Mirrored {
-    /// Learns from a modern answer to `tools/list`. What is known of tools it does not hold stays: it may be one
+    /// Learns from an answer to `tools/list`. What is known of tools it does not hold stays: it may be one
     /// page of many.
     pub(crate) fn learn(&self, page: &Envelope) {
         // An escape within the word is not looked for: nothing that writes JSON escapes these letters.
@@ -74,8 +73,7 @@ impl Mirrored {
         self.any.store(!known.is_empty(), Ordering::Release);
     }
 
-    /// Does every header that the tool asks for say what the arguments say? Only over HTTP, in the modern era: other
-    /// callers send none. Headers nobody asks for are not judged.
+    /// Does every header that the tool asks for say what the arguments say? Headers nobody asks for are not judged.
     ///
     /// # Errors
     /// [`Kind::Malformed`]: one does not. The call must not be sent.
@@ -83,19 +81,75 @@ impl Mirrored {
         if !self.any.load(Ordering::Acquire) {
             return Ok(());
         }
-        if call.listener != Listener::Http || call.era() != Era::Modern || call.method != "tools/call" {
+        self.asked_for(call, |mirror| mirror.agrees(&call.envelope.bytes, call.params.arguments, &call.passed))
+    }
+
+    /// Writes the headers that the tool asks for, in the name of a caller who has none.
+    ///
+    /// # Errors
+    /// [`Kind::Malformed`]: an argument is there twice. The call must not be sent.
+    pub(crate) fn write(&self, call: &mut Call) -> Result<(), Failure> {
+        if !self.any.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut written = HeaderMap::new();
+        self.asked_for(call, |mirror| {
+            if let Some(argument) = mirror.argument(&call.envelope.bytes, call.params.arguments)?
+                && let Some(value) = value(argument.of(&call.envelope.bytes))
+            {
+                written.insert(mirror.header.clone(), value);
+            }
+            Ok(())
+        })?;
+        call.passed.extend(written);
+        Ok(())
+    }
+
+    /// Goes through the headers that the tool of a call asks for.
+    fn asked_for(&self, call: &Call, see: impl FnMut(&Mirror) -> Result<(), &'static str>) -> Result<(), Failure> {
+        let mut see = see;
+        if call.method != "tools/call" {
             return Ok(());
         }
         let Some(tool) = call.upstream_name() else { return Ok(()) };
         let known = self.tools.read().unwrap_or_else(PoisonError::into_inner);
         let Some(mirrors) = known.get(tool.as_ref()) else { return Ok(()) };
         mirrors.iter().try_for_each(|mirror| {
-            mirror.agrees(&call.envelope.bytes, call.params.arguments, &call.passed).map_err(|why| {
+            see(mirror).map_err(|why| {
                 let name = &mirror.header;
                 Failure::new(Kind::Malformed, format_args!("the header {name} {why}"))
             })
         })
     }
+}
+
+/// The tools of a page whose annotations are not as they must be: clients over HTTP must not offer them.
+pub(crate) fn malformed(page: &Envelope) -> Vec<Span> {
+    if memmem::find(&page.bytes, ANNOTATION.as_bytes()).is_none() {
+        return Vec::new();
+    }
+    let Some(tools) = page.member("tools") else { return Vec::new() };
+    let text = &page.bytes;
+    members::cut_elements(text, tools, |tool| {
+        let schema = Members::of(text, tool).get("inputSchema");
+        schema.is_some_and(|schema| collect(text, schema, &mut Vec::new(), &mut Vec::new()).is_err())
+    })
+}
+
+/// The value of the header that repeats the JSON value `raw`, if any can.
+fn value(raw: &[u8]) -> Option<HeaderValue> {
+    let text;
+    let param = match raw {
+        [b'"', ..] => {
+            text = members::text(raw)?;
+            Param::Text(&text)
+        }
+        b"true" => Param::Boolean(true),
+        b"false" => Param::Boolean(false),
+        [b'{' | b'[', ..] => return None,
+        number => Param::Number(str::from_utf8(number).ok()?),
+    };
+    HeaderValue::from_str(&param.encode()?).ok()
 }
 
 impl Mirror {

@@ -109,7 +109,7 @@ async fn leave(gateway: Arc<Gateway>, place: usize, server: Arc<Upstream>) {
 /// Ends what sessions have with a server: those of its own endpoint as a whole.
 async fn end_sessions(gateway: &Arc<Gateway>, place: usize, server: &Arc<Upstream>) {
     let mut ending = JoinSet::new();
-    for session in gateway.sessions.every() {
+    for session in gateway.sessions.every().into_iter().chain(gateway.lent.take_out(place)) {
         if session.endpoint == Endpoint::One(place) {
             gateway.sessions.remove(&session.id);
             session.stop.cancel();

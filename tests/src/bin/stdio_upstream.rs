@@ -2,7 +2,8 @@
 //!
 //! `stdio-upstream DIR [legacy|modern] [VICE [NUMBER]]`; it knows both eras unless told otherwise, and then, like the
 //! Python SDK, keeps to the one its first request belonged to. In DIR it leaves `starts` (its process ids), `ledger`
-//! (nonces, before each answer) and `grandchildren`. Vices show at a call unless said otherwise:
+//! (nonces, before each answer), `held` (the ids of calls with a gate), `cancelled` (the ids of cancelled ones) and
+//! `grandchildren`. Vices show at a call unless said otherwise:
 //!
 //! - `banner`: prose on stdout, before the first message and before each answer
 //! - `half-line`: the first half of the answer, then exit 0
@@ -105,6 +106,8 @@ impl Child {
                 if let Some(code) = self.call(message) {
                     return code;
                 }
+            } else if message.method == "notifications/cancelled" {
+                append(&self.dir, "cancelled", &message.params["requestId"].to_string());
             } else if let Some(answer) = self.locked_answer(&message) {
                 self.write(&format!("{answer}\n"));
             }
@@ -138,6 +141,9 @@ impl Child {
     /// Serves one call; a code ends the process.
     fn call(&mut self, message: Message) -> Option<ExitCode> {
         append_nonce(&self.dir, &message);
+        if !message.argument("gate").is_empty() {
+            append(&self.dir, "held", message.id.as_deref().unwrap_or_default());
+        }
         match self.vice.as_str() {
             "exit" => return Some(self.code()),
             "segfault" => {

@@ -194,6 +194,37 @@ pub fn removal(text: &[u8], key: Span, value: Span) -> Span {
     }
 }
 
+/// The bytes to cut out so that no member is left whose key is `unwanted`, and the object stays one.
+pub fn cut_members(text: &[u8], object: Span, unwanted: impl Fn(Span) -> bool) -> Vec<Span> {
+    let member = |(key, value): (Span, Span)| (Span::new(key.start() - 1, value.end()), unwanted(key));
+    cut(Members::of(text, object).map(member))
+}
+
+/// The bytes to cut out so that no element is left that is `unwanted`, and the array stays one.
+pub fn cut_elements(text: &[u8], array: Span, unwanted: impl Fn(Span) -> bool) -> Vec<Span> {
+    cut(elements(text, array).map(|element| (element, unwanted(element))))
+}
+
+/// Neighbours go together, up to the one behind them; those at the end together with the comma before them.
+fn cut(parts: impl Iterator<Item = (Span, bool)>) -> Vec<Span> {
+    let mut cuts = Vec::new();
+    let (mut run, mut kept): (Option<Span>, Option<usize>) = (None, None);
+    for (part, unwanted) in parts {
+        if unwanted {
+            run = Some(Span::new(run.map_or(part.start(), Span::start), part.end()));
+            continue;
+        }
+        if let Some(run) = run.take() {
+            cuts.push(Span::new(run.start(), part.start()));
+        }
+        kept = Some(part.end());
+    }
+    if let Some(run) = run {
+        cuts.push(Span::new(kept.unwrap_or(run.start()), run.end()));
+    }
+    cuts
+}
+
 /// Is the raw key `raw` (between its quotes) the member `name`, whichever way it is escaped?
 pub fn is_key(raw: &[u8], name: &str) -> bool {
     // An escape is longer than what it stands for.
@@ -395,6 +426,31 @@ mod tests {
             left.replace_range(cut.start()..cut.end(), "");
             assert_eq!(left, rest);
         }
+    }
+
+    #[test]
+    fn any_choice_of_members_and_elements_is_cut_out() {
+        let remaining = |text: &str, cuts: Vec<Span>| {
+            let mut left = text.to_owned();
+            for cut in cuts.into_iter().rev() {
+                left.replace_range(cut.start()..cut.end(), "");
+            }
+            left
+        };
+        for (text, rest) in [
+            (r#"{"x":1,"y":2}"#, "{}"),
+            (r#"{"a":0,"x":1,"y":2}"#, r#"{"a":0}"#),
+            (r#"{ "x" : 1 , "a":0 ,"y":2 }"#, r#"{ "a":0 }"#),
+            (r#"{"x":1,"a":0,"y":1,"x":2,"b":{"x":3}}"#, r#"{"a":0,"b":{"x":3}}"#),
+            (r#"{"a":0}"#, r#"{"a":0}"#),
+            ("{ }", "{ }"),
+        ] {
+            let cuts = cut_members(text.as_bytes(), whole(text), |key| matches!(key.of(text.as_bytes()), b"x" | b"y"));
+            assert_eq!(remaining(text, cuts), rest);
+        }
+        let text = "[1, 0,0 ,2,0]";
+        let cuts = cut_elements(text.as_bytes(), whole(text), |element| element.of(text.as_bytes()) == b"0");
+        assert_eq!(remaining(text, cuts), "[1, 2]");
     }
 
     #[test]

@@ -9,34 +9,28 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tollhouse_core::era::{Era, Version};
-use tollhouse_core::fault::Kind as Fault;
 use tollhouse_core::wire::{Envelope, Form, Members, Span, members};
 
 use super::{left_out, question_clocks};
+use crate::answer::Refusal;
 use crate::call::{Call, quote};
+use crate::crossing::{self, Asker, Way};
 use crate::failure::Failure;
 use crate::gateway::Gateway;
-use crate::links::live_link;
 use crate::names::Kind;
 use crate::session::legacy::Session;
 use crate::upstream::{ITEMS_MAX, PAGES_MAX, State, Upstream};
 
 /// Everything `kind` that the servers offer, as a result.
 pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Session>>, kind: Kind) -> Vec<u8> {
-    let pages =
-        ask_all(gateway, call, session, move |gateway, asker, place| Box::pin(drain(gateway, asker, place, kind)))
-            .await;
+    let pages = ask_all(gateway, call, session, move |asked| Box::pin(drain(asked, kind))).await;
     let listed: Vec<_> = pages.iter().map(|(place, pages)| (*place, locals(pages, kind))).collect();
     let tables = gateway.names.learn(kind, &listed);
     let mut result = Vec::with_capacity(4096);
     result.extend_from_slice(format!("{{\"{}\":[", kind.items()).as_bytes());
     let (mut count, mut seen, mut ttl) = (0, HashSet::new(), u64::MAX);
     for (place, pages) in &pages {
-        let server = gateway.fleet.at(*place);
         for page in pages {
-            if kind == Kind::Tool && call.era() == Era::Modern {
-                server.mirrored.learn(page);
-            }
             let Form::Result { result: page_result, .. } = page.form else { continue };
             let found = Members::of(&page.bytes, page_result);
             let page_ttl = found.get("ttlMs").and_then(|span| members::integer(page.raw(span)));
@@ -84,7 +78,7 @@ fn locals(pages: &[Envelope], kind: Kind) -> Vec<Cow<'_, str>> {
 }
 
 /// All pages of one server.
-async fn drain(gateway: Arc<Gateway>, asker: Asker, place: usize, kind: Kind) -> Result<Vec<Envelope>, Failure> {
+async fn drain(mut asked: Question, kind: Kind) -> Result<Vec<Envelope>, Failure> {
     let mut pages: Vec<Envelope> = Vec::new();
     let mut cursor: Option<Bytes> = None;
     while pages.len() < PAGES_MAX {
@@ -92,13 +86,17 @@ async fn drain(gateway: Arc<Gateway>, asker: Asker, place: usize, kind: Kind) ->
             None => Vec::new(),
             Some(cursor) => [b"\"cursor\":", &cursor[..]].concat(),
         };
-        let page = asker.ask(&gateway, place, kind.method(), &params).await?;
+        let page = asked.ask(kind.method(), &params).await?;
         let Form::Result { result, .. } = page.form else {
             // A server without such things says that it does not know the method.
             return Ok(pages);
         };
         let next = Members::of(&page.bytes, result).get("nextCursor").map(|span| page.slice(span));
-        pages.push(page);
+        let upstream = asked.gateway.fleet.at(asked.place);
+        if kind == Kind::Tool && !matches!(asked.way, Way::Linked(..)) {
+            upstream.mirrored.learn(&page);
+        }
+        pages.push(crossing::callable(&asked.way, &upstream, kind.method(), page));
         match next {
             Some(next) if next != "null" && Some(&next) != cursor.as_ref() => cursor = Some(next),
             _ => return Ok(pages),
@@ -107,54 +105,33 @@ async fn drain(gateway: Arc<Gateway>, asker: Asker, place: usize, kind: Kind) ->
     Ok(pages)
 }
 
-/// On whose behalf servers are asked: what the caller says of itself, or its session.
-#[derive(Clone)]
-struct Asker {
+/// What one server is asked, and how it is reached.
+struct Question {
+    gateway: Arc<Gateway>,
+    place: usize,
+    way: Way,
     /// The caller's `_meta`, in the modern era.
     meta: Option<Bytes>,
-    session: Option<Arc<Session>>,
 }
 
-impl Asker {
-    async fn ask(
-        &self,
-        gateway: &Arc<Gateway>,
-        place: usize,
-        method: &'static str,
-        params: &[u8],
-    ) -> Result<Envelope, Failure> {
-        let upstream = gateway.fleet.at(place);
-        let clocks = question_clocks(gateway, place);
-        let mut whole = b"{".to_vec();
-        if let Some(meta) = &self.meta {
-            whole.extend_from_slice(b"\"_meta\":");
-            whole.extend_from_slice(meta);
-            if !params.is_empty() {
-                whole.push(b',');
-            }
-        }
-        whole.extend_from_slice(params);
-        whole.push(b'}');
-        let link = match &self.session {
-            Some(session) => Some(live_link(gateway, session, place, &clocks).await?),
-            None => None,
-        };
-        upstream.ask(method, &whole, link.as_ref(), &clocks).await
+impl Question {
+    async fn ask(&mut self, method: &'static str, params: &[u8]) -> Result<Envelope, Failure> {
+        let (place, clocks) = (self.place, question_clocks(&self.gateway, self.place));
+        crossing::ask(&self.gateway, &mut self.way, place, method, params, self.meta.as_deref(), &clocks).await
     }
 }
 
 type Asking<T> = std::pin::Pin<Box<dyn Future<Output = Result<T, Failure>> + Send>>;
 
-/// Asks all servers of the caller's era at the same time; the answers in the order of the configuration.
+/// Asks all servers at the same time, each in its own era; the answers in the order of the configuration.
 async fn ask_all<T: Send + 'static>(
     gateway: &Arc<Gateway>,
     call: &Call,
     session: Option<&Arc<Session>>,
-    question: impl Fn(Arc<Gateway>, Asker, usize) -> Asking<T>,
+    question: impl Fn(Question) -> Asking<T> + Clone + Send + 'static,
 ) -> Vec<(usize, T)> {
-    let era = call.era();
-    let meta = (era == Era::Modern).then(|| call.params.meta.map(|span| without_token(call, span))).flatten();
-    let asker = Asker { meta, session: session.cloned() };
+    let meta = call.params.meta.filter(|_| session.is_none()).map(|span| without_token(call, span));
+    let asker = Asker::of(gateway, call, session);
     // A session that is older than a server gets its link to it here. One that was down when the session began is
     // not waited for, again and again.
     let within_reach = |place: usize, server: &Upstream| match session {
@@ -169,14 +146,10 @@ async fn ask_all<T: Send + 'static>(
     let asking: Vec<_> = places
         .into_iter()
         .map(|place| {
-            let (upstream, clocks) = (gateway.fleet.at(place), question_clocks(gateway, place));
-            let answer = question(gateway.clone(), asker.clone(), place);
-            let task = gateway.tasks.spawn(async move {
-                if upstream.speaks(era, &clocks).await? {
-                    answer.await
-                } else {
-                    Err(Failure::new(Fault::EraUnsupported, "it speaks another era"))
-                }
+            let (gateway, asker, meta, question) = (gateway.clone(), asker.clone(), meta.clone(), question.clone());
+            let task = gateway.tasks.clone().spawn(async move {
+                let way = crossing::find(&gateway, &asker, place, &question_clocks(&gateway, place)).await?;
+                question(Question { gateway, place, way, meta }).await
             });
             (place, task)
         })
@@ -204,40 +177,53 @@ fn without_token(call: &Call, meta: Span) -> Bytes {
 
 /// What the servers together can do, as the result of `server/discover`.
 pub(super) async fn discover(gateway: &Arc<Gateway>, call: &Call) -> Vec<u8> {
-    let found = ask_all(gateway, call, None, |gateway, asker, place| {
-        Box::pin(async move { asker.ask(&gateway, place, "server/discover", b"").await })
+    let found = ask_all(gateway, call, None, |mut asked| {
+        Box::pin(async move {
+            let clocks = question_clocks(&asked.gateway, asked.place);
+            let Question { gateway, place, way, meta } = &mut asked;
+            let answer = crossing::discover(gateway, way, *place, meta.as_deref(), &clocks).await?;
+            let Form::Result { result, .. } = answer.form else { return Ok(Bytes::new()) };
+            Ok(answer.slice(result))
+        })
     })
     .await;
-    let answers: Vec<_> = found.into_iter().map(|(_, answer)| answer).collect();
+    let results: Vec<_> = found.into_iter().map(|(_, result)| result).collect();
     format!(
         "{{\"resultType\":\"complete\",\"supportedVersions\":[\"{}\"],\"capabilities\":{},\"ttlMs\":0,\"cacheScope\":\"private\",{}}}",
         Version::MODERN,
-        capabilities(&answers, Era::Modern),
+        capabilities(&results, Era::Modern),
         server_info(),
     )
     .into_bytes()
 }
 
 /// What the servers together can do, as the result of `initialize`.
-pub(super) fn initialize_result(version: Version, answers: &[Envelope]) -> Bytes {
+pub(super) fn initialize_result(version: Version, results: &[Bytes]) -> Bytes {
     format!(
         "{{\"protocolVersion\":\"{version}\",\"capabilities\":{},\"serverInfo\":{}}}",
-        capabilities(answers, Era::Legacy),
+        capabilities(results, Era::Legacy),
         ME,
     )
     .into()
 }
 
-/// The log level goes to every server of the session.
-pub(super) async fn set_level(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Session>>) {
-    let Some(params) = call.envelope.params else { return };
-    let level = Members::of(&call.envelope.bytes, params).get("level").map(|span| call.envelope.slice(span));
-    let Some(level) = level else { return };
-    ask_all(gateway, call, session, move |gateway, asker, place| {
+/// The log level goes to every server of the session; it is kept for those that are told with every request.
+pub(super) async fn set_level(
+    gateway: &Arc<Gateway>,
+    call: &Call,
+    session: Option<&Arc<Session>>,
+) -> Result<(), Refusal> {
+    let Some(session) = session else { return Ok(()) };
+    crossing::set_log_level(session, &call.envelope)?;
+    let level = call.envelope.member("level").map(|span| call.envelope.slice(span)).unwrap_or_default();
+    ask_all(gateway, call, Some(session), move |mut asked| {
         let params = [b"\"level\":", &level[..]].concat();
-        Box::pin(async move { asker.ask(&gateway, place, "logging/setLevel", &params).await })
+        Box::pin(async move {
+            if asked.way.crosses() { Ok(()) } else { asked.ask("logging/setLevel", &params).await.map(drop) }
+        })
     })
     .await;
+    Ok(())
 }
 
 const ME: &str = concat!(r#"{"name":"tollhouse","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
@@ -247,10 +233,10 @@ fn server_info() -> String {
 }
 
 /// A capability is there if one server has it. What the gateway does not carry over several servers is not claimed.
-fn capabilities(answers: &[Envelope], era: Era) -> String {
-    let has = |capability: &str| answers.iter().any(|answer| member(answer, capability, None).is_some());
+fn capabilities(results: &[Bytes], era: Era) -> String {
+    let has = |capability: &str| results.iter().any(|result| member(result, capability, None).is_some());
     let flag = |capability: &str, flag: &str| {
-        answers.iter().any(|answer| member(answer, capability, Some(flag)) == Some(b"true"))
+        results.iter().any(|result| member(result, capability, Some(flag)) == Some(b"true"))
     };
     let mut claimed = Vec::new();
     for (capability, flags) in [
@@ -274,12 +260,11 @@ fn capabilities(answers: &[Envelope], era: Era) -> String {
     format!("{{{}}}", claimed.join(","))
 }
 
-fn member<'a>(answer: &'a Envelope, capability: &str, flag: Option<&str>) -> Option<&'a [u8]> {
-    let Form::Result { result, .. } = answer.form else { return None };
-    let capabilities = Members::of(&answer.bytes, result).get("capabilities")?;
-    let value = Members::of(&answer.bytes, capabilities).get(capability)?;
+fn member<'a>(result: &'a [u8], capability: &str, flag: Option<&str>) -> Option<&'a [u8]> {
+    let capabilities = Members::of(result, Span::new(0, result.len())).get("capabilities")?;
+    let value = Members::of(result, capabilities).get(capability)?;
     match flag {
-        None => Some(answer.raw(value)),
-        Some(flag) => Members::of(&answer.bytes, value).get(flag).map(|span| answer.raw(span)),
+        None => Some(value.of(result)),
+        Some(flag) => Members::of(result, value).get(flag).map(|span| span.of(result)),
     }
 }

@@ -13,19 +13,19 @@ use tokio::time::Instant;
 use tollhouse_core::era::Era;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::Outcome;
-use tollhouse_core::wire::{Members, members};
+use tollhouse_core::wire::{Form, Members, members};
 use tracing::warn;
 
 use crate::answer::{self, Refusal, code};
 use crate::call::{Call, quote};
 use crate::clocks::Clocks;
+use crate::crossing;
 use crate::exchange::{Message, conclude};
 use crate::failure::Failure;
 use crate::gateway::Gateway;
 use crate::links::{join, open_link};
 use crate::names::{Kind as Listed, Target};
 use crate::session::legacy::Session;
-use crate::upstream::Opened;
 
 /// Where a request goes.
 pub(crate) enum Routed {
@@ -46,10 +46,10 @@ pub(crate) async fn route(gateway: &Arc<Gateway>, mut call: Box<Call>, session: 
             let result = aggregate::discover(gateway, &call).await;
             return answered(gateway, call, &result);
         }
-        "logging/setLevel" if call.era() == Era::Legacy => {
-            aggregate::set_level(gateway, &call, session).await;
-            return answered(gateway, call, b"{}");
-        }
+        "logging/setLevel" if call.era() == Era::Legacy => match aggregate::set_level(gateway, &call, session).await {
+            Ok(()) => return answered(gateway, call, b"{}"),
+            Err(refusal) => Err(refusal),
+        },
         "tools/call" => by_name(gateway, &mut call, session, Listed::Tool).await,
         "prompts/get" => by_name(gateway, &mut call, session, Listed::Prompt).await,
         "resources/read" => by_uri(gateway, &call, session).await,
@@ -84,17 +84,14 @@ pub(crate) async fn open_all(gateway: &Arc<Gateway>, session: &Arc<Session>) -> 
         .iter()
         .map(|(place, _)| {
             let (gateway, session) = (gateway.clone(), session.clone());
-            gateway.tasks.clone().spawn(async move { (place, open_link(&gateway, &session, place).await) })
+            gateway.tasks.clone().spawn(async move { (place, open_at(&gateway, &session, place).await) })
         })
         .collect();
     let mut results = Vec::new();
     for opened in opening {
         let Ok((place, opened)) = opened.await else { continue };
         match opened {
-            Ok(opened) => {
-                results.push(opened.answer.clone());
-                join(gateway, session, place, Opened { answer: opened.answer, ..opened });
-            }
+            Ok(result) => results.push(result),
             // A server that is down is missing from the lists; the others are not affected.
             Err(failure) => {
                 warn!(target: "tollhouse.server", server = %gateway.fleet.at(place).id, cause = %failure.cause, "not part of a session");
@@ -102,6 +99,24 @@ pub(crate) async fn open_all(gateway: &Arc<Gateway>, session: &Arc<Session>) -> 
         }
     }
     aggregate::initialize_result(session.version, &results)
+}
+
+/// Begins a session at one of the servers; the result of its `initialize`, or what stands for it.
+async fn open_at(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize) -> Result<Bytes, Failure> {
+    match open_link(gateway, session, place).await {
+        Ok(opened) => {
+            let Form::Result { result, .. } = opened.answer.form else {
+                unreachable!("an accepted session has a result")
+            };
+            let result = opened.answer.slice(result);
+            join(gateway, session, place, opened);
+            Ok(result)
+        }
+        Err(failure) if failure.fault.kind == Kind::EraUnsupported => {
+            crossing::welcome(gateway, session, place, &question_clocks(gateway, place)).await
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 async fn list(gateway: &Arc<Gateway>, call: Box<Call>, session: Option<&Arc<Session>>, kind: Listed) -> Routed {
@@ -204,7 +219,5 @@ fn question_clocks(gateway: &Gateway, place: usize) -> Clocks {
 
 /// Why a server is left out, said where it is left out.
 fn left_out(gateway: &Gateway, place: usize, cause: &Failure) {
-    if cause.fault.kind != Kind::EraUnsupported {
-        warn!(target: "tollhouse.server", server = %gateway.fleet.at(place).id, cause = %cause.cause, "left out of a list");
-    }
+    warn!(target: "tollhouse.server", server = %gateway.fleet.at(place).id, cause = %cause.cause, "left out of a list");
 }

@@ -28,6 +28,7 @@ fn call(name: &str, arguments: &str) -> Box<Call> {
         version: Version::MODERN,
         client: None,
         hints: Box::default(),
+        peer: std::net::IpAddr::from([127, 0, 0, 1]),
         trace: TraceContext::mint(),
         passed: HeaderMap::new(),
         accept: None,

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tollhouse_core::clock;
@@ -18,6 +18,7 @@ use tollhouse_core::wire::{Envelope, Form, Members, Span, splice};
 
 use super::streams::{GENERAL, Streams};
 use crate::failure::Failure;
+use crate::log_level::LogLevel;
 use crate::settings::{Limits, LiveLimits};
 use crate::upstream::restart::{Decision, Restart};
 use crate::upstream::{CANCELLED, Link};
@@ -49,6 +50,12 @@ pub(crate) struct Session {
     pub(crate) reopening: tokio::sync::Mutex<()>,
     restarts: Mutex<HashMap<usize, Restart>>,
     listening: AtomicBool,
+    /// What a server said of itself when it accepted; only in a lent session, which has but one.
+    greeting: Mutex<Option<Arc<Greeting>>>,
+    /// How much log the client asked for, for servers that must be told with every request.
+    log_level: Mutex<Option<LogLevel>>,
+    /// What the client said of itself, as a modern request says it; written when it is first needed.
+    pub(crate) introduction: OnceLock<Bytes>,
     /// Cancelled when the session ends.
     pub(crate) stop: CancellationToken,
 }
@@ -71,14 +78,26 @@ pub(crate) enum Outlet {
     Stream,
     /// To the client's pipe.
     Pipe(mpsc::Sender<Bytes>),
+    /// Nowhere: the session is lent, and no single client is behind it.
+    Nobody,
 }
 
-/// A request of a server that the client was asked.
-#[derive(Debug, Clone)]
-pub(crate) struct Asked {
-    pub(crate) server: usize,
-    /// The server's id for it.
-    pub(crate) id: Bytes,
+/// What a server said when it accepted a lent session.
+#[derive(Debug)]
+pub(crate) struct Greeting {
+    /// Its answer to `initialize`.
+    pub(crate) answer: Envelope,
+    /// How much log it was asked for since.
+    pub(crate) log_level: Mutex<Option<LogLevel>>,
+}
+
+/// Whose question the client was asked.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// A server's, in its session: the server and its own id for the question.
+    Server { server: usize, id: Bytes },
+    /// The gateway's, to repeat a call with the answer.
+    Gateway(oneshot::Sender<Envelope>),
 }
 
 impl Session {
@@ -112,6 +131,9 @@ impl Session {
             reopening: tokio::sync::Mutex::default(),
             restarts: Mutex::default(),
             listening: AtomicBool::new(false),
+            greeting: Mutex::default(),
+            log_level: Mutex::default(),
+            introduction: OnceLock::new(),
             stop,
         }
     }
@@ -139,7 +161,7 @@ impl Session {
     pub(crate) fn relay(&self, server: usize, envelope: &Envelope) -> Option<Bytes> {
         match &envelope.form {
             Form::Request { id, .. } => {
-                let ours = self.ask(Asked { server, id: Bytes::copy_from_slice(envelope.raw(*id)) });
+                let ours = self.ask(Asked::Server { server, id: Bytes::copy_from_slice(envelope.raw(*id)) });
                 Some(splice::splice(&envelope.bytes, &[(*id, ours.to_string().as_bytes())]))
             }
             Form::Notification { method } if method == CANCELLED => {
@@ -158,11 +180,12 @@ impl Session {
             Outlet::Stream => self.streams.append(GENERAL, &message, false),
             // The client is gone when nobody takes it, and then the session ends.
             Outlet::Pipe(pipe) => _ = pipe.send(message).await,
+            Outlet::Nobody => {}
         }
     }
 
-    /// Notes a server's request; the id under which the client is asked.
-    fn ask(&self, asked: Asked) -> u64 {
+    /// Notes a question; the id under which the client is asked.
+    pub(crate) fn ask(&self, asked: Asked) -> u64 {
         let id = self.next_asked.fetch_add(1, Ordering::Relaxed);
         lock(&self.asked).insert(id, asked);
         id
@@ -176,7 +199,8 @@ impl Session {
     /// A server withdraws its request: the id under which the client knows it.
     fn withdrawn(&self, server: usize, id: &[u8]) -> Option<u64> {
         let mut asked = lock(&self.asked);
-        let ours = asked.iter().find(|(_, asked)| asked.server == server && asked.id == id).map(|(ours, _)| *ours)?;
+        let same = |asked: &Asked| matches!(asked, Asked::Server { server: by, id: own } if *by == server && own == id);
+        let ours = asked.iter().find(|(_, asked)| same(asked)).map(|(ours, _)| *ours)?;
         asked.remove(&ours);
         Some(ours)
     }
@@ -217,6 +241,35 @@ impl Session {
         }
     }
 
+    /// Forgets a link that has turned out to be dead, unless another took its place.
+    pub(crate) fn forget_link(&self, server: usize, dead: &Link) {
+        let mut links = lock(&self.links);
+        if links.get(&server).is_some_and(|link| link.is(dead)) {
+            links.remove(&server);
+        }
+    }
+
+    /// Is it a session of the gateway's own, lent to modern clients?
+    pub(crate) fn is_lent(&self) -> bool {
+        matches!(self.outlet, Outlet::Nobody)
+    }
+
+    pub(crate) fn greet(&self, answer: Envelope) {
+        *lock(&self.greeting) = Some(Arc::new(Greeting { answer, log_level: Mutex::default() }));
+    }
+
+    pub(crate) fn greeting(&self) -> Option<Arc<Greeting>> {
+        lock(&self.greeting).clone()
+    }
+
+    pub(crate) fn set_log_level(&self, level: LogLevel) {
+        *lock(&self.log_level) = Some(level);
+    }
+
+    pub(crate) fn log_level(&self) -> Option<LogLevel> {
+        *lock(&self.log_level)
+    }
+
     /// Do messages that belong to no call wait until somebody reads them?
     pub(crate) fn waits_for_reader(&self) -> bool {
         matches!(self.outlet, Outlet::Stream)
@@ -243,7 +296,7 @@ impl Session {
     }
 
     /// How long nothing has happened; `None` while something does.
-    fn idle(&self) -> Option<Duration> {
+    pub(super) fn idle(&self) -> Option<Duration> {
         (self.busy.load(Ordering::Relaxed) == 0).then(|| lock(&self.last_used).elapsed())
     }
 }

@@ -2,5 +2,7 @@
 
 pub(crate) mod era;
 pub(crate) mod identify;
+pub(crate) mod lent;
+
 pub(crate) mod legacy;
 pub(crate) mod streams;

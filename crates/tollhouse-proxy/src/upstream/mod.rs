@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
 use tollhouse_core::ids::ServerId;
+use tollhouse_core::record::Listener;
 use tollhouse_core::wire::{Envelope, Form, Members, Span, members, splice};
 use tracing::{debug, info, warn};
 
@@ -36,7 +37,7 @@ use self::restart::{Decision, Restart};
 use crate::call::Call;
 use crate::clocks::Clocks;
 use crate::failure::Failure;
-use crate::mirrored::Mirrored;
+use crate::mirrored::{self, Mirrored};
 use crate::settings::{self, LiveLimits, Timeouts};
 
 pub(crate) const CANCELLED: &str = "notifications/cancelled";
@@ -113,6 +114,17 @@ pub(crate) struct Eras {
 pub(crate) enum Link {
     Http(http::Session),
     Stdio(Arc<stdio::Connection>),
+}
+
+impl Link {
+    /// Is it the same link, not only one to the same server?
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Http(one), Self::Http(other)) => one.id == other.id,
+            (Self::Stdio(one), Self::Stdio(other)) => Arc::ptr_eq(one, other),
+            (Self::Http(_), Self::Stdio(_)) | (Self::Stdio(_), Self::Http(_)) => false,
+        }
+    }
 }
 
 /// A legacy session that a server has accepted.
@@ -359,9 +371,7 @@ impl Upstream {
             let Some(listed) = result.get("tools") else { break };
             let count = tools.unwrap_or(0) + members::elements(&page.bytes, listed).count();
             tools = Some(count);
-            if era == Era::Modern {
-                self.mirrored.learn(&page);
-            }
+            self.mirrored.learn(&page);
             let next = result.get("nextCursor").map(|span| page.slice(span)).filter(|next| next != "null");
             if next.is_none() || next == cursor || count >= ITEMS_MAX {
                 break;
@@ -409,12 +419,13 @@ impl Upstream {
         });
     }
 
-    fn eras(&self) -> Option<Eras> {
+    /// Which eras the server speaks, if it has been asked.
+    pub(crate) fn eras(&self) -> Option<Eras> {
         self.status.borrow().eras
     }
 
     /// Which eras the server speaks; waits for the first probe.
-    async fn known_eras(&self, clocks: &Clocks) -> Result<Eras, Failure> {
+    pub(crate) async fn known_eras(&self, clocks: &Clocks) -> Result<Eras, Failure> {
         match self.eras() {
             Some(eras) => Ok(eras),
             None => Box::pin(self.first_probe(clocks)).await,
@@ -434,13 +445,25 @@ impl Upstream {
         }
     }
 
-    /// Does the server speak the era of the caller? Waits for the first probe if need be.
-    pub(crate) async fn speaks(&self, era: Era, clocks: &Clocks) -> Result<bool, Failure> {
-        let eras = self.known_eras(clocks).await?;
-        Ok(match era {
-            Era::Modern => eras.modern,
-            Era::Legacy => eras.legacy.unwrap_or(true),
-        })
+    /// Sees to it that headers repeat the arguments which a tool asks for: those of a modern client over HTTP are held
+    /// against the arguments, for everybody else they are written, where the server can see them.
+    ///
+    /// # Errors
+    /// See [`Mirrored::judge`].
+    pub(crate) fn mirror(&self, call: &mut Call) -> Result<(), Failure> {
+        match (&self.wire, call.listener, call.era()) {
+            (_, Listener::Http, Era::Modern) => self.mirrored.judge(call),
+            (Wire::Http(_), ..) => self.mirrored.write(call),
+            (Wire::Stdio(_), ..) => Ok(()),
+        }
+    }
+
+    /// The tools of a page that nobody can call over HTTP, since the headers they ask for are not as they must be.
+    pub(crate) fn unmirrored_tools(&self, page: &Envelope) -> Vec<Span> {
+        match self.wire {
+            Wire::Http(_) => mirrored::malformed(page),
+            Wire::Stdio(_) => Vec::new(),
+        }
     }
 
     /// Sends a call: in `link`'s session, or by itself in the modern era.
@@ -516,22 +539,54 @@ impl Upstream {
     /// Opens a legacy session with the client's own `initialize`: its capabilities, its name.
     ///
     /// # Errors
-    /// [`Kind::EraUnsupported`]: the server speaks the modern era only.
+    /// [`Kind::EraUnsupported`]: the server speaks the modern era only, which is remembered.
     pub(crate) async fn open(&self, initialize: &Envelope, id: Span, clocks: &Clocks) -> Result<Opened, Failure> {
-        self.known_eras(clocks).await?;
+        let eras = self.known_eras(clocks).await?;
+        if eras.legacy == Some(false) {
+            return Err(Failure::new(Kind::EraUnsupported, "the server has no sessions"));
+        }
+        match self.try_open(initialize, id, clocks).await {
+            Err(failure) if eras.modern && eras.legacy.is_none() && has_no_sessions(&failure, initialize) => {
+                self.learn_legacy(false);
+                Err(Failure { fault: Kind::EraUnsupported.fault(), ..failure })
+            }
+            Ok(opened) => {
+                self.learn_legacy(true);
+                Ok(opened)
+            }
+            // There is no other way to a server that is not modern.
+            Err(failure) if failure.fault.kind == Kind::EraUnsupported && !eras.modern => {
+                Err(Failure { fault: Kind::Rejected.fault(), ..failure })
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// What the first legacy session has shown. What is known stays until the server is asked anew.
+    fn learn_legacy(&self, served: bool) {
+        self.status.send_if_modified(|status| match &mut status.eras {
+            Some(eras) if eras.legacy.is_none() => {
+                eras.legacy = Some(served);
+                true
+            }
+            _ => false,
+        });
+    }
+
+    async fn try_open(&self, initialize: &Envelope, id: Span, clocks: &Clocks) -> Result<Opened, Failure> {
         let opened = match &self.wire {
             Wire::Http(server) => {
                 let upstream_id = server.mint_id();
                 let body = with_id(initialize, id, upstream_id);
                 let (answer, head) = server.ask(body, upstream_id, "initialize", None, clocks).await?;
-                let version = self.accepted(&answer)?;
+                let version = accepted_version(&answer)?;
                 let session = http::Session { id: http::session_id(&head), version };
                 Opened { link: Link::Http(session), answer, unattached: None }
             }
             Wire::Stdio(server) => {
                 let (connection, unattached) = server.open(stdio::Use::Session).await?;
                 let asked = connection.ask(|upstream_id| with_id(initialize, id, upstream_id), clocks).await;
-                match asked.and_then(|answer| self.accepted(&answer).map(|_| answer)) {
+                match asked.and_then(|answer| accepted_version(&answer).map(|_| answer)) {
                     Ok(answer) => Opened { link: Link::Stdio(connection), answer, unattached: Some(unattached) },
                     Err(failure) => {
                         connection.close();
@@ -540,13 +595,6 @@ impl Upstream {
                 }
             }
         };
-        self.status.send_if_modified(|status| match &mut status.eras {
-            Some(eras) if eras.legacy.is_none() => {
-                eras.legacy = Some(true);
-                true
-            }
-            _ => false,
-        });
         Ok(opened)
     }
 
@@ -571,20 +619,6 @@ impl Upstream {
             (Wire::Stdio(_), Some(Link::Stdio(connection))) => connection.ask(body, clocks).await,
             (Wire::Stdio(_), _) => self.shared_process()?.ask(body, clocks).await,
         }
-    }
-
-    fn accepted(&self, answer: &Envelope) -> Result<Version, Failure> {
-        let version = accepted_version(answer);
-        if let Err(failure) = &version
-            && failure.fault.kind == Kind::EraUnsupported
-        {
-            self.status.send_modify(|status| {
-                if let Some(eras) = &mut status.eras {
-                    eras.legacy = Some(false);
-                }
-            });
-        }
-        version
     }
 
     /// Delivers a notification or an answer of the client, as it is.
@@ -612,6 +646,18 @@ impl Upstream {
             (_, Link::Stdio(connection)) => connection.close(),
             (Wire::Stdio(_), Link::Http(_)) => {}
         }
+    }
+}
+
+/// Does the refusal of `initialize` by a modern server mean that it has no sessions? It says so by one of its era's own
+/// codes, or else by any refusal of a request that nothing is wrong with.
+fn has_no_sessions(failure: &Failure, initialize: &Envelope) -> bool {
+    match failure.fault.kind {
+        Kind::EraUnsupported => true,
+        Kind::Rejected => initialize.pick_params(["capabilities", "clientInfo"]).is_ok_and(|picked| {
+            picked.iter().all(|span| span.is_some_and(|span| initialize.raw(span).starts_with(b"{")))
+        }),
+        _ => false,
     }
 }
 
@@ -663,7 +709,7 @@ fn accepted_version(answer: &Envelope) -> Result<Version, Failure> {
             let members = Members::of(text, *error);
             let code = members.get("code").and_then(|code| members::integer(code.of(text))).unwrap_or_default();
             let message = members.get("message").and_then(|span| members::text(span.of(text))).unwrap_or_default();
-            let kind = if matches!(code, -32022 | -32601) { Kind::EraUnsupported } else { Kind::Rejected };
+            let kind = if matches!(code, -32022..=-32020 | -32601) { Kind::EraUnsupported } else { Kind::Rejected };
             Err(Failure::new(kind, format_args!("the server refused the session: {message} ({code})")))
         }
         Form::Request { .. } | Form::Notification { .. } => {
