@@ -25,6 +25,8 @@ mod envelope;
 mod front_door;
 mod ids;
 mod mirrored;
+mod retry;
+mod silence;
 mod start;
 mod trace;
 mod transport;

@@ -39,6 +39,8 @@ pub enum Kind {
     EraUnsupported,
     /// The server could not be reached; nothing was sent.
     Unreachable,
+    /// The server's process ended too often and is not started again; nothing was sent.
+    Parked,
     /// The server's certificate was not accepted; nothing was sent.
     Tls,
     /// The server no longer knows the session the call was sent in.
@@ -86,6 +88,7 @@ impl Kind {
             Self::Limited => "limited",
             Self::EraUnsupported => "era_unsupported",
             Self::Unreachable => "connection_refused",
+            Self::Parked => "parked",
             Self::Tls => "tls",
             Self::SessionGone => "session_not_found",
             Self::Unauthorized => "unauthorized",
@@ -110,7 +113,7 @@ impl Kind {
             Self::Cancelled => (Side::Downstream, Replay::Never),
             Self::Limited | Self::Deadline | Self::Draining => (Side::Gateway, Replay::Safe),
             Self::Unreachable | Self::SessionGone => (Side::Upstream, Replay::Safe),
-            Self::Tls | Self::Unauthorized | Self::Rejected => (Side::Upstream, Replay::AfterFix),
+            Self::Parked | Self::Tls | Self::Unauthorized | Self::Rejected => (Side::Upstream, Replay::AfterFix),
             Self::ServerError | Self::Lost | Self::InvalidAnswer | Self::AnswerTooLarge | Self::Timeout => {
                 (Side::Upstream, Replay::Never)
             }

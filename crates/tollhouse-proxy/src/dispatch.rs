@@ -16,10 +16,10 @@ use tracing::debug;
 use crate::answer::{self, Refusal, code};
 use crate::call::{Call, Caller, Params};
 use crate::clocks::Clocks;
-use crate::exchange::{Attempt, Message, conclude};
+use crate::exchange::{Attempt, Message, conclude, wait_for_next};
 use crate::failure::Failure;
 use crate::gateway::{Admitted, Gateway};
-use crate::links::{join, listen, live_link, open_link};
+use crate::links::{join, link_at_hand, listen, open_link};
 use crate::meta::{BAGGAGE_MAX, Meta};
 use crate::router::{self, Routed};
 use crate::session::identify;
@@ -141,7 +141,7 @@ pub(crate) async fn dispatch(gateway: &Arc<Gateway>, arrived: Box<Arrived>) -> D
             Routed::Answered(message) => return Dispatched::Answered(message),
         },
     };
-    attempt(gateway, call, place, session, admitted).await
+    Dispatched::One(attempt(gateway, call, place, session, admitted))
 }
 
 fn answered_here(gateway: &Gateway, call: Box<Call>, result: &[u8]) -> Dispatched {
@@ -149,13 +149,13 @@ fn answered_here(gateway: &Gateway, call: Box<Call>, result: &[u8]) -> Dispatche
     Dispatched::Answered(conclude(gateway, call, Message { status: StatusCode::OK, bytes }, Outcome::Ok))
 }
 
-async fn attempt(
+fn attempt(
     gateway: &Arc<Gateway>,
     mut call: Box<Call>,
     place: usize,
     session: Option<Arc<Session>>,
     admitted: Admitted,
-) -> Dispatched {
+) -> Attempt {
     let upstream = gateway.fleet.at(place);
     call.server = Some(upstream.id.clone());
     let clocks = if call.method == "subscriptions/listen" {
@@ -163,22 +163,15 @@ async fn attempt(
     } else {
         Clocks::start(call.received, &upstream.timeouts)
     };
-    let linked = match session {
-        None => Ok(None),
-        Some(session) => match live_link(gateway, &session, place, &clocks).await {
-            Ok(link) => Ok(Some((session, link))),
-            Err(failure) => Err(failure),
+    let (session, unlinked) = match session {
+        None => (None, None),
+        Some(session) => match link_at_hand(&session, place) {
+            Some(link) => (Some((session, link)), None),
+            None => (None, Some(session)),
         },
     };
-    let (session, failure) = match linked {
-        Ok(session) => (session, None),
-        Err(failure) => (None, Some(failure)),
-    };
-    let attempt = Attempt { gateway: gateway.clone(), call, upstream, place, session, clocks, _admitted: admitted };
-    match failure {
-        None => Dispatched::One(attempt),
-        Some(failure) => Dispatched::Answered(Box::pin(attempt.fail(failure)).await),
-    }
+    let gateway = gateway.clone();
+    Attempt { gateway, call, upstream, place, session, unlinked, clocks, _admitted: admitted }
 }
 
 /// Answers `initialize`: opens the servers' sessions with the client's own words, and the client's session.
@@ -242,7 +235,14 @@ async fn open_one(
 ) -> Result<Bytes, Failure> {
     let upstream = gateway.fleet.at(place);
     call.server = Some(upstream.id.clone());
-    let opened = open_link(gateway, session, place).await?;
+    let mut rounds = upstream.retry.rounds(call.received, None);
+    let opened = loop {
+        match open_link(gateway, session, place).await {
+            Ok(opened) => break opened,
+            Err(failure) if wait_for_next(gateway, &upstream, call, &mut rounds, &failure).await => {}
+            Err(failure) => return Err(failure),
+        }
+    };
     let Form::Result { id, result } = opened.answer.form else { unreachable!("an accepted session has a result") };
     // The server may have chosen another revision than the client was granted; each side keeps to its own.
     let granted = format!("\"{}\"", session.version);

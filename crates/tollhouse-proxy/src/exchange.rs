@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
@@ -23,6 +24,8 @@ use crate::call::Call;
 use crate::clocks::Clocks;
 use crate::failure::Failure;
 use crate::gateway::{Admitted, Gateway};
+use crate::links::live_link;
+use crate::retry::Rounds;
 use crate::session::legacy::Session;
 use crate::upstream::{Heard, Link, Reply, SUBSCRIPTION_ID, Upstream};
 
@@ -49,6 +52,8 @@ pub(crate) struct Attempt {
     pub(crate) place: usize,
     /// The caller's legacy session, and its link to this server.
     pub(crate) session: Option<(Arc<Session>, Link)>,
+    /// The caller's legacy session instead, if a link has to be opened first.
+    pub(crate) unlinked: Option<Arc<Session>>,
     pub(crate) clocks: Clocks,
     /// Its place among the calls under way.
     pub(crate) _admitted: Admitted,
@@ -105,31 +110,69 @@ impl Attempt {
     /// # Cancel safety
     /// None: dropped, the call leaves no record. Whoever wants to stop it uses `cancel`.
     pub(crate) async fn begin(mut self, cancel: &Cancel) -> Begun {
-        let era = self.call.era();
-        let link = self.session.as_ref().map(|(_, link)| link);
-        let (upstream, clocks, call) = (&self.upstream, &self.clocks, &mut self.call);
-        let work = async {
-            if !upstream.speaks(era, clocks).await? {
-                return Err(Failure::new(
-                    Kind::EraUnsupported,
-                    format_args!("server `{}` does not speak it", upstream.id),
-                ));
-            }
-            upstream.mirrored.judge(call)?;
-            upstream.call(call, link, clocks).await
-        };
-        match cancel.or(work).await {
+        // Boxed, as everything rare here: the future of a call is moved with every call.
+        if self.unlinked.is_some() {
+            return Box::pin(self.persist(None, cancel)).await;
+        }
+        match cancel.or(self.send()).await {
             None => {
-                // Boxed, as everything rare here: the future of a call is moved with every call.
                 Box::pin(self.give_up("the caller cancelled")).await;
                 Begun::Cancelled
             }
-            Some(Ok(Reply::Whole { envelope, status })) => Begun::Answered(self.answer(&envelope, status)),
-            Some(Ok(reply)) => {
-                Begun::Streaming(Box::new(Streaming { attempt: self, reply, last_progress: f64::NEG_INFINITY }))
-            }
-            Some(Err(failure)) => Begun::Answered(Box::pin(self.fail(failure)).await),
+            Some(Ok(reply)) => self.begun(reply),
+            Some(Err(failure)) => Box::pin(self.persist(Some(failure), cancel)).await,
         }
+    }
+
+    async fn send(&mut self) -> Result<Reply, Failure> {
+        let era = self.call.era();
+        let link = self.session.as_ref().map(|(_, link)| link);
+        let (upstream, clocks, call) = (&self.upstream, &self.clocks, &mut self.call);
+        if !upstream.speaks(era, clocks).await? {
+            return Err(Failure::new(Kind::EraUnsupported, format_args!("server `{}` does not speak it", upstream.id)));
+        }
+        upstream.mirrored.judge(call)?;
+        upstream.call(call, link, clocks).await
+    }
+
+    fn begun(self, reply: Reply) -> Begun {
+        match reply {
+            Reply::Whole { envelope, status } => Begun::Answered(self.answer(&envelope, status)),
+            reply => Begun::Streaming(Box::new(Streaming { attempt: self, reply, last_progress: f64::NEG_INFINITY })),
+        }
+    }
+
+    /// Goes on where the usual way ends: the session's link has to be opened first, or an attempt has failed. If
+    /// nothing of the call was sent, others follow as long as `retry` lets them and the caller waits.
+    async fn persist(mut self, mut failed: Option<Failure>, cancel: &Cancel) -> Begun {
+        let (gateway, upstream) = (self.gateway.clone(), self.upstream.clone());
+        let mut rounds = upstream.retry.rounds(self.call.received, self.clocks.hard());
+        loop {
+            let attempt = async {
+                if let Some(failure) = &failed
+                    && !wait_for_next(&gateway, &upstream, &mut self.call, &mut rounds, failure).await
+                {
+                    return Ok(None);
+                }
+                if let Some(session) = self.unlinked.take() {
+                    let linked = live_link(&gateway, &session, self.place, &self.clocks).await;
+                    let link = linked.inspect_err(|_| self.unlinked = Some(session.clone()))?;
+                    self.session = Some((session, link));
+                }
+                self.send().await.map(Some)
+            };
+            match cancel.or(attempt).await {
+                None => {
+                    self.give_up("the caller cancelled").await;
+                    return Begun::Cancelled;
+                }
+                Some(Ok(None)) => break,
+                Some(Ok(Some(reply))) => return self.begun(reply),
+                Some(Err(failure)) => failed = Some(failure),
+            }
+        }
+        let failure = failed.expect("only a failure ends the attempts");
+        Begun::Answered(self.fail(failure).await)
     }
 
     /// The call is answered: the caller's message, and the record.
@@ -153,10 +196,15 @@ impl Attempt {
     }
 
     /// There is no answer: what the caller gets instead, and the record.
-    pub(crate) async fn fail(mut self, failure: Failure) -> Message {
+    pub(crate) async fn fail(mut self, mut failure: Failure) -> Message {
         self.call.answered();
         if failure.fault.kind == Kind::Timeout {
             self.tell_cancelled(&failure.cause).await;
+            self.upstream.doubt(self.link());
+            if self.call.upstream_id.is_none() {
+                // Time was up before a byte had left.
+                failure.fault = Kind::Deadline.fault();
+            }
         }
         if failure.fault.kind == Kind::EraUnsupported {
             return self.era_unsupported();
@@ -189,7 +237,11 @@ impl Attempt {
         // When it is the gateway that ends, nobody cancelled: the answer is lost.
         let ended =
             self.gateway.draining.is_cancelled() && self.session.as_ref().is_none_or(|(s, _)| s.stop.is_cancelled());
-        let kind = if ended { Kind::Lost } else { Kind::Cancelled };
+        let kind = match self.call.upstream_id {
+            _ if !ended => Kind::Cancelled,
+            Some(_) => Kind::Lost,
+            None => Kind::Draining,
+        };
         let record = self.call.finish(Outcome::Failed(kind.fault()));
         self.gateway.recorder.record(record);
     }
@@ -202,6 +254,26 @@ impl Attempt {
 
     fn conclude(self, message: Message, outcome: Outcome) -> Message {
         conclude(&self.gateway, self.call, message, outcome)
+    }
+}
+
+/// Waits until a call whose attempt failed is to be tried again; false if its failure stands.
+pub(crate) async fn wait_for_next(
+    gateway: &Gateway,
+    upstream: &Upstream,
+    call: &mut Call,
+    rounds: &mut Rounds<'_>,
+    failure: &Failure,
+) -> bool {
+    if matches!(failure.fault.kind, Kind::Unreachable | Kind::Tls) {
+        call.unsent();
+    }
+    let Some(pause) = upstream.pause_before_retry(rounds, failure.fault) else { return false };
+    tokio::select! {
+        biased;
+        // Who waits would only hold up the end.
+        () = gateway.draining.cancelled() => false,
+        () = sleep(pause) => true,
     }
 }
 

@@ -26,5 +26,6 @@ mod clocks;
 mod failure;
 
 pub mod settings;
+pub mod retry;
 
 pub use handle::Handle;

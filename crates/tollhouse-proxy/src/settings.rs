@@ -10,6 +10,8 @@ use http::{HeaderMap, Uri};
 use tollhouse_core::ids::ServerId;
 use tollhouse_core::units::ByteSize;
 
+use crate::retry;
+
 /// Everything the data plane needs.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -33,6 +35,8 @@ pub struct Server {
     pub transport: Transport,
     /// Its clocks.
     pub timeouts: Timeouts,
+    /// How calls to it that could not be sent are tried again.
+    pub retry: retry::Config,
 }
 
 /// How a server is reached.
@@ -173,6 +177,7 @@ mod tests {
             id: ServerId::new("files").unwrap(),
             transport: Transport::Stdio(command),
             timeouts: Timeouts::default(),
+            retry: retry::Config::default(),
         };
         let shown = format!("{server:?}");
         assert_eq!((shown.contains("API_KEY"), shown.contains("hunter2")), (true, false), "{shown}");

@@ -110,7 +110,7 @@ impl Asker {
         params: &[u8],
     ) -> Result<Envelope, Failure> {
         let upstream = gateway.fleet.at(place);
-        let clocks = question_clocks(gateway, place);
+        let clocks = question_clocks(&upstream);
         let mut whole = b"{".to_vec();
         if let Some(meta) = &self.meta {
             whole.extend_from_slice(b"\"_meta\":");
@@ -141,21 +141,26 @@ async fn ask_all<T: Send + 'static>(
     let era = call.era();
     let meta = (era == Era::Modern).then(|| call.params.meta.map(|span| without_token(call, span))).flatten();
     let asker = Asker { meta, session: session.cloned() };
-    let places: Vec<usize> = match session {
-        Some(session) => session.links().into_iter().map(|(place, _)| place).collect(),
-        None => gateway.fleet.roster().order.clone(),
-    };
-    let asking: Vec<_> = places
-        .into_iter()
+    let asking: Vec<_> = gateway
+        .fleet
+        .roster()
+        .order
+        .iter()
+        .copied()
         .map(|place| {
-            let (upstream, clocks) = (gateway.fleet.at(place), question_clocks(gateway, place));
+            let upstream = gateway.fleet.at(place);
             let answer = question(gateway.clone(), asker.clone(), place);
             let task = gateway.tasks.spawn(async move {
-                if upstream.speaks(era, &clocks).await? {
-                    answer.await
-                } else {
-                    Err(Failure::new(Fault::EraUnsupported, "it speaks another era"))
+                // A server that was away when a session began gets its link when it is there.
+                if !upstream.joins(era).await? {
+                    return Err(Failure::new(Fault::EraUnsupported, "it speaks another era"));
                 }
+                // All pages together: who holds up the others longer is left out.
+                let answered = question_clocks(&upstream).within(answer).await.and_then(|answer| answer);
+                if answered.as_ref().is_err_and(|failure| failure.fault.kind == Fault::Timeout) {
+                    upstream.doubt(None);
+                }
+                answered
             });
             (place, task)
         })
@@ -164,7 +169,7 @@ async fn ask_all<T: Send + 'static>(
     for (place, task) in asking {
         match task.await {
             Ok(Ok(answer)) => answers.push((place, answer)),
-            Ok(Err(failure)) => left_out(gateway, place, &failure),
+            Ok(Err(failure)) => left_out(gateway, place, &failure, "left out of a list"),
             Err(_) => {}
         }
     }

@@ -14,7 +14,7 @@ use tollhouse_core::era::Era;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::Outcome;
 use tollhouse_core::wire::{Members, members};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::answer::{self, Refusal, code};
 use crate::call::{Call, quote};
@@ -25,7 +25,8 @@ use crate::gateway::Gateway;
 use crate::links::{join, open_link};
 use crate::names::Kind as Listed;
 use crate::session::legacy::Session;
-use crate::upstream::Opened;
+use crate::settings::Timeouts;
+use crate::upstream::{Opened, Upstream};
 
 /// Where a request goes.
 pub(crate) enum Routed {
@@ -77,7 +78,13 @@ pub(crate) async fn open_all(gateway: &Arc<Gateway>, session: &Arc<Session>) -> 
         .iter()
         .map(|(place, _)| {
             let (gateway, session) = (gateway.clone(), session.clone());
-            gateway.tasks.clone().spawn(async move { (place, open_link(&gateway, &session, place).await) })
+            gateway.tasks.clone().spawn(async move {
+                let opened = match gateway.fleet.at(place).joins(Era::Legacy).await {
+                    Ok(_) => open_link(&gateway, &session, place).await,
+                    Err(failure) => Err(failure),
+                };
+                (place, opened)
+            })
         })
         .collect();
     let mut results = Vec::new();
@@ -88,10 +95,8 @@ pub(crate) async fn open_all(gateway: &Arc<Gateway>, session: &Arc<Session>) -> 
                 results.push(opened.answer.clone());
                 join(gateway, session, place, Opened { answer: opened.answer, ..opened });
             }
-            // A server that is down is missing from the lists; the others are not affected.
-            Err(failure) => {
-                warn!(target: "tollhouse.server", server = %gateway.fleet.at(place).id, cause = %failure.cause, "not part of a session");
-            }
+            // A server that is down is missing from the lists until it is back; the others are not affected.
+            Err(failure) => left_out(gateway, place, &failure, "not yet part of a session"),
         }
     }
     aggregate::initialize_result(session.version, &results)
@@ -168,14 +173,23 @@ async fn by_reference(
     }
 }
 
-/// The clocks of a question that several servers are asked.
-fn question_clocks(gateway: &Gateway, place: usize) -> Clocks {
-    Clocks::start(Instant::now(), &gateway.fleet.at(place).timeouts)
+/// The clocks of a question that several servers are asked: a server has as long for it as for its start, since all
+/// wait for the slowest.
+fn question_clocks(upstream: &Upstream) -> Clocks {
+    let Timeouts { start, idle, .. } = upstream.timeouts;
+    Clocks::start(Instant::now(), &Timeouts { idle: idle.min(start), hard: start, ..upstream.timeouts })
 }
 
 /// Why a server is left out, said where it is left out.
-fn left_out(gateway: &Gateway, place: usize, cause: &Failure) {
-    if cause.fault.kind != Kind::EraUnsupported {
-        warn!(target: "tollhouse.server", server = %gateway.fleet.at(place).id, cause = %cause.cause, "left out of a list");
+fn left_out(gateway: &Gateway, place: usize, cause: &Failure, of_what: &'static str) {
+    let server = gateway.fleet.at(place);
+    if cause.fault.kind == Kind::EraUnsupported {
+        return;
+    }
+    if server.is_away() {
+        // That it is away was said when it went.
+        debug!(target: "tollhouse.server", server = %server.id, cause = %cause.cause, "{of_what}");
+    } else {
+        warn!(target: "tollhouse.server", server = %server.id, cause = %cause.cause, "{of_what}");
     }
 }

@@ -14,17 +14,18 @@ pub(crate) mod stdio;
 
 pub(crate) mod connect;
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ::http::StatusCode;
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tollhouse_core::era::{Era, Version};
-use tollhouse_core::fault::Kind;
+use tollhouse_core::fault::{Fault, Kind};
 use tollhouse_core::ids::ServerId;
 use tollhouse_core::wire::{Envelope, Form, Members, Span, members, splice};
 use tracing::{debug, info, warn};
@@ -37,6 +38,7 @@ use crate::call::Call;
 use crate::clocks::Clocks;
 use crate::failure::Failure;
 use crate::mirrored::Mirrored;
+use crate::retry::{Retry, Rounds};
 use crate::settings::{self, Limits, Timeouts};
 
 pub(crate) const CANCELLED: &str = "notifications/cancelled";
@@ -48,18 +50,33 @@ pub(crate) const ITEMS_MAX: usize = 10_000;
 pub(crate) const PAGES_MAX: usize = 100;
 /// The pause before a server that could not be reached is asked again; doubles up to a minute.
 const PROBE_PAUSE: Duration = Duration::from_secs(1);
+const PROBE_PAUSE_MAX: Duration = Duration::from_mins(1);
+/// Calls that want a server which is down have it asked at once, but not more often than this.
+const PROBE_SPACING: Duration = Duration::from_millis(250);
+/// How long such a call waits for what comes of it.
+const VERDICT: Duration = Duration::from_secs(1);
+/// A server that may have fallen silent has this long to answer.
+const LIVENESS: Duration = Duration::from_secs(10);
+/// For so long after its start a server is waited for by questions that several servers are asked. Later its answer is
+/// left out until it comes.
+const SETTLING: Duration = Duration::from_secs(5);
 /// A server that does not take a cancellation within this time does not get it.
 const CANCEL: Duration = Duration::from_secs(5);
-const PROBE_PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// One configured server.
 pub(crate) struct Upstream {
     pub(crate) id: ServerId,
     pub(crate) timeouts: Timeouts,
+    /// How calls that could not be sent are tried again.
+    pub(crate) retry: Retry,
     /// The headers its tools ask for.
     pub(crate) mirrored: Mirrored,
     wire: Wire,
     status: watch::Sender<Status>,
+    /// Somebody wants to know whether it answers.
+    wanted: Notify,
+    created: Instant,
+    tasks: TaskTracker,
     /// The process that modern callers share, while it lives.
     shared: Mutex<Option<Arc<stdio::Connection>>>,
     stop: CancellationToken,
@@ -79,6 +96,12 @@ pub(crate) struct Status {
     pub(crate) eras: Option<Eras>,
     /// Tools it offers, as counted when it was asked.
     pub(crate) tools: Option<usize>,
+    /// Since when it is in that state.
+    since: Instant,
+    /// When it is started again, if that is decided.
+    again: Option<Instant>,
+    /// How often it was found to answer or not to.
+    verdicts: u64,
 }
 
 /// Whether a server can be called.
@@ -168,17 +191,30 @@ impl Upstream {
                 command.clone(),
                 spawner.clone(),
                 limits,
-                tasks,
+                tasks.clone(),
                 stop.clone(),
             )),
         };
-        let status = Status { state: State::Connecting, reason: None, eras: None, tools: None };
+        let created = Instant::now();
+        let status = Status {
+            state: State::Connecting,
+            reason: Some("it has not answered yet".to_owned()),
+            eras: None,
+            tools: None,
+            since: created,
+            again: None,
+            verdicts: 0,
+        };
         Ok(Self {
             id: server.id.clone(),
             timeouts: server.timeouts,
+            retry: Retry::new(server.retry),
             mirrored: Mirrored::default(),
             wire,
             status: watch::Sender::new(status),
+            wanted: Notify::new(),
+            created,
+            tasks,
             shared: Mutex::default(),
             stop,
         })
@@ -213,21 +249,44 @@ impl Upstream {
         }
     }
 
-    /// Asks until it answers; a call that cannot reach it starts the asking again.
+    /// Asks until it answers; a call that cannot reach it, or has waited for it in vain, starts the asking again.
     async fn attend_http(&self, server: &Arc<http::Server>) {
-        let mut lost = self.status.subscribe();
         let mut pause = PROBE_PAUSE;
         loop {
             match self.probe_http(server, &self.start_clocks()).await {
                 Ok(()) => {
                     pause = PROBE_PAUSE;
-                    // The sender lives as long as `self`.
-                    let _ = lost.wait_for(|status| status.state == State::Down).await;
+                    self.watch_http(server).await;
                 }
-                Err(failure) => self.down(&failure, false),
+                Err(failure) => self.down(&failure, None),
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(PROBE_PAUSE_MAX);
+            // Who wants it meanwhile need not wait for the end of the pause.
+            let spacing = PROBE_SPACING.min(pause);
+            sleep(spacing).await;
+            let wanted = timeout(pause - spacing, self.wanted.notified()).await.is_ok();
+            if !wanted {
+                pause = (pause * 2).min(PROBE_PAUSE_MAX);
+            }
+        }
+    }
+
+    /// Returns once the server is down.
+    async fn watch_http(&self, server: &Arc<http::Server>) {
+        let mut status = self.status.subscribe();
+        loop {
+            tokio::select! {
+                // The sender lives as long as `self`.
+                _ = status.wait_for(|status| status.state == State::Down) => return,
+                () = self.wanted.notified() => {}
+            }
+            let id = server.mint_id();
+            let asked = server.ask(ask::discover(id), id, "server/discover", None, &self.liveness_clocks()).await;
+            // Whatever it says, it lives.
+            if let Err(failure) = asked
+                && matches!(failure.fault.kind, Kind::Unreachable | Kind::Tls | Kind::Timeout | Kind::Lost)
+            {
+                return self.down(&failure, None);
+            }
         }
     }
 
@@ -240,20 +299,69 @@ impl Upstream {
             let (failure, uptime) = match self.start_shared(server).await {
                 Ok(None) => return,
                 Ok(Some(connection)) => {
+                    let silent = tokio::select! {
+                        () = connection.ended() => None,
+                        silent = self.watch_shared(&connection) => Some(silent),
+                    };
                     connection.ended().await;
                     self.shared.lock().unwrap_or_else(PoisonError::into_inner).take();
-                    (connection.end_cause(), started.elapsed())
+                    (silent.or_else(|| connection.end_cause()), started.elapsed())
                 }
                 Err(failure) => (Some(failure), Duration::ZERO),
             };
             let failure = failure.unwrap_or_else(|| Failure::new(Kind::Lost, "the server's process ended"));
             let decision = restart.exited(uptime);
-            self.down(&failure, decision == Decision::Park);
+            self.down(&failure, Some(decision));
             match decision {
                 Decision::Park => return,
                 Decision::After(pause) => sleep(pause).await,
             }
         }
+    }
+
+    /// Asks the process whether it lives whenever a call has waited for it in vain. One that says nothing at all for
+    /// as long as its start may take is ended, so that another can take its place: the failure says so.
+    async fn watch_shared(&self, connection: &Arc<stdio::Connection>) -> Failure {
+        loop {
+            self.wanted.notified().await;
+            let (limit, start) = (self.liveness_clocks(), self.start_clocks());
+            let mut silent = pin!(connection.is_dumb(ask::discover, &start));
+            let dumb = match limit.within(silent.as_mut()).await {
+                Ok(dumb) => dumb,
+                Err(failure) => {
+                    connection.refuse_calls();
+                    self.down(&failure, None);
+                    silent.await
+                }
+            };
+            if dumb {
+                connection.close();
+                return Failure::new(Kind::Lost, "it said nothing any more, so its process was ended");
+            }
+            if let Some(eras) = self.eras().filter(|_| self.is_away() && !connection.has_ended()) {
+                self.connected(eras);
+            }
+        }
+    }
+
+    /// A call has waited for the server in vain: is it still there?
+    pub(crate) fn doubt(self: &Arc<Self>, link: Option<&Link>) {
+        let Some(Link::Stdio(connection)) = link else { return self.wanted.notify_one() };
+        if !connection.doubt() {
+            return;
+        }
+        // The process of one session, which nobody attends.
+        let (upstream, connection) = (self.clone(), connection.clone());
+        self.tasks.spawn(async move {
+            let clocks = upstream.start_clocks();
+            tokio::select! {
+                () = connection.ended() => {}
+                dumb = connection.is_dumb(ask::ping, &clocks) => if dumb {
+                    warn!(target: "tollhouse.server", server = %upstream.id, "the process of a session says nothing any more, so it is ended");
+                    connection.close();
+                }
+            }
+        });
     }
 
     /// Starts a process and asks it what it speaks; the process, if it is now the shared one.
@@ -273,8 +381,15 @@ impl Upstream {
     }
 
     fn start_clocks(&self) -> Clocks {
-        let start = self.timeouts.start;
-        Clocks::start(Instant::now(), &Timeouts { idle: start, hard: start, ..self.timeouts })
+        self.clocks(self.timeouts.start)
+    }
+
+    fn liveness_clocks(&self) -> Clocks {
+        self.clocks(LIVENESS.min(self.timeouts.start))
+    }
+
+    fn clocks(&self, limit: Duration) -> Clocks {
+        Clocks::start(Instant::now(), &Timeouts { idle: limit, hard: limit, ..self.timeouts })
     }
 
     async fn probe_http(&self, server: &Arc<http::Server>, clocks: &Clocks) -> Result<(), Failure> {
@@ -341,7 +456,7 @@ impl Upstream {
     fn connected(&self, eras: Eras) {
         let before = self.status();
         self.status.send_modify(|status| {
-            status.state = State::Connected;
+            status.enter(State::Connected);
             status.reason = None;
             status.eras = Some(eras);
         });
@@ -356,7 +471,9 @@ impl Upstream {
         }
     }
 
-    fn down(&self, failure: &Failure, parked: bool) {
+    /// The server does not answer; `decision` says when its process is started again.
+    fn down(&self, failure: &Failure, decision: Option<Decision>) {
+        let parked = decision == Some(Decision::Park);
         // Said once: it is tried again and again, and fails for the same reason every time.
         let said = self.status.borrow().reason.as_ref() == Some(&failure.cause);
         match (parked, said) {
@@ -371,8 +488,11 @@ impl Upstream {
             }
         }
         self.status.send_modify(|status| {
-            status.state = if parked { State::Parked } else { State::Down };
+            status.enter(if parked { State::Parked } else { State::Down });
             status.reason = Some(failure.cause.clone());
+            if let Some(Decision::After(pause)) = decision {
+                status.again = Some(Instant::now() + pause);
+            }
         });
     }
 
@@ -382,32 +502,94 @@ impl Upstream {
 
     /// Which eras the server speaks; waits for the first probe.
     async fn known_eras(&self, clocks: &Clocks) -> Result<Eras, Failure> {
-        match self.eras() {
-            Some(eras) => Ok(eras),
-            None => Box::pin(self.first_probe(clocks)).await,
+        {
+            let status = self.status.borrow();
+            if let (State::Connected, Some(eras)) = (status.state, status.eras) {
+                return Ok(eras);
+            }
+        }
+        Box::pin(self.found_eras(clocks)).await
+    }
+
+    /// The same of a server that is not known to answer: its first probe is waited for; one that is down is asked
+    /// anew, and what comes of that is waited for, too, but not long.
+    async fn found_eras(&self, clocks: &Clocks) -> Result<Eras, Failure> {
+        let mut watch = self.status.subscribe();
+        let before = watch.borrow_and_update().clone();
+        match (&self.wire, before.state, before.eras) {
+            (_, State::Connecting, _) => {
+                let first = watch.wait_for(|status| status.state != State::Connecting);
+                _ = clocks.within(first).await?;
+            }
+            // Which of its processes live is seen when one is wanted.
+            (Wire::Stdio(_), _, Some(eras)) => return Ok(eras),
+            (Wire::Http(_), State::Down, _) => {
+                self.wanted.notify_one();
+                let verdict = watch.wait_for(|status| status.verdicts != before.verdicts);
+                _ = clocks.within(timeout(VERDICT, verdict)).await?;
+            }
+            _ => {}
+        }
+        let status = self.status();
+        match (status.state, status.eras) {
+            (State::Connected, Some(eras)) => Ok(eras),
+            _ => Err(status.failure()),
         }
     }
 
-    async fn first_probe(&self, clocks: &Clocks) -> Result<Eras, Failure> {
+    /// Does the server speak the era of the caller? For a question that several servers are asked: who is not there
+    /// does not hold up the others, but for a moment after the start.
+    ///
+    /// # Errors
+    /// It is not there; the question is not for it.
+    pub(crate) async fn joins(&self, era: Era) -> Result<bool, Failure> {
         let mut watch = self.status.subscribe();
-        let probed = clocks
-            .within(watch.wait_for(|status| status.eras.is_some() || status.state != State::Connecting))
-            .await?
-            .map(|status| status.clone());
-        match probed {
-            Ok(Status { eras: Some(eras), .. }) => Ok(eras),
-            Ok(status) => Err(Failure::new(Kind::Unreachable, status.reason.as_deref().unwrap_or("not connected"))),
-            Err(_) => Err(Failure::new(Kind::Draining, "the gateway is shutting down")),
+        let settled = watch.wait_for(|status| status.state != State::Connecting);
+        _ = timeout_at(self.created + SETTLING, settled).await;
+        let status = self.status();
+        let eras = match (&self.wire, status.state, status.eras) {
+            (_, State::Connected, Some(eras)) => eras,
+            // The processes of sessions are their own.
+            (Wire::Stdio(_), _, Some(eras)) if era == Era::Legacy => eras,
+            _ => {
+                self.wanted.notify_one();
+                return Err(status.failure());
+            }
+        };
+        Ok(eras.speak(era))
+    }
+
+    /// Is the server known not to answer?
+    pub(crate) fn is_away(&self) -> bool {
+        self.status.borrow().state != State::Connected
+    }
+
+    /// How long a call waits until it is tried again; `None` if its failure stands. That is the policy's affair, except
+    /// that nobody waits for a server which is known not to come back in time.
+    pub(crate) fn pause_before_retry(&self, rounds: &mut Rounds<'_>, fault: Fault) -> Option<Duration> {
+        let span = self.retry.span();
+        let (requests, gone) = {
+            let status = self.status.borrow();
+            let long = status.since.elapsed() > span || status.again.is_some_and(|again| again > Instant::now() + span);
+            (self.requests(), status.state == State::Down && long)
+        };
+        if gone { None } else { rounds.next(fault, requests) }
+    }
+
+    /// How many requests it has been sent, by the ids they got.
+    fn requests(&self) -> u64 {
+        match &self.wire {
+            Wire::Http(server) => server.minted(),
+            Wire::Stdio(_) => {
+                let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+                shared.as_ref().map_or(0, |connection| connection.minted())
+            }
         }
     }
 
     /// Does the server speak the era of the caller? Waits for the first probe if need be.
     pub(crate) async fn speaks(&self, era: Era, clocks: &Clocks) -> Result<bool, Failure> {
-        let eras = self.known_eras(clocks).await?;
-        Ok(match era {
-            Era::Modern => eras.modern,
-            Era::Legacy => eras.legacy.unwrap_or(true),
-        })
+        Ok(self.known_eras(clocks).await?.speak(era))
     }
 
     /// Sends a call: in `link`'s session, or by itself in the modern era.
@@ -443,7 +625,7 @@ impl Upstream {
         let first = self.status.send_if_modified(|status| {
             let first = status.state == State::Connected;
             if first {
-                status.state = State::Down;
+                status.enter(State::Down);
                 status.reason = Some(failure.cause.clone());
             }
             first
@@ -455,10 +637,8 @@ impl Upstream {
 
     fn shared_process(&self) -> Result<Arc<stdio::Connection>, Failure> {
         let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        shared.filter(|connection| !connection.has_ended()).ok_or_else(|| {
-            let status = self.status();
-            Failure::new(Kind::Unreachable, status.reason.as_deref().unwrap_or("the server's process is being started"))
-        })
+        let living = shared.filter(|connection| !connection.has_ended() && connection.takes_calls());
+        living.ok_or_else(|| self.status().failure())
     }
 
     /// Tells the server that nobody waits for the call it knows as `id`. Over HTTP in the modern era the closed
@@ -582,6 +762,31 @@ impl Upstream {
     }
 }
 
+impl Status {
+    fn enter(&mut self, state: State) {
+        if self.state != state {
+            (self.state, self.since) = (state, Instant::now());
+        }
+        self.again = None;
+        self.verdicts += 1;
+    }
+
+    /// Why a call is not sent to the server.
+    fn failure(&self) -> Failure {
+        let kind = if self.state == State::Parked { Kind::Parked } else { Kind::Unreachable };
+        Failure::new(kind, self.reason.as_deref().unwrap_or("the server's process is being started"))
+    }
+}
+
+impl Eras {
+    fn speak(self, era: Era) -> bool {
+        match era {
+            Era::Modern => self.modern,
+            Era::Legacy => self.legacy.unwrap_or(true),
+        }
+    }
+}
+
 fn with_id(request: &Envelope, id: Span, upstream_id: u64) -> Bytes {
     splice::splice(&request.bytes, &[(id, upstream_id.to_string().as_bytes())])
 }
@@ -659,6 +864,11 @@ mod ask {
 
     pub(super) fn discover(id: u64) -> Bytes {
         format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"server/discover","params":{{{}}}}}"#, meta()).into()
+    }
+
+    /// For legacy sessions only: the modern revision has no such request.
+    pub(super) fn ping(id: u64) -> Bytes {
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#).into()
     }
 
     pub(super) fn initialize(id: u64) -> Bytes {

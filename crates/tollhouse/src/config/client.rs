@@ -17,8 +17,20 @@ use super::near::nearest;
 use super::node::{At, Content, Entry, Node};
 
 /// The keys of an entry that are read.
-const KNOWN: [&str; 11] =
-    ["type", "command", "args", "env", "cwd", "url", "httpUrl", "serverUrl", "headers", "timeouts", "disabled"];
+const KNOWN: [&str; 12] = [
+    "type",
+    "command",
+    "args",
+    "env",
+    "cwd",
+    "url",
+    "httpUrl",
+    "serverUrl",
+    "headers",
+    "timeouts",
+    "retry",
+    "disabled",
+];
 
 /// Reads the servers of a client's file.
 pub(crate) fn servers(root: &Node, findings: &mut Findings) -> Vec<(At<ServerId>, At<Server>)> {
@@ -90,6 +102,7 @@ fn server(entry: &Entry, findings: &mut Findings) -> Option<At<Server>> {
             .and_then(|node| Value::read_at(node, findings)),
         headers: of("headers").and_then(|node| Value::read_at(node, findings)),
         timeouts: of("timeouts").and_then(|node| Value::read_at(node, findings)),
+        retry: of("retry").and_then(|node| Value::read_at(node, findings)),
         allow_literal_secrets: None,
     };
     Some(At { value: server, place: entry.key.place.clone() })
