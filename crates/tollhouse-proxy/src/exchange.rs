@@ -116,7 +116,7 @@ impl Attempt {
         }
         match cancel.or(self.send()).await {
             None => {
-                Box::pin(self.give_up("the caller cancelled")).await;
+                self.give_up("the caller cancelled");
                 Begun::Cancelled
             }
             Some(Ok(reply)) => self.begun(reply),
@@ -154,7 +154,9 @@ impl Attempt {
                 {
                     return Ok(None);
                 }
-                if let Some(session) = self.unlinked.take() {
+                // A link may have ended since.
+                if let Some(session) = self.unlinked.take().or_else(|| self.session.take().map(|(session, _)| session))
+                {
                     let linked = live_link(&gateway, &session, self.place, &self.clocks).await;
                     let link = linked.inspect_err(|_| self.unlinked = Some(session.clone()))?;
                     self.session = Some((session, link));
@@ -163,7 +165,7 @@ impl Attempt {
             };
             match cancel.or(attempt).await {
                 None => {
-                    self.give_up("the caller cancelled").await;
+                    self.give_up("the caller cancelled");
                     return Begun::Cancelled;
                 }
                 Some(Ok(None)) => break,
@@ -199,7 +201,7 @@ impl Attempt {
     pub(crate) async fn fail(mut self, mut failure: Failure) -> Message {
         self.call.answered();
         if failure.fault.kind == Kind::Timeout {
-            self.tell_cancelled(&failure.cause).await;
+            self.tell_cancelled(failure.cause.clone());
             self.upstream.doubt(self.link());
             if self.call.upstream_id.is_none() {
                 // Time was up before a byte had left.
@@ -231,9 +233,9 @@ impl Attempt {
     }
 
     /// The caller does not wait any more: the server is told, and the record says so.
-    async fn give_up(mut self, reason: &str) {
+    fn give_up(mut self, reason: &str) {
         self.call.answered();
-        self.tell_cancelled(reason).await;
+        self.tell_cancelled(reason.to_owned());
         // When it is the gateway that ends, nobody cancelled: the answer is lost.
         let ended =
             self.gateway.draining.is_cancelled() && self.session.as_ref().is_none_or(|(s, _)| s.stop.is_cancelled());
@@ -246,10 +248,11 @@ impl Attempt {
         self.gateway.recorder.record(record);
     }
 
-    async fn tell_cancelled(&self, reason: &str) {
-        if let Some(id) = self.call.upstream_id {
-            self.upstream.cancel(id, self.link(), reason).await;
-        }
+    /// Beside the call: whoever waits for it need not wait for a server that does not take this either.
+    fn tell_cancelled(&self, reason: String) {
+        let Some(id) = self.call.upstream_id else { return };
+        let (upstream, link) = (self.upstream.clone(), self.link().cloned());
+        self.gateway.tasks.spawn(async move { upstream.cancel(id, link.as_ref(), &reason).await });
     }
 
     fn conclude(self, message: Message, outcome: Outcome) -> Message {
@@ -304,7 +307,7 @@ impl Streaming {
             let envelope = match waited {
                 None => {
                     // Closing the connection is what tells a modern HTTP server; a pipe needs a message.
-                    Box::pin(self.attempt.give_up("the caller cancelled")).await;
+                    self.attempt.give_up("the caller cancelled");
                     return (None, Step::Cancelled);
                 }
                 Some(Ok(Ok(Heard::Message(envelope)))) => envelope,

@@ -99,6 +99,11 @@ pub(crate) struct Rounds<'a> {
 }
 
 impl Rounds<'_> {
+    /// Has the call not been repeated yet?
+    pub(crate) fn untouched(&self) -> bool {
+        self.done == 0
+    }
+
     /// The pause before the call is tried again; `None` if its failure stands. `requests` is how many the server has
     /// been sent so far.
     pub(crate) fn next(&mut self, fault: Fault, requests: u64) -> Option<Duration> {

@@ -96,6 +96,8 @@ pub(crate) struct Status {
     pub(crate) eras: Option<Eras>,
     /// Tools it offers, as counted when it was asked.
     pub(crate) tools: Option<usize>,
+    /// What a call is told that is not sent for it.
+    fault: Kind,
     /// Since when it is in that state.
     since: Instant,
     /// When it is started again, if that is decided.
@@ -201,6 +203,7 @@ impl Upstream {
             reason: Some("it has not answered yet".to_owned()),
             eras: None,
             tools: None,
+            fault: Kind::Unreachable,
             since: created,
             again: None,
             verdicts: 0,
@@ -389,7 +392,9 @@ impl Upstream {
     }
 
     fn clocks(&self, limit: Duration) -> Clocks {
-        Clocks::start(Instant::now(), &Timeouts { idle: limit, hard: limit, ..self.timeouts })
+        // So that silence from the beginning is called that.
+        let hard = limit + Duration::from_millis(10);
+        Clocks::start(Instant::now(), &Timeouts { idle: limit, hard, ..self.timeouts })
     }
 
     async fn probe_http(&self, server: &Arc<http::Server>, clocks: &Clocks) -> Result<(), Failure> {
@@ -489,6 +494,12 @@ impl Upstream {
         }
         self.status.send_modify(|status| {
             status.enter(if parked { State::Parked } else { State::Down });
+            status.fault = match failure.fault.kind {
+                _ if parked => Kind::Parked,
+                // These do not get better by waiting.
+                Kind::Tls | Kind::Unauthorized => failure.fault.kind,
+                _ => Kind::Unreachable,
+            };
             status.reason = Some(failure.cause.clone());
             if let Some(Decision::After(pause)) = decision {
                 status.again = Some(Instant::now() + pause);
@@ -565,13 +576,15 @@ impl Upstream {
     }
 
     /// How long a call waits until it is tried again; `None` if its failure stands. That is the policy's affair, except
-    /// that nobody waits for a server which is known not to come back in time.
+    /// that nobody waits for a server that was away for longer than all pauses when the call came, or will not be
+    /// started in time.
     pub(crate) fn pause_before_retry(&self, rounds: &mut Rounds<'_>, fault: Fault) -> Option<Duration> {
         let span = self.retry.span();
         let (requests, gone) = {
             let status = self.status.borrow();
-            let long = status.since.elapsed() > span || status.again.is_some_and(|again| again > Instant::now() + span);
-            (self.requests(), status.state == State::Down && long)
+            let late = status.again.is_some_and(|again| again > Instant::now() + span);
+            let long = rounds.untouched() && status.since.elapsed() > span;
+            (self.requests(), status.state == State::Down && (late || long))
         };
         if gone { None } else { rounds.next(fault, requests) }
     }
@@ -626,6 +639,7 @@ impl Upstream {
             let first = status.state == State::Connected;
             if first {
                 status.enter(State::Down);
+                status.fault = failure.fault.kind;
                 status.reason = Some(failure.cause.clone());
             }
             first
@@ -645,19 +659,23 @@ impl Upstream {
     /// connection has said so.
     pub(crate) async fn cancel(&self, id: u64, link: Option<&Link>, reason: &str) {
         // The call's own clocks may be what ran out.
-        let clocks = &Clocks::start(Instant::now(), &Timeouts { idle: CANCEL, hard: CANCEL, ..self.timeouts });
-        match (&self.wire, link) {
-            (_, Some(Link::Stdio(connection))) => connection.cancel(id, reason).await,
-            (Wire::Stdio(_), None | Some(Link::Http(_))) => {
-                if let Ok(connection) = self.shared_process() {
-                    connection.cancel(id, reason).await;
+        let clocks = &self.clocks(CANCEL);
+        let telling = async {
+            match (&self.wire, link) {
+                (_, Some(Link::Stdio(connection))) => connection.cancel(id, reason).await,
+                (Wire::Stdio(_), None | Some(Link::Http(_))) => {
+                    if let Ok(connection) = self.shared_process() {
+                        connection.cancel(id, reason).await;
+                    }
                 }
+                (Wire::Http(server), Some(Link::Http(session))) => {
+                    let _ = server.tell(ask::cancelled(id, reason), Some(session), clocks).await;
+                }
+                (Wire::Http(_), None) => {}
             }
-            (Wire::Http(server), Some(Link::Http(session))) => {
-                let _ = server.tell(ask::cancelled(id, reason), Some(session), clocks).await;
-            }
-            (Wire::Http(_), None) => {}
-        }
+        };
+        // Who does not even read is not told.
+        let _ = clocks.within(telling).await;
     }
 
     /// Opens a legacy session with the client's own `initialize`: its capabilities, its name.
@@ -773,8 +791,7 @@ impl Status {
 
     /// Why a call is not sent to the server.
     fn failure(&self) -> Failure {
-        let kind = if self.state == State::Parked { Kind::Parked } else { Kind::Unreachable };
-        Failure::new(kind, self.reason.as_deref().unwrap_or("the server's process is being started"))
+        Failure::new(self.fault, self.reason.as_deref().unwrap_or("the server's process is being started"))
     }
 }
 
