@@ -24,6 +24,7 @@ mod drain;
 mod envelope;
 mod front_door;
 mod ids;
+mod many;
 mod mirrored;
 mod retry;
 mod silence;

@@ -75,7 +75,7 @@ async fn a_50_a_process_that_fell_silent_is_noticed_and_replaced() {
 #[tokio::test]
 async fn a_50_the_process_of_a_session_that_fell_silent_is_replaced() {
     let child = child().argument("legacy").argument("goes-mute");
-    let gateway = gateway().with(&child).timeouts("{idle: 300ms, start: 1s}").start().await;
+    let gateway = gateway().with(&child).timeouts("{idle: 1s, start: 1s}").start().await;
     let client = legacy(&gateway, "2025-06-18").await;
     let started = child.starts().len();
     assert_eq!(client.call("echo", json!({"nonce": "first"})).await.outcome(), "unknown");
