@@ -18,6 +18,7 @@
 
 // The cases, by section of the acceptance tables.
 mod aggregate;
+mod arguments;
 mod calls;
 mod config;
 mod drain;

@@ -77,7 +77,14 @@ pub(crate) fn honest() -> Step {
 
 /// An upstream that gives arguments back.
 pub(crate) fn echo() -> Builder {
-    Builder { eras: Eras::Dual, scripted: "tools/call", answer: Answer::Honest, list: None, fields: String::new() }
+    Builder {
+        eras: Eras::Dual,
+        scripted: "tools/call",
+        answer: Answer::Honest,
+        list: None,
+        fields: String::new(),
+        validated: false,
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -97,6 +104,7 @@ pub(crate) struct Builder {
     answer: Answer,
     list: Option<fn(&Message) -> String>,
     fields: String,
+    validated: bool,
 }
 
 impl Builder {
@@ -153,6 +161,12 @@ impl Builder {
     /// Answers `tools/list` with that result.
     pub(crate) fn lists(mut self, list: fn(&Message) -> String) -> Self {
         self.list = Some(list);
+        self
+    }
+
+    /// The gateway's configuration has arguments validated.
+    pub(crate) fn validated(mut self) -> Self {
+        self.validated = true;
         self
     }
 
@@ -315,6 +329,9 @@ impl Server for Upstream {
         let mut lines = vec![format!("url: http://{}/mcp", self.address)];
         if !self.shared.plan.fields.is_empty() {
             lines.push(format!("headers: {}", self.shared.plan.fields));
+        }
+        if self.shared.plan.validated {
+            lines.push("validate_arguments: true".to_owned());
         }
         lines
     }

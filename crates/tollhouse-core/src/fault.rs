@@ -29,6 +29,8 @@ pub enum Replay {
 pub enum Kind {
     /// The message is not JSON, or not a JSON-RPC message, or breaks a limit of form.
     Malformed,
+    /// The arguments of a call do not fit the schema of its tool.
+    Arguments,
     /// No such method, tool, server or session.
     Unknown,
     /// Over a size, depth or count limit.
@@ -83,6 +85,7 @@ impl Kind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
+            Self::Arguments => "invalid_arguments",
             Self::Unknown => "unknown_name",
             Self::TooLarge => "too_large",
             Self::Limited => "limited",
@@ -107,7 +110,7 @@ impl Kind {
     /// The fault of this kind.
     pub const fn fault(self) -> Fault {
         let (side, replay) = match self {
-            Self::Malformed | Self::Unknown | Self::TooLarge | Self::EraUnsupported => {
+            Self::Malformed | Self::Arguments | Self::Unknown | Self::TooLarge | Self::EraUnsupported => {
                 (Side::Downstream, Replay::AfterFix)
             }
             Self::Cancelled => (Side::Downstream, Replay::Never),

@@ -141,7 +141,12 @@ fn failed_tool(call: &Call, failure: &Failure) -> Bytes {
     let server = call.server.as_ref().map_or("?", |server| server.as_str());
     let tool = call.upstream_name().unwrap_or_default();
     let cause = &failure.cause;
-    let text = if failure.fault.not_executed() {
+    let text = if failure.fault.kind == Kind::Arguments {
+        format!(
+            "the arguments of {server}.{tool} do not fit its input schema: {cause}. The call was not sent. callId={}",
+            call.id
+        )
+    } else if failure.fault.not_executed() {
         let advice = match failure.fault.replay {
             Replay::Safe => "it is safe to repeat",
             Replay::AfterFix | Replay::Never => "repeating it will not help until this is fixed",

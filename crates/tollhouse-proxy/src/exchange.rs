@@ -132,6 +132,9 @@ impl Attempt {
             return Err(Failure::new(Kind::EraUnsupported, format_args!("server `{}` does not speak it", upstream.id)));
         }
         upstream.mirrored.judge(call)?;
+        if let Some(arguments) = &upstream.arguments {
+            Box::pin(arguments.check(call)).await?;
+        }
         upstream.call(call, link, clocks).await
     }
 
@@ -180,8 +183,8 @@ impl Attempt {
     /// The call is answered: the caller's message, and the record.
     fn answer(mut self, envelope: &Envelope, status: StatusCode) -> Message {
         self.call.answered();
-        if self.call.method == "tools/list" && self.call.era() == Era::Modern {
-            self.upstream.mirrored.learn(envelope);
+        if self.call.method == "tools/list" {
+            self.upstream.learn(envelope, self.call.era());
         }
         let outcome = classify(&self.call, envelope);
         let bytes = match &envelope.form {

@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::arguments::Arguments;
 use crate::downstream;
 use crate::gateway::Gateway;
 use crate::record::{Counts, Recorder};
@@ -68,6 +69,8 @@ pub struct ServerSnapshot {
     pub reason: Option<String>,
     /// Tools it offers.
     pub tools: Option<usize>,
+    /// Those of them whose arguments are not validated although they should be.
+    pub unvalidated: usize,
 }
 
 impl Handle {
@@ -138,6 +141,7 @@ impl Handle {
                         },
                         reason: status.reason,
                         tools: status.tools,
+                        unvalidated: server.arguments.as_ref().map_or(0, Arguments::unvalidated),
                     }
                 })
                 .collect(),

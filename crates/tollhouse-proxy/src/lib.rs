@@ -18,6 +18,7 @@ mod names;
 mod session;
 pub mod upstream;
 mod mirrored;
+mod arguments;
 pub mod record;
 mod answer;
 mod call;

@@ -37,6 +37,8 @@ pub struct Server {
     pub timeouts: Timeouts,
     /// How calls to it that could not be sent are tried again.
     pub retry: retry::Config,
+    /// Whether arguments are held against the input schemas of its tools.
+    pub validate_arguments: bool,
 }
 
 /// How a server is reached.
@@ -178,6 +180,7 @@ mod tests {
             transport: Transport::Stdio(command),
             timeouts: Timeouts::default(),
             retry: retry::Config::default(),
+            validate_arguments: false,
         };
         let shown = format!("{server:?}");
         assert_eq!((shown.contains("API_KEY"), shown.contains("hunter2")), (true, false), "{shown}");

@@ -31,8 +31,8 @@ pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&A
     for (place, pages) in pages {
         let server = gateway.fleet.at(place);
         for page in &pages {
-            if kind == Kind::Tool && call.era() == Era::Modern {
-                server.mirrored.learn(page);
+            if kind == Kind::Tool {
+                server.learn(page, call.era());
             }
             let Form::Result { result: page_result, .. } = page.form else { continue };
             let found = Members::of(&page.bytes, page_result);

@@ -208,7 +208,7 @@ impl Server {
             }))),
             Content::Json => {
                 let bytes = answer.body.whole(self.answer_limit, clocks).await?;
-                match Envelope::parse(bytes) {
+                match Envelope::parse_of_server(bytes) {
                     Ok(envelope) if answers(&envelope, id) => Ok(Reply::Whole { envelope, status }),
                     _ if !status.is_success() => Err(refused(status, session)),
                     Ok(_) => Err(Failure::new(Kind::InvalidAnswer, "the answer belongs to another request")),
@@ -473,7 +473,7 @@ impl Events {
                 if event.data.is_empty() || event.event.is_some_and(|kind| &*kind != "message") {
                     continue;
                 }
-                return Envelope::parse(event.data).map(Heard::Message).map_err(|error| {
+                return Envelope::parse_of_server(event.data).map(Heard::Message).map_err(|error| {
                     Failure::new(Kind::InvalidAnswer, format_args!("an event is no message: {error}"))
                 });
             }

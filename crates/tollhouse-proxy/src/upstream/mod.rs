@@ -34,6 +34,7 @@ use self::child::Spawner;
 pub use self::connect::OriginError;
 pub(crate) use self::http::Heard;
 use self::restart::{Decision, Restart};
+use crate::arguments::Arguments;
 use crate::call::Call;
 use crate::clocks::Clocks;
 use crate::failure::Failure;
@@ -55,6 +56,8 @@ const PROBE_PAUSE_MAX: Duration = Duration::from_mins(1);
 const PROBE_SPACING: Duration = Duration::from_millis(250);
 /// How long such a call waits for what comes of it.
 const VERDICT: Duration = Duration::from_secs(1);
+/// When the pipe of a process breaks, its end is known a moment later.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// A server that may have fallen silent has this long to answer.
 const LIVENESS: Duration = Duration::from_secs(10);
 /// For so long after its start a server is waited for by questions that several servers are asked. Later its answer is
@@ -71,6 +74,8 @@ pub(crate) struct Upstream {
     pub(crate) retry: Retry,
     /// The headers its tools ask for.
     pub(crate) mirrored: Mirrored,
+    /// The input schemas of its tools, if arguments are held against them.
+    pub(crate) arguments: Option<Arguments>,
     wire: Wire,
     status: watch::Sender<Status>,
     /// Somebody wants to know whether it answers.
@@ -213,6 +218,7 @@ impl Upstream {
             timeouts: server.timeouts,
             retry: Retry::new(server.retry),
             mirrored: Mirrored::default(),
+            arguments: server.validate_arguments.then(|| Arguments::new(&server.id)).transpose()?,
             wire,
             status: watch::Sender::new(status),
             wanted: Notify::new(),
@@ -374,9 +380,14 @@ impl Upstream {
         drop(unattached);
         let probed = self.probe_stdio(&connection, &self.start_clocks()).await;
         if !matches!(probed, Ok(true)) {
+            if probed.as_ref().is_err_and(|failure| matches!(failure.fault.kind, Kind::Unreachable | Kind::Lost)) {
+                // How the process ended explains more than that its pipe is broken.
+                let _ = timeout(LAST_WORDS, connection.ended()).await;
+            }
+            let ended = connection.end_cause();
             connection.close();
             connection.ended().await;
-            return probed.map(|_| None);
+            return probed.map(|_| None).map_err(|failure| ended.unwrap_or(failure));
         }
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
         self.connected(Eras { modern: true, legacy: self.eras().and_then(|eras| eras.legacy) });
@@ -446,9 +457,7 @@ impl Upstream {
             let Some(listed) = result.get("tools") else { break };
             let count = tools.unwrap_or(0) + members::elements(&page.bytes, listed).count();
             tools = Some(count);
-            if era == Era::Modern {
-                self.mirrored.learn(&page);
-            }
+            self.learn(&page, era);
             let next = result.get("nextCursor").map(|span| page.slice(span)).filter(|next| next != "null");
             if next.is_none() || next == cursor || count >= ITEMS_MAX {
                 break;
@@ -456,6 +465,16 @@ impl Upstream {
             cursor = next;
         }
         self.status.send_modify(|status| status.tools = tools.or(status.tools));
+    }
+
+    /// Learns from an answer to `tools/list` what its tools ask of their calls.
+    pub(crate) fn learn(&self, page: &Envelope, era: Era) {
+        if era == Era::Modern {
+            self.mirrored.learn(page);
+        }
+        if let Some(arguments) = &self.arguments {
+            arguments.learn(page);
+        }
     }
 
     fn connected(&self, eras: Eras) {

@@ -291,7 +291,7 @@ impl Connection {
             Line::Whole(line) if line.iter().all(u8::is_ascii_whitespace) => Verdict::Skip,
             Line::Whole(line) => {
                 let length = line.len();
-                match Envelope::parse(line) {
+                match Envelope::parse_of_server(line) {
                     Ok(envelope) => {
                         noise.good();
                         self.route(envelope);

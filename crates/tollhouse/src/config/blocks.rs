@@ -90,6 +90,9 @@ block! {
         /// How calls to it that could not be sent are tried again. What is not written here is taken from the `retry`
         /// of all servers.
         retry: Retry,
+        /// Holds the arguments of calls against the input schemas of its tools, and answers itself where they do not fit.
+        /// Else they pass as they are.
+        validate_arguments: bool = false,
         /// Takes secrets that are written out in this server's entry, with a warning instead of an error.
         allow_literal_secrets: bool = false,
     }

@@ -269,7 +269,13 @@ fn meant(
     check_literals(&server.value, owner, findings);
     let timeouts = timeouts(server, shared.timeouts, findings);
     let transport = transport(server, owner, env, findings)?;
-    Some(Server { id: id?, transport, timeouts, retry: retry(server.value.retry.as_ref(), shared.retry) })
+    Some(Server {
+        id: id?,
+        transport,
+        timeouts,
+        retry: retry(server.value.retry.as_ref(), shared.retry),
+        validate_arguments: server.value.validate_arguments.as_ref().is_some_and(|at| at.value),
+    })
 }
 
 fn retry(written: Option<&At<blocks::Retry>>, shared: retry::Config) -> retry::Config {

@@ -103,6 +103,7 @@ fn server(entry: &Entry, findings: &mut Findings) -> Option<At<Server>> {
         headers: of("headers").and_then(|node| Value::read_at(node, findings)),
         timeouts: of("timeouts").and_then(|node| Value::read_at(node, findings)),
         retry: of("retry").and_then(|node| Value::read_at(node, findings)),
+        validate_arguments: None,
         allow_literal_secrets: None,
     };
     Some(At { value: server, place: entry.key.place.clone() })

@@ -27,6 +27,7 @@ pub(crate) fn servers(program: &Path) -> Vec<Server> {
         }),
         timeouts: Timeouts::default(),
         retry: retry::Config::default(),
+        validate_arguments: false,
     };
     Name::ALL.map(server).into()
 }
