@@ -28,6 +28,7 @@ mod ids;
 mod many;
 mod mirrored;
 mod retry;
+mod sessions;
 mod silence;
 mod start;
 mod trace;

@@ -16,7 +16,7 @@ use crate::names::Names;
 use crate::record::Recorder;
 use crate::session::identify::Guesses;
 use crate::session::legacy::{Endpoint, Session, Table};
-use crate::settings::{FrontDoor, Limits, Settings};
+use crate::settings::{FrontDoor, Limits, SessionRule, Settings};
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, Upstream};
 
@@ -26,6 +26,8 @@ pub(crate) struct Gateway {
     pub(crate) names: Names,
     pub(crate) sessions: Table,
     pub(crate) guesses: Guesses,
+    /// How the session of a call is found, best first.
+    pub(crate) session_rules: Box<[SessionRule]>,
     pub(crate) limits: Limits,
     pub(crate) front_door: FrontDoor,
     /// Whether trace headers go on to servers.
@@ -60,6 +62,7 @@ impl Gateway {
             names: Names::default(),
             sessions: Table::new(settings.limits),
             guesses: Guesses::default(),
+            session_rules: settings.session_rules.clone(),
             limits: settings.limits,
             front_door: settings.front_door.clone(),
             inject_trace: settings.inject_trace,
