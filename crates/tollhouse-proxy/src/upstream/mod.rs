@@ -5,8 +5,10 @@
 //! becomes the shared modern one, and legacy sessions get fresh processes (the eras as real servers show them stand
 //! in `docs/internals/eras.md`).
 
+mod away;
 pub mod child;
 pub(crate) mod http;
+mod life;
 pub mod lines;
 pub(crate) mod pool;
 pub mod restart;
@@ -14,18 +16,17 @@ pub(crate) mod stdio;
 
 pub(crate) mod connect;
 
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ::http::StatusCode;
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tollhouse_core::era::{Era, Version};
-use tollhouse_core::fault::{Fault, Kind};
+use tollhouse_core::fault::Kind;
 use tollhouse_core::ids::ServerId;
 use tollhouse_core::wire::{Envelope, Form, Members, Span, members, splice};
 use tracing::{debug, info, warn};
@@ -39,7 +40,7 @@ use crate::call::Call;
 use crate::clocks::Clocks;
 use crate::failure::Failure;
 use crate::mirrored::Mirrored;
-use crate::retry::{Retry, Rounds};
+use crate::retry::Retry;
 use crate::settings::{self, Limits, Timeouts};
 
 pub(crate) const CANCELLED: &str = "notifications/cancelled";
@@ -54,15 +55,8 @@ const PROBE_PAUSE: Duration = Duration::from_secs(1);
 const PROBE_PAUSE_MAX: Duration = Duration::from_mins(1);
 /// Calls that want a server which is down have it asked at once, but not more often than this.
 const PROBE_SPACING: Duration = Duration::from_millis(250);
-/// How long such a call waits for what comes of it.
-const VERDICT: Duration = Duration::from_secs(1);
 /// When the pipe of a process breaks, its end is known a moment later.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-/// A server that may have fallen silent has this long to answer.
-const LIVENESS: Duration = Duration::from_secs(10);
-/// For so long after its start a server is waited for by questions that several servers are asked. Later its answer is
-/// left out until it comes.
-const SETTLING: Duration = Duration::from_secs(5);
 /// A server that does not take a cancellation within this time does not get it.
 const CANCEL: Duration = Duration::from_secs(5);
 
@@ -279,26 +273,6 @@ impl Upstream {
         }
     }
 
-    /// Returns once the server is down.
-    async fn watch_http(&self, server: &Arc<http::Server>) {
-        let mut status = self.status.subscribe();
-        loop {
-            tokio::select! {
-                // The sender lives as long as `self`.
-                _ = status.wait_for(|status| status.state == State::Down) => return,
-                () = self.wanted.notified() => {}
-            }
-            let id = server.mint_id();
-            let asked = server.ask(ask::discover(id), id, "server/discover", None, &self.liveness_clocks()).await;
-            // Whatever it says, it lives.
-            if let Err(failure) = asked
-                && matches!(failure.fault.kind, Kind::Unreachable | Kind::Tls | Kind::Timeout | Kind::Lost)
-            {
-                return self.down(&failure, None);
-            }
-        }
-    }
-
     /// Starts the process modern callers share, again and again as it ends. A legacy server needs none: its
     /// sessions have processes of their own.
     async fn attend_stdio(&self, server: &stdio::Server) {
@@ -328,51 +302,6 @@ impl Upstream {
         }
     }
 
-    /// Asks the process whether it lives whenever a call has waited for it in vain. One that says nothing at all for
-    /// as long as its start may take is ended, so that another can take its place: the failure says so.
-    async fn watch_shared(&self, connection: &Arc<stdio::Connection>) -> Failure {
-        loop {
-            self.wanted.notified().await;
-            let (limit, start) = (self.liveness_clocks(), self.start_clocks());
-            let mut silent = pin!(connection.is_dumb(ask::discover, &start));
-            let dumb = match limit.within(silent.as_mut()).await {
-                Ok(dumb) => dumb,
-                Err(failure) => {
-                    connection.refuse_calls();
-                    self.down(&failure, None);
-                    silent.await
-                }
-            };
-            if dumb {
-                connection.close();
-                return Failure::new(Kind::Lost, "it said nothing any more, so its process was ended");
-            }
-            if let Some(eras) = self.eras().filter(|_| self.is_away() && !connection.has_ended()) {
-                self.connected(eras);
-            }
-        }
-    }
-
-    /// A call has waited for the server in vain: is it still there?
-    pub(crate) fn doubt(self: &Arc<Self>, link: Option<&Link>) {
-        let Some(Link::Stdio(connection)) = link else { return self.wanted.notify_one() };
-        if !connection.doubt() {
-            return;
-        }
-        // The process of one session, which nobody attends.
-        let (upstream, connection) = (self.clone(), connection.clone());
-        self.tasks.spawn(async move {
-            let clocks = upstream.start_clocks();
-            tokio::select! {
-                () = connection.ended() => {}
-                dumb = connection.is_dumb(ask::ping, &clocks) => if dumb {
-                    warn!(target: "tollhouse.server", server = %upstream.id, "the process of a session says nothing any more, so it is ended");
-                    connection.close();
-                }
-            }
-        });
-    }
-
     /// Starts a process and asks it what it speaks; the process, if it is now the shared one.
     async fn start_shared(&self, server: &stdio::Server) -> Result<Option<Arc<stdio::Connection>>, Failure> {
         let (connection, unattached) = server.open(stdio::Use::Shared).await?;
@@ -396,10 +325,6 @@ impl Upstream {
 
     fn start_clocks(&self) -> Clocks {
         self.clocks(self.timeouts.start)
-    }
-
-    fn liveness_clocks(&self) -> Clocks {
-        self.clocks(LIVENESS.min(self.timeouts.start))
     }
 
     fn clocks(&self, limit: Duration) -> Clocks {
@@ -539,84 +464,6 @@ impl Upstream {
             }
         }
         Box::pin(self.found_eras(clocks)).await
-    }
-
-    /// The same of a server that is not known to answer: its first probe is waited for; one that is down is asked
-    /// anew, and what comes of that is waited for, too, but not long.
-    async fn found_eras(&self, clocks: &Clocks) -> Result<Eras, Failure> {
-        let mut watch = self.status.subscribe();
-        let before = watch.borrow_and_update().clone();
-        match (&self.wire, before.state, before.eras) {
-            (_, State::Connecting, _) => {
-                let first = watch.wait_for(|status| status.state != State::Connecting);
-                _ = clocks.within(first).await?;
-            }
-            // Which of its processes live is seen when one is wanted.
-            (Wire::Stdio(_), _, Some(eras)) => return Ok(eras),
-            (Wire::Http(_), State::Down, _) => {
-                self.wanted.notify_one();
-                let verdict = watch.wait_for(|status| status.verdicts != before.verdicts);
-                _ = clocks.within(timeout(VERDICT, verdict)).await?;
-            }
-            _ => {}
-        }
-        let status = self.status();
-        match (status.state, status.eras) {
-            (State::Connected, Some(eras)) => Ok(eras),
-            _ => Err(status.failure()),
-        }
-    }
-
-    /// Does the server speak the era of the caller? For a question that several servers are asked: who is not there
-    /// does not hold up the others, but for a moment after the start.
-    ///
-    /// # Errors
-    /// It is not there; the question is not for it.
-    pub(crate) async fn joins(&self, era: Era) -> Result<bool, Failure> {
-        let mut watch = self.status.subscribe();
-        let settled = watch.wait_for(|status| status.state != State::Connecting);
-        _ = timeout_at(self.created + SETTLING, settled).await;
-        let status = self.status();
-        let eras = match (&self.wire, status.state, status.eras) {
-            (_, State::Connected, Some(eras)) => eras,
-            // The processes of sessions are their own.
-            (Wire::Stdio(_), _, Some(eras)) if era == Era::Legacy => eras,
-            _ => {
-                self.wanted.notify_one();
-                return Err(status.failure());
-            }
-        };
-        Ok(eras.speak(era))
-    }
-
-    /// Is the server known not to answer?
-    pub(crate) fn is_away(&self) -> bool {
-        self.status.borrow().state != State::Connected
-    }
-
-    /// How long a call waits until it is tried again; `None` if its failure stands. That is the policy's affair, except
-    /// that nobody waits for a server that was away for longer than all pauses when the call came, or will not be
-    /// started in time.
-    pub(crate) fn pause_before_retry(&self, rounds: &mut Rounds<'_>, fault: Fault) -> Option<Duration> {
-        let span = self.retry.span();
-        let (requests, gone) = {
-            let status = self.status.borrow();
-            let late = status.again.is_some_and(|again| again > Instant::now() + span);
-            let long = rounds.untouched() && status.since.elapsed() > span;
-            (self.requests(), status.state == State::Down && (late || long))
-        };
-        if gone { None } else { rounds.next(fault, requests) }
-    }
-
-    /// How many requests it has been sent, by the ids they got.
-    fn requests(&self) -> u64 {
-        match &self.wire {
-            Wire::Http(server) => server.minted(),
-            Wire::Stdio(_) => {
-                let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-                shared.as_ref().map_or(0, |connection| connection.minted())
-            }
-        }
     }
 
     /// Does the server speak the era of the caller? Waits for the first probe if need be.
