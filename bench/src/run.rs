@@ -271,27 +271,13 @@ impl Bench {
             }
         }
         if let Some(program) = args.tollhouse.as_ref().filter(|_| args.crowd > 0) {
-            let [listed, listen, admin] = [free_address()?, free_address()?, free_address()?];
-            let probe = target(Endpoint::parse(&format!("http://{listed}/mcp"))?);
-            let arguments = ["upstream", "http", "--listen", &listed.to_string(), "--tools", &CROWD_TOOLS.to_string()];
-            let arguments = arguments.map(str::to_owned).to_vec();
-            let start = Start { name: "tools", program: &own, arguments, directory: directory.path(), probe: &probe };
-            upstreams.push(start.run(cores.load, cores.load).await?.0);
-            let config = directory.path().join("crowd.yaml");
-            fs::write(&config, crowd(args.crowd, &args.server_config, listed)).context("write the configuration")?;
-            let [config, listened, admined] = [config.display().to_string(), listen.to_string(), admin.to_string()];
-            let arguments = ["serve", "--config", &config, "--listen", &listened, "--admin", &admined];
-            let arguments = arguments.map(str::to_owned).to_vec();
-            let probe = target(Endpoint::parse(&format!("http://{listen}/servers/s0/mcp"))?);
-            let name = format!("tollhouse of {} servers", args.crowd);
-            let start = Start { name: &name, program, arguments, directory: directory.path(), probe: &probe };
-            gateways.push(start.measured(args.starts, cores).await?);
-            healthy(admin).await?;
-            let endpoint = Endpoint { address: listen, path: "/mcp".to_owned() };
-            let gateway = Some(gateways.len() - 1);
+            let (upstream, gateway, endpoint) = start_crowd(&args, program, &own, cores, directory.path()).await?;
+            let name = format!("{} /mcp", gateway.name);
+            upstreams.push(upstream);
+            gateways.push(gateway);
             // The last one: no row gains by being found first.
             let last: &'static str = format!("s{}_", args.crowd - 1).leak();
-            rows.push(Row { name: format!("{name} /mcp"), road: Road::http(endpoint, Some(last)), gateway });
+            rows.push(Row { name, road: Road::http(endpoint, Some(last)), gateway: Some(gateways.len() - 1) });
         }
         for (name, url) in &args.peer {
             gateways.push(Gateway::peer(name, &args.peer_pid, cores)?);
@@ -690,6 +676,33 @@ fn configuration(
     Ok(format!(
         "servers:\n  echo: {{ url: \"http://{upstream}/mcp\"{more} }}\n  pipe: {{ command: {own}, args: [upstream, stdio{core}]{more} }}\n{added}"
     ))
+}
+
+/// Starts the gateway that has many servers: their upstream, the gateway, and where it lists all of them.
+async fn start_crowd(
+    args: &Args,
+    program: &Path,
+    own: &Path,
+    cores: Cores,
+    directory: &Path,
+) -> anyhow::Result<(Running, Gateway, Endpoint)> {
+    let [upstream, listen, admin] = [free_address()?, free_address()?, free_address()?];
+    let probe = target(Endpoint::parse(&format!("http://{upstream}/mcp"))?);
+    let arguments = ["upstream", "http", "--listen", &upstream.to_string(), "--tools", &CROWD_TOOLS.to_string()];
+    let arguments = arguments.map(str::to_owned).to_vec();
+    let start = Start { name: "tools", program: own, arguments, directory, probe: &probe };
+    let (running, _) = start.run(cores.load, cores.load).await?;
+
+    let config = directory.join("crowd.yaml");
+    fs::write(&config, crowd(args.crowd, &args.server_config, upstream)).context("write the configuration")?;
+    let [config, at, health] = [config.display().to_string(), listen.to_string(), admin.to_string()];
+    let arguments = ["serve", "--config", &config, "--listen", &at, "--admin", &health].map(str::to_owned).to_vec();
+    let probe = target(Endpoint::parse(&format!("http://{listen}/servers/s0/mcp"))?);
+    let name = format!("tollhouse of {} servers", args.crowd);
+    let start = Start { name: &name, program, arguments, directory, probe: &probe };
+    let gateway = start.measured(args.starts, cores).await?;
+    healthy(admin).await?;
+    Ok((running, gateway, Endpoint { address: listen, path: "/mcp".to_owned() }))
 }
 
 /// A configuration with many servers, all of them one upstream.

@@ -22,12 +22,13 @@ mod bounds;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
+use boon::{CompileError, Compiler, Draft, SchemaIndex, Schemas, UrlLoader, ValidationError};
 use bytes::Bytes;
-use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -51,15 +52,17 @@ const SCHEMAS_MAX: ByteSize = ByteSize::mib(16);
 const ARGUMENTS_MAX: ByteSize = ByteSize::mib(1);
 /// Violations that are told; of the others their number.
 const TOLD: usize = 5;
-/// What one pattern may take in memory.
-const PATTERN_MAX: usize = 1 << 20;
+/// Characters of one that are told: it may hold a value.
+const TOLD_LENGTH: usize = 200;
+/// What a schema is known by while it is looked at. Nobody is at this address.
+const ADDRESS: &str = "http://tool.invalid/schema";
 /// Work that waits for the thread. Full means: the arguments are not validated.
 const QUEUE: usize = 64;
 /// Far more than the bounds let any work take. A call that still waits then, on a machine that is short of time, goes on
 /// unvalidated.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// What the thread has for its stack: a schema may lead as deep as the bounds allow.
-const STACK: usize = 16 << 20;
+const STACK: usize = 64 << 20;
 
 /// The input schemas of one server's tools.
 pub(crate) struct Arguments {
@@ -83,8 +86,18 @@ struct Tool {
 }
 
 struct Schema {
-    validator: Validator,
+    schemas: Schemas,
+    index: SchemaIndex,
     bounds: Bounds,
+}
+
+/// Fetches nothing.
+struct Nowhere;
+
+impl UrlLoader for Nowhere {
+    fn load(&self, _: &str) -> Result<Value, Box<dyn std::error::Error>> {
+        Err("nothing is fetched for a schema".into())
+    }
 }
 
 enum Work {
@@ -166,7 +179,8 @@ impl Arguments {
                     Ok(Err(_)) => Verdict::Open("it could not be found out"),
                     Err(_) => Verdict::Open("it takes too long"),
                 },
-                Err(_) => Verdict::Open("too many others wait for it"),
+                Err(TrySendError::Full(_)) => Verdict::Open("too many others wait for it"),
+                Err(TrySendError::Disconnected(_)) => Verdict::Open("it could not be found out"),
             }
         };
         match verdict {
@@ -212,7 +226,8 @@ impl Tools {
 /// Does all work of one server, one after the other.
 fn look(server: &ServerId, queue: &Receiver<Work>) {
     while let Ok(work) = queue.recv() {
-        match work {
+        // A schema that breaks the library may cost one answer, no more: who waits for it learns that there is none.
+        let _ = catch_unwind(AssertUnwindSafe(|| match work {
             Work::Learn(tools) => tools.iter().for_each(|tool| _ = tool.schema(server)),
             Work::Check { tool, arguments, found } => {
                 let verdict = match tool.schema(server) {
@@ -222,7 +237,7 @@ fn look(server: &ServerId, queue: &Receiver<Work>) {
                 // Who does not wait any more has gone on without.
                 let _ = found.send(verdict);
             }
-        }
+        }));
     }
 }
 
@@ -250,12 +265,13 @@ impl Schema {
         // serde_json gives up at a depth of 128.
         let schema: Value = serde_json::from_slice(listed).map_err(|error| format!("its schema: {error}"))?;
         let bounds = Bounds::of(&schema)?;
-        let validator = jsonschema::options()
-            .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_MAX).dfa_size_limit(PATTERN_MAX))
-            .offline()
-            .build(&schema)
-            .map_err(|error| format!("its schema: {}", error.masked()))?;
-        Ok(Self { validator, bounds })
+        let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
+        compiler.set_default_draft(Draft::V2020_12);
+        compiler.use_loader(Box::new(Nowhere));
+        let unusable = |error| format!("its schema: {}", shortened(&CompileError::to_string(&error)));
+        compiler.add_resource(ADDRESS, schema).map_err(unusable)?;
+        let index = compiler.compile(ADDRESS, &mut schemas).map_err(unusable)?;
+        Ok(Self { schemas, index, bounds })
     }
 
     fn check(&self, arguments: &[u8]) -> Verdict {
@@ -266,23 +282,42 @@ impl Schema {
         if !self.bounds.allow(&arguments) {
             return Verdict::Open("they are too large for their schema");
         }
-        let mut violations = self.validator.iter_errors(&arguments);
-        let mut told = String::new();
-        for violation in violations.by_ref().take(TOLD) {
-            let path = violation.instance_path().as_str();
-            let path = if path.is_empty() { "/" } else { path };
-            let comma = if told.is_empty() { "" } else { "; " };
-            // The values are the caller's own and may be long.
-            write!(told, "{comma}at `{path}`: {}", violation.masked_with("the value")).expect("writing to a string");
+        match self.schemas.validate(&arguments, self.index) {
+            Ok(()) => Verdict::Fit,
+            Err(violation) => {
+                let (mut told, mut count) = (String::new(), 0);
+                tell(&violation, &mut told, &mut count);
+                if count > TOLD {
+                    write!(told, "; and {} more", count - TOLD).expect("writing to a string");
+                }
+                Verdict::Unfit(told)
+            }
         }
-        if told.is_empty() {
-            return Verdict::Fit;
-        }
-        match violations.count() {
-            0 => {}
-            more => write!(told, "; and {more} more").expect("writing to a string"),
-        }
-        Verdict::Unfit(told)
+    }
+}
+
+/// Tells the violations that have no further cause: where they are, and what they are.
+fn tell(violation: &ValidationError<'_, '_>, told: &mut String, count: &mut usize) {
+    for cause in &violation.causes {
+        tell(cause, told, count);
+    }
+    if !violation.causes.is_empty() {
+        return;
+    }
+    *count += 1;
+    if *count <= TOLD {
+        let path = violation.instance_location.to_string();
+        let path = if path.is_empty() { "/" } else { &path };
+        let comma = if told.is_empty() { "" } else { "; " };
+        let kind = violation.kind.to_string();
+        write!(told, "{comma}at `{path}`: {}", shortened(&kind)).expect("writing to a string");
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(TOLD_LENGTH) {
+        Some((end, _)) => format!("{}…", text.split_at(end).0),
+        None => text.to_owned(),
     }
 }
 

@@ -177,7 +177,7 @@ impl Attempt {
             }
         }
         let failure = failed.expect("only a failure ends the attempts");
-        Begun::Answered(self.fail(failure).await)
+        Begun::Answered(self.fail(failure))
     }
 
     /// The call is answered: the caller's message, and the record.
@@ -201,7 +201,7 @@ impl Attempt {
     }
 
     /// There is no answer: what the caller gets instead, and the record.
-    pub(crate) async fn fail(mut self, mut failure: Failure) -> Message {
+    fn fail(mut self, mut failure: Failure) -> Message {
         self.call.answered();
         if failure.fault.kind == Kind::Timeout {
             self.tell_cancelled(failure.cause.clone());
@@ -316,7 +316,7 @@ impl Streaming {
                 Some(Ok(Ok(Heard::Message(envelope)))) => envelope,
                 Some(Ok(Ok(Heard::Pause(retry)))) => return (Some(self), Step::Pause(retry)),
                 Some(Ok(Err(failure)) | Err(failure)) => {
-                    return (None, Step::Answer(Box::pin(self.attempt.fail(failure)).await));
+                    return (None, Step::Answer(self.attempt.fail(failure)));
                 }
             };
             match &envelope.form {

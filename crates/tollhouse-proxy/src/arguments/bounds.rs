@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use regex::RegexBuilder;
 use serde_json::Value;
 
 /// Parts of one schema.
@@ -19,6 +20,8 @@ const WORK_MAX: u64 = 300_000;
 const ROW_MAX: u64 = 2_000;
 /// Bytes of all patterns: each is compiled.
 const PATTERNS_MAX: usize = 16 << 10;
+/// Bytes that one takes when it is compiled: a short one may count to a thousand, and again.
+const PATTERN_SIZE_MAX: usize = 256 << 10;
 
 /// Keywords whose value is a schema for the same value.
 const SAME: [&str; 4] = ["not", "if", "then", "else"];
@@ -189,7 +192,11 @@ impl<'s> Finder<'s> {
         if self.patterns > PATTERNS_MAX {
             return Err(format!("its schema has more than {PATTERNS_MAX} bytes of patterns"));
         }
-        Ok(())
+        match RegexBuilder::new(pattern).size_limit(PATTERN_SIZE_MAX).build() {
+            Err(regex::Error::CompiledTooBig(_)) => Err("its schema has a pattern that is too large".to_owned()),
+            // Patterns are written in another dialect: whether it can be read is seen when it is translated.
+            _ => Ok(()),
+        }
     }
 }
 

@@ -266,7 +266,7 @@ impl Upstream {
             // Who wants it meanwhile need not wait for the end of the pause.
             let spacing = PROBE_SPACING.min(pause);
             sleep(spacing).await;
-            let wanted = timeout(pause - spacing, self.wanted.notified()).await.is_ok();
+            let wanted = timeout(pause.saturating_sub(spacing), self.wanted.notified()).await.is_ok();
             if !wanted {
                 pause = (pause * 2).min(PROBE_PAUSE_MAX);
             }
