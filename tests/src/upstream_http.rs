@@ -259,7 +259,7 @@ async fn a_55_comments_do_not_wind_the_idle_clock() {
 #[tokio::test]
 async fn a_55_a_list_that_is_never_answered_is_a_deadline_error() {
     let upstream = echo().streams([Step::Silence]).to("tools/list").start().await;
-    let gateway = gateway().with(&upstream).timeouts("{idle: 500ms, hard: 1s}").start().await;
+    let gateway = gateway().with(&upstream).timeouts("{start: 100ms, idle: 500ms, hard: 2s}").start().await;
     let answer = modern(&gateway).message("tools/list").send().await;
     let data = answer.json()["error"]["data"].clone();
     assert_eq!((answer.refusal(), data["replaySafe"] == true), ((200, 5041), true), "{answer:?}");

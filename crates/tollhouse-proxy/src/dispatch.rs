@@ -72,7 +72,7 @@ impl Arrived {
         };
         let principal = Principal::Anonymous;
         let session = evidence
-            .session(&gateway.session_rules)
+            .session(&gateway.session_rules.load())
             .unwrap_or_else(|| gateway.guesses.find(&principal, client.as_ref(), self.peer, self.received));
         let hints = evidence.hints(&session);
         let version = match (&self.session, self.era) {
@@ -168,6 +168,8 @@ fn attempt(
     admitted: Admitted,
 ) -> Attempt {
     let upstream = gateway.fleet.at(place);
+    // A subscription is no work that a server which leaves could finish.
+    let under_way = (call.method != "subscriptions/listen").then(|| upstream.calls.token());
     call.server = Some(upstream.id.clone());
     let clocks = if call.method == "subscriptions/listen" {
         Clocks::unlimited()
@@ -182,7 +184,7 @@ fn attempt(
         },
     };
     let gateway = gateway.clone();
-    Attempt { gateway, call, upstream, place, session, unlinked, clocks, _admitted: admitted }
+    Attempt { gateway, call, upstream, place, session, unlinked, clocks, _admitted: admitted, _under_way: under_way }
 }
 
 /// Answers `initialize`: opens the servers' sessions with the client's own words, and the client's session.
@@ -210,7 +212,7 @@ pub(crate) async fn open_session(
         asked.client,
         (asked.outbound, asked.id),
         outlet,
-        &gateway.limits,
+        &gateway.limits(),
         gateway.stop.child_token(),
     ));
     call.session = SessionRef { id: session.id.clone(), source: SessionSource::Protocol };

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::Outcome;
@@ -57,6 +58,8 @@ pub(crate) struct Attempt {
     pub(crate) clocks: Clocks,
     /// Its place among the calls under way.
     pub(crate) _admitted: Admitted,
+    /// What a server waits for that is taken out.
+    pub(crate) _under_way: Option<TaskTrackerToken>,
 }
 
 /// What the first message of an answer shows.
@@ -128,14 +131,20 @@ impl Attempt {
         let era = self.call.era();
         let link = self.session.as_ref().map(|(_, link)| link);
         let (upstream, clocks, call) = (&self.upstream, &self.clocks, &mut self.call);
-        if !upstream.speaks(era, clocks).await? {
-            return Err(Failure::new(Kind::EraUnsupported, format_args!("server `{}` does not speak it", upstream.id)));
-        }
-        upstream.mirrored.judge(call)?;
-        if let Some(arguments) = &upstream.arguments {
-            Box::pin(arguments.check(call)).await?;
-        }
-        upstream.call(call, link, clocks).await
+        let work = async {
+            if !upstream.speaks(era, clocks).await? {
+                return Err(Failure::new(
+                    Kind::EraUnsupported,
+                    format_args!("server `{}` does not speak it", upstream.id),
+                ));
+            }
+            upstream.mirrored.judge(call)?;
+            if let Some(arguments) = &upstream.arguments {
+                Box::pin(arguments.check(call)).await?;
+            }
+            upstream.call(call, link, clocks).await
+        };
+        upstream.while_open(work).await
     }
 
     fn begun(self, reply: Reply) -> Begun {
@@ -186,8 +195,14 @@ impl Attempt {
         if self.call.method == "tools/list" {
             self.upstream.learn(envelope, self.call.era());
         }
+        if self.call.aggregated && self.call.method == "tools/call" {
+            self.gateway.names.see(self.place, envelope);
+        }
         let outcome = classify(&self.call, envelope);
         let bytes = match &envelope.form {
+            Form::Result { id, .. } if outcome == Outcome::InputRequired && self.call.aggregated => {
+                self.with_sealed_state(envelope, *id)
+            }
             Form::Result { id, .. } | Form::Error { id: Some(id), .. } => {
                 splice::splice(&envelope.bytes, &[(*id, self.call.raw_id())])
             }
@@ -200,9 +215,24 @@ impl Attempt {
         self.conclude(Message { status, bytes }, outcome)
     }
 
+    /// An answer that asks for something first, under the caller's id: the state it gives is bound to this call.
+    fn with_sealed_state(&self, envelope: &Envelope, id: Span) -> Bytes {
+        let (call, own) = (&self.call, envelope.member("requestState"));
+        let own = own.filter(|span| call.era() == Era::Modern && envelope.raw(*span) != b"null");
+        let Some(own) = own else { return splice::splice(&envelope.bytes, &[(id, call.raw_id())]) };
+        let sealed = self.gateway.seal.close(envelope.raw(own), call, &self.upstream.id);
+        let mut edits = [(id, call.raw_id()), (own, &sealed[..])];
+        edits.sort_unstable_by_key(|(span, _)| span.start());
+        splice::splice(&envelope.bytes, &edits)
+    }
+
     /// There is no answer: what the caller gets instead, and the record.
     fn fail(mut self, mut failure: Failure) -> Message {
         self.call.answered();
+        if failure.fault.kind == Kind::Lost && self.call.upstream_id.is_none() {
+            // What never left cannot have had an effect.
+            failure.fault = Kind::Unreachable.fault();
+        }
         if failure.fault.kind == Kind::Timeout {
             self.tell_cancelled(failure.cause.clone());
             self.upstream.doubt(self.link());
@@ -306,16 +336,18 @@ impl Streaming {
     /// Waits for the next message. After [`Step::Answer`] and [`Step::Cancelled`] there is none.
     pub(crate) async fn next(mut self: Box<Self>, cancel: &Cancel) -> (Option<Box<Self>>, Step) {
         loop {
-            let waited = cancel.or(self.attempt.clocks.within(self.reply.next())).await;
+            let Attempt { upstream, clocks, .. } = &self.attempt;
+            let next = async { clocks.within(self.reply.next()).await.flatten() };
+            let waited = cancel.or(upstream.while_open(next)).await;
             let envelope = match waited {
                 None => {
                     // Closing the connection is what tells a modern HTTP server; a pipe needs a message.
                     self.attempt.give_up("the caller cancelled");
                     return (None, Step::Cancelled);
                 }
-                Some(Ok(Ok(Heard::Message(envelope)))) => envelope,
-                Some(Ok(Ok(Heard::Pause(retry)))) => return (Some(self), Step::Pause(retry)),
-                Some(Ok(Err(failure)) | Err(failure)) => {
+                Some(Ok(Heard::Message(envelope))) => envelope,
+                Some(Ok(Heard::Pause(retry))) => return (Some(self), Step::Pause(retry)),
+                Some(Err(failure)) => {
                     return (None, Step::Answer(self.attempt.fail(failure)));
                 }
             };

@@ -41,7 +41,7 @@ use crate::clocks::Clocks;
 use crate::failure::Failure;
 use crate::mirrored::Mirrored;
 use crate::retry::Retry;
-use crate::settings::{self, Limits, Timeouts};
+use crate::settings::{self, LiveLimits, Timeouts};
 
 pub(crate) const CANCELLED: &str = "notifications/cancelled";
 pub(crate) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
@@ -66,6 +66,12 @@ pub(crate) struct Upstream {
     pub(crate) timeouts: Timeouts,
     /// How calls that could not be sent are tried again.
     pub(crate) retry: Retry,
+    /// As it was configured.
+    pub(crate) configured: settings::Server,
+    /// Calls under way.
+    pub(crate) calls: TaskTracker,
+    /// Cancelled when it was taken out and its calls have had their time.
+    pub(crate) closed: CancellationToken,
     /// The headers its tools ask for.
     pub(crate) mirrored: Mirrored,
     /// The input schemas of its tools, if arguments are held against them.
@@ -179,10 +185,11 @@ impl Upstream {
     pub(crate) fn new(
         server: &settings::Server,
         spawner: &Spawner,
-        limits: &Limits,
+        limits: &LiveLimits,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Result<Self, OriginError> {
+        let limits = limits.clone();
         let wire = match &server.transport {
             settings::Transport::Http { url, headers } => {
                 Wire::Http(Arc::new(http::Server::new(url, headers.clone(), &server.timeouts, limits)?))
@@ -211,6 +218,9 @@ impl Upstream {
             id: server.id.clone(),
             timeouts: server.timeouts,
             retry: Retry::new(server.retry),
+            configured: server.clone(),
+            calls: TaskTracker::new(),
+            closed: CancellationToken::new(),
             mirrored: Mirrored::default(),
             arguments: server.validate_arguments.then(|| Arguments::new(&server.id)).transpose()?,
             wire,
@@ -232,6 +242,29 @@ impl Upstream {
         match self.wire {
             Wire::Http(_) => "http",
             Wire::Stdio(_) => "stdio",
+        }
+    }
+
+    /// Ends everything of a server that was taken out: its processes or connections, and the work that looks after it.
+    pub(crate) fn end(&self) {
+        self.closed.cancel();
+        self.stop.cancel();
+        if let Wire::Http(server) = &self.wire {
+            server.close();
+        }
+    }
+
+    /// Resolves when nothing of the server goes on.
+    pub(crate) async fn ended(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Waits for `work` of a call that may have been sent, but not beyond the server's time.
+    pub(crate) async fn while_open<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = self.closed.cancelled() => Err(Failure::new(Kind::Lost, "the server was taken out of the configuration")),
         }
     }
 
