@@ -135,7 +135,9 @@ async fn check_unused(lists: fn(&Message) -> String, why: &str) {
     })
     .await;
     assert_eq!(gateway.becomes("tested", "connected").await["unvalidated_tools"], 1);
-    for (client, tool) in everywhere(&gateway).await {
+    for turn in 0..4 {
+        // An idle connection is closed in the end, and a large list takes its time: each client comes when it is its turn.
+        let (client, tool) = everywhere(&gateway).await.swap_remove(turn);
         // The list is large, so it is read apart from the time of a call.
         let list = client.message("tools/list").send().await;
         assert!(list.events.iter().any(|event| event.data.contains(&format!("\"{tool}\""))), "the tool is listed");
