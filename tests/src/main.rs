@@ -28,6 +28,7 @@ mod ids;
 mod many;
 mod mirrored;
 mod names;
+mod recorded;
 mod reload;
 mod retry;
 mod sessions;
