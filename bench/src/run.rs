@@ -696,7 +696,10 @@ async fn start_crowd(
     let config = directory.join("crowd.yaml");
     fs::write(&config, crowd(args.crowd, &args.server_config, upstream)).context("write the configuration")?;
     let [config, at, health] = [config.display().to_string(), listen.to_string(), admin.to_string()];
-    let arguments = ["serve", "--config", &config, "--listen", &at, "--admin", &health].map(str::to_owned).to_vec();
+    // The other gateway keeps its records in the usual place.
+    let kept = directory.join("crowd").display().to_string();
+    let arguments = ["serve", "--config", &config, "--listen", &at, "--admin", &health, "--data-dir", &kept];
+    let arguments = arguments.map(str::to_owned).to_vec();
     let probe = target(Endpoint::parse(&format!("http://{listen}/servers/s0/mcp"))?);
     let name = format!("tollhouse of {} servers", args.crowd);
     let start = Start { name: &name, program, arguments, directory, probe: &probe };
