@@ -35,6 +35,8 @@ const TRY_AGAIN: Duration = Duration::from_millis(1);
 const SOAK_RATE: f64 = 10_000.0;
 /// Connections of an open loop: more than are ever busy at a rate that is kept up with.
 const OPEN_LOOP_CLIENTS: usize = 64;
+/// Tools of each server of the gateway that has many.
+const CROWD_TOOLS: usize = 50;
 /// Stands for the sink's address in what is added to a configuration.
 const SINK: &str = "{sink}";
 
@@ -43,6 +45,9 @@ pub(crate) struct Args {
     /// The `tollhouse` binary to measure; without it only the rows `direct` and `floor` are.
     #[arg(long)]
     tollhouse: Option<PathBuf>,
+    /// Servers, of 50 tools each, of a further gateway that has many; 0 leaves it out.
+    #[arg(long, default_value_t = 10)]
+    crowd: usize,
     /// Members added to each server of its configuration, as `limit: { max_concurrent: 1024 }`.
     #[arg(long, default_value = "")]
     server_config: String,
@@ -181,8 +186,8 @@ struct Bench {
     cores: Cores,
     rows: Vec<Row>,
     gateways: Vec<Gateway>,
-    /// The upstream; stopped when dropped.
-    _upstream: Running,
+    /// The upstreams; stopped when dropped.
+    _upstreams: Vec<Running>,
     sink: Option<(SocketAddr, Running)>,
     directory: TempDir,
     share: Share,
@@ -206,7 +211,7 @@ impl Bench {
         let probe = target(Endpoint::parse(&format!("http://{upstream}/mcp"))?);
         let arguments = ["upstream", "http", "--listen", &upstream.to_string()].map(str::to_owned).to_vec();
         let start = Start { name: "upstream", program: &own, arguments, directory: directory.path(), probe: &probe };
-        let (upstream_process, _) = start.run(cores.load, cores.load).await?;
+        let mut upstreams = vec![start.run(cores.load, cores.load).await?.0];
         let mut rows =
             vec![Row { name: "direct".to_owned(), road: Road::http(probe.endpoint.clone(), None), gateway: None }];
         let mut gateways = Vec::new();
@@ -265,6 +270,15 @@ impl Bench {
                 rows.push(Row { name: name.to_owned(), road: Road::http(endpoint, server), gateway });
             }
         }
+        if let Some(program) = args.tollhouse.as_ref().filter(|_| args.crowd > 0) {
+            let (upstream, gateway, endpoint) = start_crowd(&args, program, &own, cores, directory.path()).await?;
+            let name = format!("{} /mcp", gateway.name);
+            upstreams.push(upstream);
+            gateways.push(gateway);
+            // The last one: no row gains by being found first.
+            let last: &'static str = format!("s{}_", args.crowd - 1).leak();
+            rows.push(Row { name, road: Road::http(endpoint, Some(last)), gateway: Some(gateways.len() - 1) });
+        }
         for (name, url) in &args.peer {
             gateways.push(Gateway::peer(name, &args.peer_pid, cores)?);
             let gateway = Some(gateways.len() - 1);
@@ -283,7 +297,7 @@ impl Bench {
         }
         let report = Report::new(conditions(&args, cores), args.out.clone());
         let share = Share::default();
-        Ok(Self { args, cores, rows, gateways, _upstream: upstream_process, sink, directory, share, report })
+        Ok(Self { args, cores, rows, gateways, _upstreams: upstreams, sink, directory, share, report })
     }
 
     async fn measure(mut self) -> anyhow::Result<Report> {
@@ -662,6 +676,43 @@ fn configuration(
     Ok(format!(
         "servers:\n  echo: {{ url: \"http://{upstream}/mcp\"{more} }}\n  pipe: {{ command: {own}, args: [upstream, stdio{core}]{more} }}\n{added}"
     ))
+}
+
+/// Starts the gateway that has many servers: their upstream, the gateway, and where it lists all of them.
+async fn start_crowd(
+    args: &Args,
+    program: &Path,
+    own: &Path,
+    cores: Cores,
+    directory: &Path,
+) -> anyhow::Result<(Running, Gateway, Endpoint)> {
+    let [upstream, listen, admin] = [free_address()?, free_address()?, free_address()?];
+    let probe = target(Endpoint::parse(&format!("http://{upstream}/mcp"))?);
+    let arguments = ["upstream", "http", "--listen", &upstream.to_string(), "--tools", &CROWD_TOOLS.to_string()];
+    let arguments = arguments.map(str::to_owned).to_vec();
+    let start = Start { name: "tools", program: own, arguments, directory, probe: &probe };
+    let (running, _) = start.run(cores.load, cores.load).await?;
+
+    let config = directory.join("crowd.yaml");
+    fs::write(&config, crowd(args.crowd, &args.server_config, upstream)).context("write the configuration")?;
+    let [config, at, health] = [config.display().to_string(), listen.to_string(), admin.to_string()];
+    // The other gateway keeps its records in the usual place.
+    let kept = directory.join("crowd").display().to_string();
+    let arguments = ["serve", "--config", &config, "--listen", &at, "--admin", &health, "--data-dir", &kept];
+    let arguments = arguments.map(str::to_owned).to_vec();
+    let probe = target(Endpoint::parse(&format!("http://{listen}/servers/s0/mcp"))?);
+    let name = format!("tollhouse of {} servers", args.crowd);
+    let start = Start { name: &name, program, arguments, directory, probe: &probe };
+    let gateway = start.measured(args.starts, cores).await?;
+    healthy(admin).await?;
+    Ok((running, gateway, Endpoint { address: listen, path: "/mcp".to_owned() }))
+}
+
+/// A configuration with many servers, all of them one upstream.
+fn crowd(servers: usize, server_config: &str, upstream: SocketAddr) -> String {
+    let more = if server_config.is_empty() { String::new() } else { format!(", {server_config}") };
+    let entries = (0..servers).map(|number| format!("  s{number}: {{ url: \"http://{upstream}/mcp\"{more} }}\n"));
+    format!("servers:\n{}", entries.collect::<String>())
 }
 
 fn conditions(args: &Args, cores: Cores) -> Conditions {

@@ -26,7 +26,7 @@ impl Server for Dead {
 }
 
 /// The names of the tools in an answer, in its order.
-fn names(answer: &Answer) -> Vec<String> {
+pub(crate) fn names(answer: &Answer) -> Vec<String> {
     let json = answer.json();
     let tools = json["result"]["tools"].as_array().cloned().unwrap_or_default();
     tools.iter().map(|tool| tool["name"].as_str().unwrap_or_default().to_owned()).collect()

@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
 use crate::echo::MODERN;
-use crate::http::post;
+use crate::http::{post, request};
 use crate::message::modern_call;
 use crate::upstream::{self, Server, Upstream};
 use crate::wait::{soon, until};
@@ -88,6 +88,7 @@ pub(crate) fn gateway() -> Builder {
 pub(crate) struct Builder {
     servers: Vec<(String, Vec<String>)>,
     timeouts: Option<String>,
+    retry: Option<String>,
     limits: Option<String>,
     names: Option<String>,
     alone: bool,
@@ -118,6 +119,12 @@ impl Builder {
     /// Sets the clocks of the tested server, written as a YAML mapping.
     pub(crate) fn timeouts(mut self, yaml: &str) -> Self {
         self.timeouts = Some(yaml.to_owned());
+        self
+    }
+
+    /// Sets how calls that could not be sent are tried again, at every server, written as a YAML mapping.
+    pub(crate) fn retry(mut self, yaml: &str) -> Self {
+        self.retry = Some(yaml.to_owned());
         self
     }
 
@@ -170,6 +177,9 @@ impl Builder {
             if let Some(timeouts) = self.timeouts.as_ref().filter(|_| id == TESTED) {
                 let _ = writeln!(yaml, "    timeouts: {timeouts}");
             }
+        }
+        if let Some(retry) = &self.retry {
+            let _ = writeln!(yaml, "retry: {retry}");
         }
         if let Some(limits) = &self.limits {
             let _ = writeln!(yaml, "limits: {limits}");
@@ -434,6 +444,27 @@ impl Gateway {
     /// Both ways to the tested server of a gateway that has no other.
     pub(crate) fn paths(&self) -> [String; 2] {
         ["/mcp".to_owned(), self.path()]
+    }
+
+    /// What `/health` tells of that server.
+    pub(crate) async fn health(&self, server: &str) -> Value {
+        let answer = request(self.admin, "GET", "/health").send().await;
+        let servers = answer.json()["servers"].as_array().cloned().unwrap_or_default();
+        servers.into_iter().find(|told| told["id"] == server).unwrap_or_default()
+    }
+
+    /// Waits until `/health` tells that state of a server; what it then tells.
+    pub(crate) async fn becomes(&self, server: &str, state: &str) -> Value {
+        let told = async {
+            loop {
+                let told = self.health(server).await;
+                if told["state"] == state {
+                    return told;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        soon(&format!("{server} to be {state}"), told).await
     }
 
     /// Holds what every row demands: the process lives, a stranger's call succeeds, and the admitted calls left

@@ -18,6 +18,7 @@
 
 // The cases, by section of the acceptance tables.
 mod aggregate;
+mod arguments;
 mod calls;
 mod config;
 mod crossing;
@@ -25,11 +26,14 @@ mod drain;
 mod envelope;
 mod front_door;
 mod ids;
+mod many;
 mod mirrored;
 mod names;
 mod recorded;
 mod reload;
+mod retry;
 mod sessions;
+mod silence;
 mod start;
 mod state;
 mod trace;

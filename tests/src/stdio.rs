@@ -15,7 +15,13 @@ use crate::wait::soon;
 /// A child that is honest, of both eras, and remembers what it executed.
 pub(crate) fn child() -> Upstream {
     let dir = TempDir::with_prefix("tollhouse-child-").expect("the temporary directory is writable");
-    Upstream { program: PathBuf::from(env!("CARGO_BIN_EXE_stdio-upstream")), arguments: Vec::new(), env: None, dir }
+    Upstream {
+        program: PathBuf::from(env!("CARGO_BIN_EXE_stdio-upstream")),
+        arguments: Vec::new(),
+        env: None,
+        validated: false,
+        dir,
+    }
 }
 
 /// A server that the gateway starts as a child.
@@ -24,6 +30,7 @@ pub(crate) struct Upstream {
     program: PathBuf,
     arguments: Vec<String>,
     env: Option<String>,
+    validated: bool,
     dir: TempDir,
 }
 
@@ -43,6 +50,12 @@ impl Upstream {
     /// Is configured with these variables, written as a YAML mapping.
     pub(crate) fn env(mut self, yaml: &str) -> Self {
         self.env = Some(yaml.to_owned());
+        self
+    }
+
+    /// The gateway's configuration has arguments validated.
+    pub(crate) fn validated(mut self) -> Self {
+        self.validated = true;
         self
     }
 
@@ -105,6 +118,7 @@ impl Server for Upstream {
         // JSON is YAML.
         let mut lines = vec![format!("command: {}", json!(self.program)), format!("args: {}", json!(arguments))];
         lines.extend(self.env.as_ref().map(|env| format!("env: {env}")));
+        lines.extend(self.validated.then(|| "validate_arguments: true".to_owned()));
         lines
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::OwnedWriteHalf;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -85,6 +85,7 @@ pub(crate) fn echo() -> Builder {
         introduction: None,
         question: None,
         fields: String::new(),
+        validated: false,
     }
 }
 
@@ -107,6 +108,7 @@ pub(crate) struct Builder {
     introduction: Option<&'static str>,
     question: Option<&'static str>,
     fields: String,
+    validated: bool,
 }
 
 impl Builder {
@@ -178,15 +180,37 @@ impl Builder {
         self
     }
 
+    /// The gateway's configuration has arguments validated.
+    pub(crate) fn validated(mut self) -> Self {
+        self.validated = true;
+        self
+    }
+
     /// The gateway's configuration sends these fields with every request, written as a YAML mapping.
     pub(crate) fn configured_headers(mut self, yaml: &str) -> Self {
         yaml.clone_into(&mut self.fields);
         self
     }
 
+    /// Takes a port of its own, at which connections are refused until it is [opened](Closed::open).
+    pub(crate) fn closed(self) -> Closed {
+        self.closed_at(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    fn closed_at(self, address: SocketAddr) -> Closed {
+        let socket = TcpSocket::new_v4().expect("the system has sockets");
+        socket.set_reuseaddr(true).expect("a fresh socket takes options");
+        socket.bind(address).expect("the loopback port is free");
+        Closed { plan: self, address: socket.local_addr().expect("it is bound"), socket }
+    }
+
     /// Starts it on a port of its own.
     pub(crate) async fn start(self) -> Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
+        self.serve(listener)
+    }
+
+    fn serve(self, listener: TcpListener) -> Upstream {
         let address = listener.local_addr().expect("a bound listener has an address");
         let shared = Arc::new(Shared {
             plan: self,
@@ -196,10 +220,32 @@ impl Builder {
             released: Semaphore::new(0),
             sessions: AtomicUsize::new(0),
             forgotten: AtomicUsize::new(0),
+            silent: AtomicBool::new(false),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, Arc::clone(&shared)));
-        Upstream { address, shared, _tasks: tasks }
+        Upstream { address, shared, tasks }
+    }
+}
+
+/// An upstream that refuses connections.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    plan: Builder,
+    address: SocketAddr,
+    socket: TcpSocket,
+}
+
+impl Closed {
+    /// Accepts connections from now on.
+    pub(crate) fn open(self) -> Upstream {
+        self.plan.serve(self.socket.listen(1024).expect("a bound socket can listen"))
+    }
+}
+
+impl Server for Closed {
+    fn yaml(&self) -> Vec<String> {
+        vec![format!("url: http://{}/mcp", self.address)]
     }
 }
 
@@ -208,7 +254,7 @@ impl Builder {
 pub(crate) struct Upstream {
     address: SocketAddr,
     shared: Arc<Shared>,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 #[derive(Debug)]
@@ -220,6 +266,7 @@ struct Shared {
     released: Semaphore,
     sessions: AtomicUsize,
     forgotten: AtomicUsize,
+    silent: AtomicBool,
 }
 
 /// A request as it arrived.
@@ -257,6 +304,17 @@ impl Upstream {
     /// Bytes of scripted answers written so far.
     pub(crate) fn written(&self) -> usize {
         self.shared.written.load(Ordering::SeqCst)
+    }
+
+    /// Closes every connection and refuses new ones, until another takes its place at this port.
+    pub(crate) async fn close(mut self) -> Closed {
+        self.tasks.shutdown().await;
+        self.shared.plan.clone().closed_at(self.address)
+    }
+
+    /// Reads requests and answers none, or answers again those that come from then on.
+    pub(crate) fn falls_silent(&self, silent: bool) {
+        self.shared.silent.store(silent, Ordering::SeqCst);
     }
 
     /// Lets `calls` held calls go on.
@@ -310,6 +368,9 @@ impl Server for Upstream {
         if !self.shared.plan.fields.is_empty() {
             lines.push(format!("headers: {}", self.shared.plan.fields));
         }
+        if self.shared.plan.validated {
+            lines.push("validate_arguments: true".to_owned());
+        }
         lines
     }
 }
@@ -333,6 +394,11 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
         let message = Message::parse(&body);
         let received = Arc::new(Received { message, body, head, left: AtomicBool::new(false) });
         shared.requests.lock().expect("no test panics while it holds the lock").push(Arc::clone(&received));
+        if shared.silent.load(Ordering::SeqCst) {
+            reader.closed().await;
+            received.left.store(true, Ordering::SeqCst);
+            return;
+        }
         let call = received.message.as_ref().filter(|message| message.method == shared.plan.scripted);
         match (call, &shared.plan.answer) {
             (Some(call), Answer::Scripted(head, steps))

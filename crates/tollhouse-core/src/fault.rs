@@ -29,6 +29,8 @@ pub enum Replay {
 pub enum Kind {
     /// The message is not JSON, or not a JSON-RPC message, or breaks a limit of form.
     Malformed,
+    /// The arguments of a call do not fit the schema of its tool.
+    Arguments,
     /// No such method, tool, server or session.
     Unknown,
     /// Over a size, depth or count limit.
@@ -41,6 +43,8 @@ pub enum Kind {
     Uncarried,
     /// The server could not be reached; nothing was sent.
     Unreachable,
+    /// The server's process ended too often and is not started again; nothing was sent.
+    Parked,
     /// The server's certificate was not accepted; nothing was sent.
     Tls,
     /// The server no longer knows the session the call was sent in.
@@ -83,12 +87,14 @@ impl Kind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
+            Self::Arguments => "invalid_arguments",
             Self::Unknown => "unknown_name",
             Self::TooLarge => "too_large",
             Self::Limited => "limited",
             Self::EraUnsupported => "era_unsupported",
             Self::Uncarried => "not_carried",
             Self::Unreachable => "connection_refused",
+            Self::Parked => "parked",
             Self::Tls => "tls",
             Self::SessionGone => "session_not_found",
             Self::Unauthorized => "unauthorized",
@@ -107,14 +113,14 @@ impl Kind {
     /// The fault of this kind.
     pub const fn fault(self) -> Fault {
         let (side, replay) = match self {
-            Self::Malformed | Self::Unknown | Self::TooLarge | Self::EraUnsupported => {
+            Self::Malformed | Self::Arguments | Self::Unknown | Self::TooLarge | Self::EraUnsupported => {
                 (Side::Downstream, Replay::AfterFix)
             }
             Self::Cancelled => (Side::Downstream, Replay::Never),
             Self::Limited | Self::Deadline | Self::Draining => (Side::Gateway, Replay::Safe),
             Self::Uncarried => (Side::Gateway, Replay::AfterFix),
             Self::Unreachable | Self::SessionGone => (Side::Upstream, Replay::Safe),
-            Self::Tls | Self::Unauthorized | Self::Rejected => (Side::Upstream, Replay::AfterFix),
+            Self::Parked | Self::Tls | Self::Unauthorized | Self::Rejected => (Side::Upstream, Replay::AfterFix),
             Self::ServerError | Self::Lost | Self::InvalidAnswer | Self::AnswerTooLarge | Self::Timeout => {
                 (Side::Upstream, Replay::Never)
             }

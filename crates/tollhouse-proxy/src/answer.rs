@@ -144,6 +144,11 @@ fn failed_tool(call: &Call, failure: &Failure) -> Bytes {
     let text = if failure.fault.kind == Kind::Uncarried {
         let id = call.id;
         format!("the call was not carried out: {server}.{tool}: {cause}; repeating it will not help. callId={id}")
+    } else if failure.fault.kind == Kind::Arguments {
+        format!(
+            "the arguments of {server}.{tool} do not fit its input schema: {cause}. The call was not sent. callId={}",
+            call.id
+        )
     } else if failure.fault.not_executed() {
         let advice = match failure.fault.replay {
             Replay::Safe => "it is safe to repeat",

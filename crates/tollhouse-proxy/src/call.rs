@@ -182,6 +182,14 @@ impl Call {
         self.times.sent.get_or_insert_with(|| self.received.elapsed());
     }
 
+    /// The attempt came to nothing before a byte left, if one that got this far did.
+    pub(crate) fn unsent(&mut self) {
+        if self.upstream_id.take().is_none() {
+            self.attempts += 1;
+        }
+        self.times.sent = None;
+    }
+
     /// Something came back.
     pub(crate) fn responded(&mut self) {
         self.times.first_response.get_or_insert_with(|| self.received.elapsed());

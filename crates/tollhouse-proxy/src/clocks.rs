@@ -34,6 +34,11 @@ impl Clocks {
         Self { idle: Duration::from_secs(u64::from(u32::MAX)), hard: None }
     }
 
+    /// When the call ends at the latest.
+    pub(crate) fn hard(&self) -> Option<Instant> {
+        self.hard
+    }
+
     /// Waits for `work`, but not beyond either clock.
     pub(crate) async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
         let Some(hard) = self.hard else { return Ok(work.await) };

@@ -17,7 +17,7 @@ use crate::answer::{self, Refusal, code};
 use crate::call::{Call, Caller, Params};
 use crate::clocks::Clocks;
 use crate::crossing::{self, Way};
-use crate::exchange::{Attempt, Message, conclude};
+use crate::exchange::{Attempt, Message, conclude, wait_for_next};
 use crate::failure::Failure;
 use crate::gateway::{Admitted, Gateway};
 use crate::links::{join, listen, open_link};
@@ -245,14 +245,18 @@ async fn open_one(
 ) -> Result<Bytes, Failure> {
     let upstream = gateway.fleet.at(place);
     call.server = Some(upstream.id.clone());
-    let opened = match open_link(gateway, session, place).await {
-        Ok(opened) => opened,
-        Err(failure) if failure.fault.kind == Kind::EraUnsupported => {
-            let clocks = Clocks::start(Instant::now(), &upstream.timeouts);
-            let result = crossing::welcome(gateway, session, place, &clocks).await?;
-            return Ok(answer::result(call.raw_id(), &result));
+    let mut rounds = upstream.retry.rounds(call.received, None);
+    let opened = loop {
+        match open_link(gateway, session, place).await {
+            Ok(opened) => break opened,
+            Err(failure) if failure.fault.kind == Kind::EraUnsupported => {
+                let clocks = Clocks::start(Instant::now(), &upstream.timeouts);
+                let result = crossing::welcome(gateway, session, place, &clocks).await?;
+                return Ok(answer::result(call.raw_id(), &result));
+            }
+            Err(failure) if wait_for_next(gateway, &upstream, call, &mut rounds, &failure).await => {}
+            Err(failure) => return Err(failure),
         }
-        Err(failure) => return Err(failure),
     };
     let Form::Result { id, result } = opened.answer.form else { unreachable!("an accepted session has a result") };
     // The server may have chosen another revision than the client was granted; each side keeps to its own.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tollhouse_core::era::Era;
@@ -26,6 +27,7 @@ use crate::crossing::{self, Approach, Round, Way};
 use crate::failure::Failure;
 use crate::gateway::{Admitted, Gateway};
 use crate::links::refuse_question;
+use crate::retry::Rounds;
 use crate::session::legacy::Session;
 use crate::upstream::{Heard, Reply, SUBSCRIPTION_ID, Upstream};
 
@@ -108,6 +110,19 @@ impl Attempt {
     /// # Cancel safety
     /// None: dropped, the call leaves no record. Whoever wants to stop it uses `cancel`.
     pub(crate) async fn begin(mut self, cancel: &Cancel) -> Begun {
+        match cancel.or(self.send()).await {
+            None => {
+                self.give_up("the caller cancelled");
+                Begun::Cancelled
+            }
+            Some(Ok(sent)) => self.begun(sent),
+            // Boxed, as everything rare here: the future of a call is moved with every call.
+            Some(Err(failure)) => Box::pin(self.persist(failure, cancel)).await,
+        }
+    }
+
+    /// One attempt: the way found, if it is none of the usual ones, and the call sent along it.
+    async fn send(&mut self) -> Result<Result<Reply, Approach>, Failure> {
         let (gateway, upstream, place, clocks) = (&self.gateway, &self.upstream, self.place, &self.clocks);
         let (call, way) = (&mut self.call, &mut self.way);
         let session = self.session.as_ref();
@@ -119,6 +134,9 @@ impl Attempt {
                     here => return Ok(Err(here)),
                 },
             }
+            if let Some(arguments) = &upstream.arguments {
+                Box::pin(arguments.check(call)).await?;
+            }
             let reply = if way.crosses() {
                 Box::pin(crossing::send(gateway, upstream, place, call, way, None, clocks)).await
             } else {
@@ -129,25 +147,44 @@ impl Attempt {
             };
             reply.map(Ok)
         };
-        let begun = {
-            // Pinned here and lent: passed on by value, it would be part of three futures.
-            let work = pin!(work);
-            cancel.or(upstream.while_open(work)).await
-        };
-        match begun {
-            None => {
-                // Boxed, as everything rare here: the future of a call is moved with every call.
-                Box::pin(self.give_up("the caller cancelled")).await;
-                Begun::Cancelled
-            }
-            Some(Ok(Ok(Reply::Whole { envelope, status }))) => match crossing::questions(&self.way, &envelope, 0) {
+        // Pinned here and lent: passed on by value, it would be part of three futures.
+        let work = pin!(work);
+        upstream.while_open(work).await
+    }
+
+    fn begun(self, sent: Result<Reply, Approach>) -> Begun {
+        match sent {
+            Ok(Reply::Whole { envelope, status }) => match crossing::questions(&self.way, &envelope, 0) {
                 None => Begun::Answered(self.answer(&envelope, status)),
                 Some(Ok(round)) => Begun::Streaming(Streaming::asking(self, round)),
-                Some(Err(failure)) => Begun::Answered(Box::pin(self.fail(failure)).await),
+                Some(Err(failure)) => Begun::Answered(self.fail(failure)),
             },
-            Some(Ok(Ok(reply))) => Begun::Streaming(Streaming::of(self, reply)),
-            Some(Ok(Err(here))) => Begun::Answered(self.answer_here(here)),
-            Some(Err(failure)) => Begun::Answered(Box::pin(self.fail(failure)).await),
+            Ok(reply) => Begun::Streaming(Streaming::of(self, reply)),
+            Err(here) => Begun::Answered(self.answer_here(here)),
+        }
+    }
+
+    /// Goes on where an attempt has failed. If nothing of the call was sent, others follow as long as `retry` lets them
+    /// and the caller waits.
+    async fn persist(mut self, mut failure: Failure, cancel: &Cancel) -> Begun {
+        let (gateway, upstream) = (self.gateway.clone(), self.upstream.clone());
+        let mut rounds = upstream.retry.rounds(self.call.received, self.clocks.hard());
+        loop {
+            let attempt = async {
+                if !wait_for_next(&gateway, &upstream, &mut self.call, &mut rounds, &failure).await {
+                    return Ok(None);
+                }
+                self.send().await.map(Some)
+            };
+            match cancel.or(attempt).await {
+                None => {
+                    self.give_up("the caller cancelled");
+                    return Begun::Cancelled;
+                }
+                Some(Ok(None)) => return Begun::Answered(self.fail(failure)),
+                Some(Ok(Some(sent))) => return self.begun(sent),
+                Some(Err(another)) => failure = another,
+            }
         }
     }
 
@@ -166,8 +203,10 @@ impl Attempt {
     /// The call is answered: the caller's message, and the record.
     fn answer(mut self, envelope: &Envelope, status: StatusCode) -> Message {
         self.call.answered();
-        if self.call.method == "tools/list" && !matches!(self.way, Way::Linked(..)) {
-            self.upstream.mirrored.learn(envelope);
+        if self.call.method == "tools/list" {
+            // In the caller's own session nobody looks after headers.
+            let era = if let Way::Linked(..) = self.way { Era::Legacy } else { Era::Modern };
+            self.upstream.learn(envelope, era);
         }
         if self.call.aggregated && self.call.method == "tools/call" {
             self.gateway.names.see(self.place, envelope);
@@ -213,14 +252,19 @@ impl Attempt {
     }
 
     /// There is no answer: what the caller gets instead, and the record.
-    pub(crate) async fn fail(mut self, mut failure: Failure) -> Message {
+    fn fail(mut self, mut failure: Failure) -> Message {
         self.call.answered();
         if failure.fault.kind == Kind::Lost && self.call.upstream_id.is_none() {
             // What never left cannot have had an effect.
             failure.fault = Kind::Unreachable.fault();
         }
         if failure.fault.kind == Kind::Timeout {
-            self.tell_cancelled(&failure.cause).await;
+            self.tell_cancelled(failure.cause.clone());
+            self.upstream.doubt(self.way.link());
+            if self.call.upstream_id.is_none() {
+                // Time was up before a byte had left.
+                failure.fault = Kind::Deadline.fault();
+            }
         }
         if failure.fault.kind == Kind::Malformed {
             return self.refuse(&Refusal::malformed(code::HEADER_MISMATCH, failure.cause));
@@ -239,25 +283,50 @@ impl Attempt {
     }
 
     /// The caller does not wait any more: the server is told, and the record says so.
-    async fn give_up(mut self, reason: &str) {
+    fn give_up(mut self, reason: &str) {
         self.call.answered();
-        self.tell_cancelled(reason).await;
+        self.tell_cancelled(reason.to_owned());
         // When it is the gateway that ends, nobody cancelled: the answer is lost.
         let ended = self.gateway.draining.is_cancelled()
             && self.session.as_ref().is_none_or(|session| session.stop.is_cancelled());
-        let kind = if ended { Kind::Lost } else { Kind::Cancelled };
+        let kind = match self.call.upstream_id {
+            _ if !ended => Kind::Cancelled,
+            Some(_) => Kind::Lost,
+            None => Kind::Draining,
+        };
         let record = self.call.finish(Outcome::Failed(kind.fault()));
         self.gateway.recorder.record(record);
     }
 
-    async fn tell_cancelled(&self, reason: &str) {
-        if let Some(id) = self.call.upstream_id {
-            self.upstream.cancel(id, self.way.link(), reason).await;
-        }
+    /// Beside the call: whoever waits for it need not wait for a server that does not take this either.
+    fn tell_cancelled(&self, reason: String) {
+        let Some(id) = self.call.upstream_id else { return };
+        let (upstream, link) = (self.upstream.clone(), self.way.link().cloned());
+        self.gateway.tasks.spawn(async move { upstream.cancel(id, link.as_ref(), &reason).await });
     }
 
     fn conclude(self, message: Message, outcome: Outcome) -> Message {
         conclude(&self.gateway, self.call, message, outcome)
+    }
+}
+
+/// Waits until a call whose attempt failed is to be tried again; false if its failure stands.
+pub(crate) async fn wait_for_next(
+    gateway: &Gateway,
+    upstream: &Upstream,
+    call: &mut Call,
+    rounds: &mut Rounds<'_>,
+    failure: &Failure,
+) -> bool {
+    if matches!(failure.fault.kind, Kind::Unreachable | Kind::Tls) {
+        call.unsent();
+    }
+    let Some(pause) = upstream.pause_before_retry(rounds, failure.fault) else { return false };
+    tokio::select! {
+        biased;
+        // Who waits would only hold up the end.
+        () = gateway.draining.cancelled() => false,
+        () = sleep(pause) => true,
     }
 }
 
@@ -304,15 +373,15 @@ impl Streaming {
                 }
                 match Box::pin(self.send_again(cancel)).await {
                     None => {
-                        Box::pin(self.attempt.give_up("the caller cancelled")).await;
+                        self.attempt.give_up("the caller cancelled");
                         return (None, Step::Cancelled);
                     }
-                    Some(Ok(Reply::Whole { envelope, .. })) => match self.answered(envelope).await {
+                    Some(Ok(Reply::Whole { envelope, .. })) => match self.answered(&envelope) {
                         Ok(asking) => self = asking,
                         Err(answer) => return (None, Step::Answer(answer)),
                     },
                     Some(Ok(reply)) => self.reply = Some(reply),
-                    Some(Err(failure)) => return (None, Step::Answer(Box::pin(self.attempt.fail(failure)).await)),
+                    Some(Err(failure)) => return (None, Step::Answer(self.attempt.fail(failure))),
                 }
                 continue;
             }
@@ -323,13 +392,13 @@ impl Streaming {
             let envelope = match waited {
                 None => {
                     // Closing the connection is what tells a modern HTTP server; a pipe needs a message.
-                    Box::pin(self.attempt.give_up("the caller cancelled")).await;
+                    self.attempt.give_up("the caller cancelled");
                     return (None, Step::Cancelled);
                 }
                 Some(Ok(Heard::Message(envelope))) => envelope,
                 Some(Ok(Heard::Pause(retry))) => return (Some(self), Step::Pause(retry)),
                 Some(Err(failure)) => {
-                    return (None, Step::Answer(Box::pin(self.attempt.fail(failure)).await));
+                    return (None, Step::Answer(self.attempt.fail(failure)));
                 }
             };
             match &envelope.form {
@@ -337,7 +406,7 @@ impl Streaming {
                     // An answer to somebody else's request is dropped, not delivered.
                     let ours = reply.id().is_some_and(|ours| envelope.raw(*id) == ours.to_string().as_bytes());
                     if ours {
-                        match self.answered(envelope).await {
+                        match self.answered(&envelope) {
                             Ok(asking) => self = asking,
                             Err(answer) => return (None, Step::Answer(answer)),
                         }
@@ -352,7 +421,7 @@ impl Streaming {
                     let Attempt { gateway, place, way, .. } = &self.attempt;
                     let link = way.link().expect("a lent session has a link");
                     if cancel.or(Box::pin(refuse_question(gateway, *place, link, &envelope))).await.is_none() {
-                        Box::pin(self.attempt.give_up("the caller cancelled")).await;
+                        self.attempt.give_up("the caller cancelled");
                         return (None, Step::Cancelled);
                     }
                 }
@@ -367,16 +436,16 @@ impl Streaming {
     }
 
     /// What an answer of the server begins, a round of questions, or ends.
-    async fn answered(mut self: Box<Self>, envelope: Envelope) -> Result<Box<Self>, Message> {
-        match crossing::questions(&self.attempt.way, &envelope, self.rounds) {
-            None => Err(self.attempt.answer(&envelope, StatusCode::OK)),
+    fn answered(mut self: Box<Self>, envelope: &Envelope) -> Result<Box<Self>, Message> {
+        match crossing::questions(&self.attempt.way, envelope, self.rounds) {
+            None => Err(self.attempt.answer(envelope, StatusCode::OK)),
             Some(Ok(round)) => {
                 self.rounds += 1;
                 self.round = Some(Box::new(round));
                 self.reply = None;
                 Ok(self)
             }
-            Some(Err(failure)) => Err(Box::pin(self.attempt.fail(failure)).await),
+            Some(Err(failure)) => Err(self.attempt.fail(failure)),
         }
     }
 

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 use tollhouse_core::record::SessionRef;
 
+use crate::arguments::Arguments;
 use crate::downstream;
 use crate::gateway::Gateway;
 use crate::record::{Counts, Recorder};
@@ -71,6 +72,8 @@ pub struct ServerSnapshot {
     pub reason: Option<String>,
     /// Tools it offers.
     pub tools: Option<usize>,
+    /// Those of them whose arguments are not validated although they should be.
+    pub unvalidated: usize,
 }
 
 impl Handle {
@@ -160,6 +163,7 @@ impl Handle {
                         },
                         reason: status.reason,
                         tools: status.tools,
+                        unvalidated: server.arguments.as_ref().map_or(0, Arguments::unvalidated),
                     }
                 })
                 .collect(),

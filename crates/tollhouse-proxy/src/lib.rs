@@ -21,6 +21,7 @@ mod seal;
 mod session;
 pub mod upstream;
 mod mirrored;
+mod arguments;
 pub mod record;
 mod answer;
 mod call;
@@ -30,5 +31,6 @@ mod failure;
 mod log_level;
 
 pub mod settings;
+pub mod retry;
 
 pub use handle::Handle;

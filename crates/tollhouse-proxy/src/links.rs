@@ -40,30 +40,34 @@ pub(crate) async fn live_link(
     place: usize,
     clocks: &Clocks,
 ) -> Result<Link, Failure> {
-    match session.link(place) {
-        Some(Link::Stdio(connection)) if connection.has_ended() => {
-            Box::pin(reopen(gateway, session, place, Some(connection.uptime()), clocks)).await
-        }
+    match link_at_hand(session, place) {
         Some(link) => Ok(link),
-        None => Box::pin(reopen(gateway, session, place, None, clocks)).await,
+        None => Box::pin(reopen(gateway, session, place, clocks)).await,
     }
 }
 
-/// Opens a session's link again, `uptime` after its process was started.
+/// The session's link to a server, if it has one that lives.
+pub(crate) fn link_at_hand(session: &Session, place: usize) -> Option<Link> {
+    session.link(place).filter(|link| match link {
+        Link::Stdio(connection) => !connection.has_ended(),
+        Link::Http(_) => true,
+    })
+}
+
+/// Opens a session's link again.
 async fn reopen(
     gateway: &Arc<Gateway>,
     session: &Arc<Session>,
     place: usize,
-    uptime: Option<Duration>,
     clocks: &Clocks,
 ) -> Result<Link, Failure> {
     // One at a time: a second caller finds the link that the first has opened.
     let _turn = session.reopening.lock().await;
-    match session.link(place) {
-        Some(Link::Stdio(connection)) if connection.has_ended() => {}
+    let uptime = match session.link(place) {
+        Some(Link::Stdio(connection)) if connection.has_ended() => Some(connection.uptime()),
         Some(link) => return Ok(link),
-        None => {}
-    }
+        None => None,
+    };
     if let Some(uptime) = uptime {
         clocks.within(session.pause_before_restart(place, uptime)).await??;
     }

@@ -12,6 +12,8 @@ use http::{HeaderMap, Uri};
 use tollhouse_core::ids::ServerId;
 use tollhouse_core::units::ByteSize;
 
+use crate::retry;
+
 /// Everything the data plane needs.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -93,6 +95,10 @@ pub struct Server {
     pub transport: Transport,
     /// Its clocks.
     pub timeouts: Timeouts,
+    /// How calls to it that could not be sent are tried again.
+    pub retry: retry::Config,
+    /// Whether arguments are held against the input schemas of its tools.
+    pub validate_arguments: bool,
 }
 
 /// How a server is reached.
@@ -236,6 +242,8 @@ mod tests {
             id: ServerId::new("files").unwrap(),
             transport: Transport::Stdio(command),
             timeouts: Timeouts::default(),
+            retry: retry::Config::default(),
+            validate_arguments: false,
         };
         let shown = format!("{server:?}");
         assert_eq!((shown.contains("API_KEY"), shown.contains("hunter2")), (true, false), "{shown}");

@@ -102,6 +102,9 @@ pub struct Server {
     pub reason: Option<String>,
     /// How many tools it lists; `None` until it has listed them.
     pub tools: Option<u64>,
+    /// Tools whose arguments are not validated although they should be; left out if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unvalidated_tools: Option<u64>,
 }
 
 /// How a server stands.

@@ -200,5 +200,6 @@ fn server(server: ServerSnapshot) -> Server {
         },
         reason: server.reason,
         tools: server.tools.and_then(|tools| u64::try_from(tools).ok()),
+        unvalidated_tools: u64::try_from(server.unvalidated).ok().filter(|tools| *tools > 0),
     }
 }

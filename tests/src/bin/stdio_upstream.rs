@@ -15,7 +15,7 @@
 //! - `ignores-eof`: lives on after stdin has ended
 //! - `grandchild`: starts a process of its own that holds stdin, stdout and stderr open
 //! - `environment`, `descriptors`: the answer tells these of the process
-//! - `mute`: never answers anything
+//! - `mute`: never answers anything; `goes-mute`: nothing from its first call on, which is in the ledger
 //!
 //! `mirrors` is no vice: the tool asks for arguments in headers, which a child never sees.
 //!
@@ -62,7 +62,8 @@ fn main() -> ExitCode {
         std::process::abort()
     });
     append(&dir, "starts", &std::process::id().to_string());
-    Child { dir, eras, vice, number, locked: None, stdout: Arc::new(Mutex::new(std::io::stdout())) }.run()
+    Child { dir, eras, vice, number, gone_mute: false, locked: None, stdout: Arc::new(Mutex::new(std::io::stdout())) }
+        .run()
 }
 
 /// Appends a line to a file and has it on the disk before it returns.
@@ -77,6 +78,7 @@ struct Child {
     eras: Eras,
     vice: String,
     number: usize,
+    gone_mute: bool,
     /// The era its first request chose.
     locked: Option<Eras>,
     stdout: Arc<Mutex<std::io::Stdout>>,
@@ -99,7 +101,7 @@ impl Child {
         }
         for line in std::io::stdin().lock().lines() {
             let Some(message) = line.ok().as_deref().and_then(Message::parse) else { continue };
-            if self.vice == "mute" {
+            if self.vice == "mute" || self.gone_mute {
                 continue;
             }
             if message.method == "tools/call" && message.id.is_some() {
@@ -145,6 +147,10 @@ impl Child {
             append(&self.dir, "held", message.id.as_deref().unwrap_or_default());
         }
         match self.vice.as_str() {
+            "goes-mute" => {
+                self.gone_mute = true;
+                return None;
+            }
             "exit" => return Some(self.code()),
             "segfault" => {
                 let me = rustix::process::getpid();

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::members::{self, KeyError, Members, Picked, Span};
 use super::method::{self, Method};
-use super::scan::{Level, ScanError, Top, scan};
+use super::scan::{Level, MAX_DEPTH, MAX_SERVER_DEPTH, ScanError, Top, scan_to};
 
 /// One message.
 #[derive(Debug, Clone)]
@@ -120,15 +120,27 @@ impl EnvelopeError {
 }
 
 impl Envelope {
-    /// Reads the envelope of `bytes`.
+    /// Reads the envelope of `bytes`, which a client has sent.
     ///
     /// # Errors
     /// See [`EnvelopeError`]. Nothing of a refused message may be acted on.
     pub fn parse(bytes: Bytes) -> Result<Self, EnvelopeError> {
+        Self::parse_within(bytes, MAX_DEPTH)
+    }
+
+    /// Reads the envelope of `bytes`, which a server has sent. It may be nested deeper.
+    ///
+    /// # Errors
+    /// See [`EnvelopeError`]. Nothing of a refused message may be acted on.
+    pub fn parse_of_server(bytes: Bytes) -> Result<Self, EnvelopeError> {
+        Self::parse_within(bytes, MAX_SERVER_DEPTH)
+    }
+
+    fn parse_within(bytes: Bytes, depth: usize) -> Result<Self, EnvelopeError> {
         let mut picked = Picked::new(["jsonrpc", "id", "method", "params", "result", "error"]);
         let mut refused = None;
         let mut inner = Inner::EMPTY;
-        let top = scan(&bytes, |level, key, value| match level {
+        let top = scan_to(depth, &bytes, |level, key, value| match level {
             Level::Inner => inner.push(key, value),
             Level::Outer => {
                 let key = key.of(&bytes);

@@ -11,8 +11,13 @@
 use super::members::Span;
 use super::plain::plain_end;
 
-/// The deepest nesting accepted. A schema or argument that needs more is broken or an attack.
+/// The deepest nesting accepted of a client. Arguments that need more are broken or an attack.
 pub const MAX_DEPTH: usize = 128;
+/// The deepest nesting accepted of a server: what it lists is for its clients, and one odd schema must not cost them the
+/// whole list.
+pub const MAX_SERVER_DEPTH: usize = 10_000;
+/// Brackets that one word holds.
+const WORD: usize = 128;
 
 /// Why a text is refused, and at which byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -32,9 +37,11 @@ pub enum ScanError {
         /// Where the grammar was left.
         at: usize,
     },
-    /// Nested deeper than [`MAX_DEPTH`].
-    #[error("nested deeper than {MAX_DEPTH} levels at byte {at}")]
+    /// Nested deeper than allowed.
+    #[error("nested deeper than {limit} levels at byte {at}")]
     Depth {
+        /// How deep it may be.
+        limit: usize,
         /// The bracket that is one too many.
         at: usize,
     },
@@ -60,15 +67,20 @@ pub enum Level {
     Inner,
 }
 
-/// Validates `text`; `member` gets the spans of key (without quotes) and value of each member of the two outermost
+/// [Scans](scan_to) a text of a client.
+pub fn scan(text: &[u8], member: impl FnMut(Level, Span, Span)) -> Result<Top, ScanError> {
+    scan_to(MAX_DEPTH, text, member)
+}
+
+/// Validates `text`, which may be nested `limit` levels deep; `member` gets the spans of key (without quotes) and value of each member of the two outermost
 /// levels, in the order in which they end.
-pub fn scan(text: &[u8], mut member: impl FnMut(Level, Span, Span)) -> Result<Top, ScanError> {
+pub fn scan_to(limit: usize, text: &[u8], mut member: impl FnMut(Level, Span, Span)) -> Result<Top, ScanError> {
     if !text.is_ascii()
         && let Err(error) = std::str::from_utf8(text)
     {
         return Err(ScanError::Utf8 { at: error.valid_up_to() });
     }
-    let mut scanner = Scanner { text, at: 0, too_deep: None };
+    let mut scanner = Scanner { text, at: 0, limit, too_deep: None };
     let top = match scanner.token() {
         None => return Err(ScanError::Empty),
         Some(b'{') => Top::Object,
@@ -79,7 +91,7 @@ pub fn scan(text: &[u8], mut member: impl FnMut(Level, Span, Span)) -> Result<To
         return Err(scanner.syntax());
     }
     match scanner.too_deep {
-        Some(at) => Err(ScanError::Depth { at }),
+        Some(at) => Err(ScanError::Depth { limit, at }),
         None => Ok(top),
     }
 }
@@ -89,18 +101,19 @@ pub fn scan(text: &[u8], mut member: impl FnMut(Level, Span, Span)) -> Result<To
 struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
+    limit: usize,
     /// Where a value that was read is nested too deeply.
     too_deep: Option<usize>,
 }
 
 /// The open brackets, innermost last: one bit each, set for an object.
 ///
-/// Up to [`MAX_DEPTH`] a word holds them all. A text that goes deeper is refused, but still read to its end, since
+/// Usually a word holds them all. A text that goes deeper than the limit is refused, but still read to its end, since
 /// whether it is JSON at all decides how.
-#[derive(Default)]
 struct Nesting {
     objects: u128,
     depth: usize,
+    limit: usize,
     /// Full words of brackets further out.
     outer: Vec<u128>,
     /// The first bracket that was one too many.
@@ -109,9 +122,11 @@ struct Nesting {
 
 impl Nesting {
     fn open(&mut self, object: bool, at: usize) {
-        if self.depth >= MAX_DEPTH {
-            self.too_deep.get_or_insert(at);
-            if self.depth.is_multiple_of(MAX_DEPTH) {
+        if self.depth >= WORD {
+            if self.depth >= self.limit {
+                self.too_deep.get_or_insert(at);
+            }
+            if self.depth.is_multiple_of(WORD) {
                 self.outer.push(self.objects);
             }
         }
@@ -122,7 +137,7 @@ impl Nesting {
     fn close(&mut self) {
         self.objects >>= 1;
         self.depth -= 1;
-        if self.depth >= MAX_DEPTH && self.depth.is_multiple_of(MAX_DEPTH) {
+        if self.depth >= WORD && self.depth.is_multiple_of(WORD) {
             self.objects = self.outer.pop().expect("a word was put there when this depth was passed");
         }
     }
@@ -137,7 +152,7 @@ impl Scanner<'_> {
     ///
     /// One that is nested too deeply is read like any other, and noted in [`Self::too_deep`].
     fn value(&mut self, member: &mut impl FnMut(Level, Span, Span)) -> Option<()> {
-        let mut nesting = Nesting::default();
+        let mut nesting = Nesting { objects: 0, depth: 0, limit: self.limit, outer: Vec::new(), too_deep: None };
         // Key and start of the value of the member that is being read, at either level.
         let mut outer: Option<(Span, usize)> = None;
         let mut inner: Option<(Span, usize)> = None;

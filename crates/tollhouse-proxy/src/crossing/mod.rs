@@ -117,7 +117,7 @@ impl Asker {
 /// The way if it is a usual one and nothing has to be waited for.
 pub(crate) fn at_hand(upstream: &Upstream, session: Option<&Arc<Session>>, place: usize) -> Option<Way> {
     match session {
-        None => upstream.eras().is_some_and(|eras| eras.modern).then_some(Way::Direct),
+        None => upstream.eras_at_hand().is_some_and(|eras| eras.modern).then_some(Way::Direct),
         Some(session) => match session.link(place)? {
             Link::Stdio(connection) if connection.has_ended() => None,
             link => Some(Way::Linked(session.clone(), link)),

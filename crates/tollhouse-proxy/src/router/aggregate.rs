@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::gateway::Gateway;
 use crate::names::Kind;
 use crate::session::legacy::Session;
-use crate::upstream::{ITEMS_MAX, PAGES_MAX, State, Upstream};
+use crate::upstream::{ITEMS_MAX, PAGES_MAX};
 
 /// Everything `kind` that the servers offer, as a result.
 pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Session>>, kind: Kind) -> Vec<u8> {
@@ -93,8 +93,9 @@ async fn drain(mut asked: Question, kind: Kind) -> Result<Vec<Envelope>, Failure
         };
         let next = Members::of(&page.bytes, result).get("nextCursor").map(|span| page.slice(span));
         let upstream = asked.gateway.fleet.at(asked.place);
-        if kind == Kind::Tool && !matches!(asked.way, Way::Linked(..)) {
-            upstream.mirrored.learn(&page);
+        if kind == Kind::Tool {
+            // In the caller's own session nobody looks after headers.
+            upstream.learn(&page, if let Way::Linked(..) = asked.way { Era::Legacy } else { Era::Modern });
         }
         pages.push(crossing::callable(&asked.way, &upstream, kind.method(), page));
         match next {
@@ -116,7 +117,7 @@ struct Question {
 
 impl Question {
     async fn ask(&mut self, method: &'static str, params: &[u8]) -> Result<Envelope, Failure> {
-        let (place, clocks) = (self.place, question_clocks(&self.gateway, self.place));
+        let (place, clocks) = (self.place, question_clocks(&self.gateway.fleet.at(self.place)));
         crossing::ask(&self.gateway, &mut self.way, place, method, params, self.meta.as_deref(), &clocks).await
     }
 }
@@ -128,28 +129,31 @@ async fn ask_all<T: Send + 'static>(
     gateway: &Arc<Gateway>,
     call: &Call,
     session: Option<&Arc<Session>>,
-    question: impl Fn(Question) -> Asking<T> + Clone + Send + 'static,
+    question: impl Fn(Question) -> Asking<T> + Clone + Send + Sync + 'static,
 ) -> Vec<(usize, T)> {
     let meta = call.params.meta.filter(|_| session.is_none()).map(|span| without_token(call, span));
     let asker = Asker::of(gateway, call, session);
-    // A session that is older than a server gets its link to it here. One that was down when the session began is
-    // not waited for, again and again.
-    let within_reach = |place: usize, server: &Upstream| match session {
-        Some(session) => {
-            session.link(place).is_some() || matches!(server.status().state, State::Connected | State::Connecting)
-        }
-        None => true,
-    };
-    let roster = gateway.fleet.roster();
-    let places: Vec<usize> =
-        roster.iter().filter(|(place, server)| within_reach(*place, server)).map(|(place, _)| place).collect();
+    let era = call.era();
+    let places = gateway.fleet.roster().order.clone();
     let asking: Vec<_> = places
         .into_iter()
         .map(|place| {
             let (gateway, asker, meta, question) = (gateway.clone(), asker.clone(), meta.clone(), question.clone());
             let task = gateway.tasks.clone().spawn(async move {
-                let way = crossing::find(&gateway, &asker, place, &question_clocks(&gateway, place)).await?;
-                question(Question { gateway, place, way, meta }).await
+                let upstream = gateway.fleet.at(place);
+                // A server that was away when a session began gets its link when it is there.
+                upstream.joins(era).await?;
+                let clocks = question_clocks(&upstream);
+                let answer = async {
+                    let way = crossing::find(&gateway, &asker, place, &clocks).await?;
+                    question(Question { gateway: gateway.clone(), place, way, meta }).await
+                };
+                // All pages together: who holds up the others longer is left out.
+                let answered = clocks.within(answer).await.and_then(|answer| answer);
+                if answered.as_ref().is_err_and(|failure| failure.fault.kind == tollhouse_core::fault::Kind::Timeout) {
+                    upstream.doubt(None);
+                }
+                answered
             });
             (place, task)
         })
@@ -158,7 +162,7 @@ async fn ask_all<T: Send + 'static>(
     for (place, task) in asking {
         match task.await {
             Ok(Ok(answer)) => answers.push((place, answer)),
-            Ok(Err(failure)) => left_out(gateway, place, &failure),
+            Ok(Err(failure)) => left_out(gateway, place, &failure, "left out of a list"),
             Err(_) => {}
         }
     }
@@ -179,7 +183,7 @@ fn without_token(call: &Call, meta: Span) -> Bytes {
 pub(super) async fn discover(gateway: &Arc<Gateway>, call: &Call) -> Vec<u8> {
     let found = ask_all(gateway, call, None, |mut asked| {
         Box::pin(async move {
-            let clocks = question_clocks(&asked.gateway, asked.place);
+            let clocks = question_clocks(&asked.gateway.fleet.at(asked.place));
             let Question { gateway, place, way, meta } = &mut asked;
             let answer = crossing::discover(gateway, way, *place, meta.as_deref(), &clocks).await?;
             let Form::Result { result, .. } = answer.form else { return Ok(Bytes::new()) };

@@ -14,7 +14,7 @@ use tollhouse_core::era::Era;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::Outcome;
 use tollhouse_core::wire::{Form, Members, members};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::answer::{self, Refusal, code};
 use crate::call::{Call, quote};
@@ -26,6 +26,8 @@ use crate::gateway::Gateway;
 use crate::links::{join, open_link};
 use crate::names::{Kind as Listed, Target};
 use crate::session::legacy::Session;
+use crate::settings::Timeouts;
+use crate::upstream::Upstream;
 
 /// Where a request goes.
 pub(crate) enum Routed {
@@ -92,10 +94,8 @@ pub(crate) async fn open_all(gateway: &Arc<Gateway>, session: &Arc<Session>) -> 
         let Ok((place, opened)) = opened.await else { continue };
         match opened {
             Ok(result) => results.push(result),
-            // A server that is down is missing from the lists; the others are not affected.
-            Err(failure) => {
-                warn!(target: "tollhouse.server", server = %gateway.fleet.at(place).id, cause = %failure.cause, "not part of a session");
-            }
+            // A server that is down is missing from the lists until it is back; the others are not affected.
+            Err(failure) => left_out(gateway, place, &failure, "not yet part of a session"),
         }
     }
     aggregate::initialize_result(session.version, &results)
@@ -103,6 +103,8 @@ pub(crate) async fn open_all(gateway: &Arc<Gateway>, session: &Arc<Session>) -> 
 
 /// Begins a session at one of the servers; the result of its `initialize`, or what stands for it.
 async fn open_at(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize) -> Result<Bytes, Failure> {
+    let upstream = gateway.fleet.at(place);
+    upstream.joins(Era::Legacy).await?;
     match open_link(gateway, session, place).await {
         Ok(opened) => {
             let Form::Result { result, .. } = opened.answer.form else {
@@ -113,7 +115,7 @@ async fn open_at(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize) -
             Ok(result)
         }
         Err(failure) if failure.fault.kind == Kind::EraUnsupported => {
-            crossing::welcome(gateway, session, place, &question_clocks(gateway, place)).await
+            crossing::welcome(gateway, session, place, &question_clocks(&upstream)).await
         }
         Err(failure) => Err(failure),
     }
@@ -212,12 +214,20 @@ fn unseal(gateway: &Gateway, call: &mut Call, place: usize) -> Result<(), Refusa
     }
 }
 
-/// The clocks of a question that several servers are asked.
-fn question_clocks(gateway: &Gateway, place: usize) -> Clocks {
-    Clocks::start(Instant::now(), &gateway.fleet.at(place).timeouts)
+/// The clocks of a question that several servers are asked: a server has as long for it as for its start, since all
+/// wait for the slowest.
+fn question_clocks(upstream: &Upstream) -> Clocks {
+    let Timeouts { start, idle, .. } = upstream.timeouts;
+    Clocks::start(Instant::now(), &Timeouts { idle: idle.min(start), hard: start, ..upstream.timeouts })
 }
 
 /// Why a server is left out, said where it is left out.
-fn left_out(gateway: &Gateway, place: usize, cause: &Failure) {
-    warn!(target: "tollhouse.server", server = %gateway.fleet.at(place).id, cause = %cause.cause, "left out of a list");
+fn left_out(gateway: &Gateway, place: usize, cause: &Failure, of_what: &'static str) {
+    let server = gateway.fleet.at(place);
+    if server.is_away() {
+        // That it is away was said when it went.
+        debug!(target: "tollhouse.server", server = %server.id, cause = %cause.cause, "{of_what}");
+    } else {
+        warn!(target: "tollhouse.server", server = %server.id, cause = %cause.cause, "{of_what}");
+    }
 }

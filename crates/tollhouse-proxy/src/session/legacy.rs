@@ -237,7 +237,7 @@ impl Session {
                 tokio::time::sleep(pause).await;
                 Ok(())
             }
-            Decision::Park => Err(Failure::new(Kind::Unreachable, "the server's process ended too often in a row")),
+            Decision::Park => Err(Failure::new(Kind::Parked, "the server's process ended too often in a row")),
         }
     }
 

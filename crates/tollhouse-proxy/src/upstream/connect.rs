@@ -33,6 +33,9 @@ pub enum OriginError {
     /// The host is neither a name nor an address.
     #[error("`{0}` cannot be checked against a certificate")]
     Name(String),
+    /// The system gives no thread for what the configuration asks for.
+    #[error("start a thread: {0}")]
+    Thread(#[from] io::Error),
     /// The system has no certificates to check against.
     #[error("this system offers no root certificates: {0}")]
     Roots(String),

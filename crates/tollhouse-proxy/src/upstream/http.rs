@@ -98,6 +98,11 @@ impl Server {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// How many ids were minted.
+    pub(crate) fn minted(&self) -> u64 {
+        self.next_id.load(Ordering::Relaxed) - 1
+    }
+
     /// Sends a call and waits for the first of its answer.
     ///
     /// # Cancel safety
@@ -110,14 +115,21 @@ impl Server {
     ) -> Result<Reply, Failure> {
         let id = self.mint_id();
         let body = call.outbound(Digits::of(id).as_bytes(), None);
-        let request = match session {
+        let mut request = match session {
             None => self.modern(call, body),
             Some(session) => self.legacy(session, call, body),
         };
-        let answer = {
+        let sent = {
             // Pinned here and lent: passed on by value, it would be part of two futures.
-            let mut sending = pin!(self.pool.send(request, || call.sent_as(id)));
-            clocks.within(sending.as_mut()).await??
+            let mut sending = pin!(self.pool.send(&mut request, || call.sent_as(id)));
+            clocks.within(sending.as_mut()).await?
+        };
+        let answer = match sent {
+            Ok(answer) => answer,
+            Err(failure) => {
+                take_back(call, session, request);
+                return Err(failure);
+            }
         };
         call.responded();
         self.reply(answer, id, session, clocks).await
@@ -206,7 +218,7 @@ impl Server {
             }))),
             Content::Json => {
                 let bytes = answer.body.whole(self.answer_limit(), clocks).await?;
-                match Envelope::parse(bytes) {
+                match Envelope::parse_of_server(bytes) {
                     Ok(envelope) if answers(&envelope, id) => Ok(Reply::Whole { envelope, status }),
                     _ if !status.is_success() => Err(refused(status, session)),
                     Ok(_) => Err(Failure::new(Kind::InvalidAnswer, "the answer belongs to another request")),
@@ -241,7 +253,7 @@ impl Server {
             }
             None => {}
         }
-        let answer = clocks.within(self.pool.send(self.post(headers, body), || {})).await??;
+        let answer = clocks.within(self.pool.send(&mut self.post(headers, body), || {})).await??;
         let head = answer.head.headers.clone();
         let envelope = match self.reply(answer, id, session, clocks).await? {
             Reply::Whole { envelope, .. } => envelope,
@@ -264,7 +276,7 @@ impl Server {
             Some(session) => session.stamp(&mut headers),
             None => _ = headers.insert(PROTOCOL_VERSION, MODERN),
         }
-        let answer = clocks.within(self.pool.send(self.post(headers, body), || {})).await??;
+        let answer = clocks.within(self.pool.send(&mut self.post(headers, body), || {})).await??;
         let status = answer.head.status;
         answer.body.whole(self.answer_limit(), clocks).await?;
         if status.is_success() { Ok(()) } else { Err(refused(status, session)) }
@@ -275,8 +287,8 @@ impl Server {
         if session.id.is_none() {
             return;
         }
-        let request = self.bare(Method::DELETE, session, BOTH_KINDS);
-        if let Ok(Ok(answer)) = clocks.within(self.pool.send(request, || {})).await {
+        let mut request = self.bare(Method::DELETE, session, BOTH_KINDS);
+        if let Ok(Ok(answer)) = clocks.within(self.pool.send(&mut request, || {})).await {
             let _ = answer.body.whole(self.answer_limit(), clocks).await;
         }
     }
@@ -291,7 +303,7 @@ impl Server {
         if let Some(value) = after.and_then(|id| HeaderValue::from_str(id).ok()) {
             request.headers_mut().insert(LAST_EVENT_ID, value);
         }
-        let answer = self.pool.send(request, || {}).await?;
+        let answer = self.pool.send(&mut request, || {}).await?;
         let status = answer.head.status;
         match content(&answer.head.headers) {
             Content::Events if status.is_success() => Ok(Some(Events {
@@ -357,6 +369,15 @@ pub(crate) fn answers(envelope: &Envelope, id: u64) -> bool {
         Form::Result { id, .. } => same(*id),
         Form::Error { id, .. } => id.is_none_or(same),
         Form::Request { .. } | Form::Notification { .. } => false,
+    }
+}
+
+/// Gives the headers of a modern request that was not sent back to its call, for the next attempt: they were the
+/// caller's, and what was added to them is written over.
+fn take_back(call: &mut Call, session: Option<&Session>, request: Request<Full<Bytes>>) {
+    if session.is_none() {
+        call.passed = request.into_parts().0.headers;
+        call.accept = call.passed.remove(ACCEPT);
     }
 }
 
@@ -462,7 +483,7 @@ impl Events {
                 if event.data.is_empty() || event.event.is_some_and(|kind| &*kind != "message") {
                     continue;
                 }
-                return Envelope::parse(event.data).map(Heard::Message).map_err(|error| {
+                return Envelope::parse_of_server(event.data).map(Heard::Message).map_err(|error| {
                     Failure::new(Kind::InvalidAnswer, format_args!("an event is no message: {error}"))
                 });
             }

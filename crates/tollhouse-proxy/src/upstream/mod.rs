@@ -5,8 +5,10 @@
 //! becomes the shared modern one, and legacy sessions get fresh processes (the eras as real servers show them stand
 //! in `docs/internals/eras.md`).
 
+mod away;
 pub mod child;
 pub(crate) mod http;
+mod life;
 pub mod lines;
 pub(crate) mod pool;
 pub mod restart;
@@ -19,8 +21,8 @@ use std::time::Duration;
 
 use ::http::StatusCode;
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tollhouse_core::era::{Era, Version};
@@ -34,10 +36,12 @@ use self::child::Spawner;
 pub use self::connect::OriginError;
 pub(crate) use self::http::Heard;
 use self::restart::{Decision, Restart};
+use crate::arguments::Arguments;
 use crate::call::Call;
 use crate::clocks::Clocks;
 use crate::failure::Failure;
 use crate::mirrored::{self, Mirrored};
+use crate::retry::Retry;
 use crate::settings::{self, LiveLimits, Timeouts};
 
 pub(crate) const CANCELLED: &str = "notifications/cancelled";
@@ -49,14 +53,20 @@ pub(crate) const ITEMS_MAX: usize = 10_000;
 pub(crate) const PAGES_MAX: usize = 100;
 /// The pause before a server that could not be reached is asked again; doubles up to a minute.
 const PROBE_PAUSE: Duration = Duration::from_secs(1);
+const PROBE_PAUSE_MAX: Duration = Duration::from_mins(1);
+/// Calls that want a server which is down have it asked at once, but not more often than this.
+const PROBE_SPACING: Duration = Duration::from_millis(250);
+/// When the pipe of a process breaks, its end is known a moment later.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// A server that does not take a cancellation within this time does not get it.
 const CANCEL: Duration = Duration::from_secs(5);
-const PROBE_PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// One configured server.
 pub(crate) struct Upstream {
     pub(crate) id: ServerId,
     pub(crate) timeouts: Timeouts,
+    /// How calls that could not be sent are tried again.
+    pub(crate) retry: Retry,
     /// As it was configured.
     pub(crate) configured: settings::Server,
     /// Calls under way.
@@ -65,8 +75,14 @@ pub(crate) struct Upstream {
     pub(crate) closed: CancellationToken,
     /// The headers its tools ask for.
     pub(crate) mirrored: Mirrored,
+    /// The input schemas of its tools, if arguments are held against them.
+    pub(crate) arguments: Option<Arguments>,
     wire: Wire,
     status: watch::Sender<Status>,
+    /// Somebody wants to know whether it answers.
+    wanted: Notify,
+    created: Instant,
+    tasks: TaskTracker,
     /// The process that modern callers share, while it lives.
     shared: Mutex<Option<Arc<stdio::Connection>>>,
     stop: CancellationToken,
@@ -86,6 +102,14 @@ pub(crate) struct Status {
     pub(crate) eras: Option<Eras>,
     /// Tools it offers, as counted when it was asked.
     pub(crate) tools: Option<usize>,
+    /// What a call is told that is not sent for it.
+    fault: Kind,
+    /// Since when it is in that state.
+    since: Instant,
+    /// When it is started again, if that is decided.
+    again: Option<Instant>,
+    /// How often it was found to answer or not to.
+    verdicts: u64,
 }
 
 /// Whether a server can be called.
@@ -187,20 +211,35 @@ impl Upstream {
                 command.clone(),
                 spawner.clone(),
                 limits,
-                tasks,
+                tasks.clone(),
                 stop.clone(),
             )),
         };
-        let status = Status { state: State::Connecting, reason: None, eras: None, tools: None };
+        let created = Instant::now();
+        let status = Status {
+            state: State::Connecting,
+            reason: Some("it has not answered yet".to_owned()),
+            eras: None,
+            tools: None,
+            fault: Kind::Unreachable,
+            since: created,
+            again: None,
+            verdicts: 0,
+        };
         Ok(Self {
             id: server.id.clone(),
             timeouts: server.timeouts,
+            retry: Retry::new(server.retry),
             configured: server.clone(),
             calls: TaskTracker::new(),
             closed: CancellationToken::new(),
             mirrored: Mirrored::default(),
+            arguments: server.validate_arguments.then(|| Arguments::new(&server.id)).transpose()?,
             wire,
             status: watch::Sender::new(status),
+            wanted: Notify::new(),
+            created,
+            tasks,
             shared: Mutex::default(),
             stop,
         })
@@ -258,21 +297,24 @@ impl Upstream {
         }
     }
 
-    /// Asks until it answers; a call that cannot reach it starts the asking again.
+    /// Asks until it answers; a call that cannot reach it, or has waited for it in vain, starts the asking again.
     async fn attend_http(&self, server: &Arc<http::Server>) {
-        let mut lost = self.status.subscribe();
         let mut pause = PROBE_PAUSE;
         loop {
             match self.probe_http(server, &self.start_clocks()).await {
                 Ok(()) => {
                     pause = PROBE_PAUSE;
-                    // The sender lives as long as `self`.
-                    let _ = lost.wait_for(|status| status.state == State::Down).await;
+                    self.watch_http(server).await;
                 }
-                Err(failure) => self.down(&failure, false),
+                Err(failure) => self.down(&failure, None),
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(PROBE_PAUSE_MAX);
+            // Who wants it meanwhile need not wait for the end of the pause.
+            let spacing = PROBE_SPACING.min(pause);
+            sleep(spacing).await;
+            let wanted = timeout(pause.saturating_sub(spacing), self.wanted.notified()).await.is_ok();
+            if !wanted {
+                pause = (pause * 2).min(PROBE_PAUSE_MAX);
+            }
         }
     }
 
@@ -285,15 +327,19 @@ impl Upstream {
             let (failure, uptime) = match self.start_shared(server).await {
                 Ok(None) => return,
                 Ok(Some(connection)) => {
+                    let silent = tokio::select! {
+                        () = connection.ended() => None,
+                        silent = self.watch_shared(&connection) => Some(silent),
+                    };
                     connection.ended().await;
                     self.shared.lock().unwrap_or_else(PoisonError::into_inner).take();
-                    (connection.end_cause(), started.elapsed())
+                    (silent.or_else(|| connection.end_cause()), started.elapsed())
                 }
                 Err(failure) => (Some(failure), Duration::ZERO),
             };
             let failure = failure.unwrap_or_else(|| Failure::new(Kind::Lost, "the server's process ended"));
             let decision = restart.exited(uptime);
-            self.down(&failure, decision == Decision::Park);
+            self.down(&failure, Some(decision));
             match decision {
                 Decision::Park => return,
                 Decision::After(pause) => sleep(pause).await,
@@ -308,9 +354,14 @@ impl Upstream {
         drop(unattached);
         let probed = self.probe_stdio(&connection, &self.start_clocks()).await;
         if !matches!(probed, Ok(true)) {
+            if probed.as_ref().is_err_and(|failure| matches!(failure.fault.kind, Kind::Unreachable | Kind::Lost)) {
+                // How the process ended explains more than that its pipe is broken.
+                let _ = timeout(LAST_WORDS, connection.ended()).await;
+            }
+            let ended = connection.end_cause();
             connection.close();
             connection.ended().await;
-            return probed.map(|_| None);
+            return probed.map(|_| None).map_err(|failure| ended.unwrap_or(failure));
         }
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
         self.connected(Eras { modern: true, legacy: self.eras().and_then(|eras| eras.legacy) });
@@ -318,8 +369,13 @@ impl Upstream {
     }
 
     fn start_clocks(&self) -> Clocks {
-        let start = self.timeouts.start;
-        Clocks::start(Instant::now(), &Timeouts { idle: start, hard: start, ..self.timeouts })
+        self.clocks(self.timeouts.start)
+    }
+
+    fn clocks(&self, limit: Duration) -> Clocks {
+        // So that silence from the beginning is called that.
+        let hard = limit + Duration::from_millis(10);
+        Clocks::start(Instant::now(), &Timeouts { idle: limit, hard, ..self.timeouts })
     }
 
     async fn probe_http(&self, server: &Arc<http::Server>, clocks: &Clocks) -> Result<(), Failure> {
@@ -371,7 +427,8 @@ impl Upstream {
             let Some(listed) = result.get("tools") else { break };
             let count = tools.unwrap_or(0) + members::elements(&page.bytes, listed).count();
             tools = Some(count);
-            self.mirrored.learn(&page);
+            // Whatever becomes of its calls, somebody may have to look after headers.
+            self.learn(&page, Era::Modern);
             let next = result.get("nextCursor").map(|span| page.slice(span)).filter(|next| next != "null");
             if next.is_none() || next == cursor || count >= ITEMS_MAX {
                 break;
@@ -381,10 +438,20 @@ impl Upstream {
         self.status.send_modify(|status| status.tools = tools.or(status.tools));
     }
 
+    /// Learns from an answer to `tools/list` what its tools ask of their calls.
+    pub(crate) fn learn(&self, page: &Envelope, era: Era) {
+        if era == Era::Modern {
+            self.mirrored.learn(page);
+        }
+        if let Some(arguments) = &self.arguments {
+            arguments.learn(page);
+        }
+    }
+
     fn connected(&self, eras: Eras) {
         let before = self.status();
         self.status.send_modify(|status| {
-            status.state = State::Connected;
+            status.enter(State::Connected);
             status.reason = None;
             status.eras = Some(eras);
         });
@@ -399,7 +466,9 @@ impl Upstream {
         }
     }
 
-    fn down(&self, failure: &Failure, parked: bool) {
+    /// The server does not answer; `decision` says when its process is started again.
+    fn down(&self, failure: &Failure, decision: Option<Decision>) {
+        let parked = decision == Some(Decision::Park);
         // Said once: it is tried again and again, and fails for the same reason every time.
         let said = self.status.borrow().reason.as_ref() == Some(&failure.cause);
         match (parked, said) {
@@ -414,8 +483,17 @@ impl Upstream {
             }
         }
         self.status.send_modify(|status| {
-            status.state = if parked { State::Parked } else { State::Down };
+            status.enter(if parked { State::Parked } else { State::Down });
+            status.fault = match failure.fault.kind {
+                _ if parked => Kind::Parked,
+                // These do not get better by waiting.
+                Kind::Tls | Kind::Unauthorized => failure.fault.kind,
+                _ => Kind::Unreachable,
+            };
             status.reason = Some(failure.cause.clone());
+            if let Some(Decision::After(pause)) = decision {
+                status.again = Some(Instant::now() + pause);
+            }
         });
     }
 
@@ -426,23 +504,16 @@ impl Upstream {
 
     /// Which eras the server speaks; waits for the first probe.
     pub(crate) async fn known_eras(&self, clocks: &Clocks) -> Result<Eras, Failure> {
-        match self.eras() {
+        match self.eras_at_hand() {
             Some(eras) => Ok(eras),
-            None => Box::pin(self.first_probe(clocks)).await,
+            None => Box::pin(self.found_eras(clocks)).await,
         }
     }
 
-    async fn first_probe(&self, clocks: &Clocks) -> Result<Eras, Failure> {
-        let mut watch = self.status.subscribe();
-        let probed = clocks
-            .within(watch.wait_for(|status| status.eras.is_some() || status.state != State::Connecting))
-            .await?
-            .map(|status| status.clone());
-        match probed {
-            Ok(Status { eras: Some(eras), .. }) => Ok(eras),
-            Ok(status) => Err(Failure::new(Kind::Unreachable, status.reason.as_deref().unwrap_or("not connected"))),
-            Err(_) => Err(Failure::new(Kind::Draining, "the gateway is shutting down")),
-        }
+    /// The same, if the server is there and nothing has to be waited for.
+    pub(crate) fn eras_at_hand(&self) -> Option<Eras> {
+        let status = self.status.borrow();
+        status.eras.filter(|_| status.state == State::Connected)
     }
 
     /// Sees to it that headers repeat the arguments which a tool asks for: those of a modern client over HTTP are held
@@ -499,7 +570,8 @@ impl Upstream {
         let first = self.status.send_if_modified(|status| {
             let first = status.state == State::Connected;
             if first {
-                status.state = State::Down;
+                status.enter(State::Down);
+                status.fault = failure.fault.kind;
                 status.reason = Some(failure.cause.clone());
             }
             first
@@ -511,29 +583,31 @@ impl Upstream {
 
     fn shared_process(&self) -> Result<Arc<stdio::Connection>, Failure> {
         let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        shared.filter(|connection| !connection.has_ended()).ok_or_else(|| {
-            let status = self.status();
-            Failure::new(Kind::Unreachable, status.reason.as_deref().unwrap_or("the server's process is being started"))
-        })
+        let living = shared.filter(|connection| !connection.has_ended() && connection.takes_calls());
+        living.ok_or_else(|| self.status().failure())
     }
 
     /// Tells the server that nobody waits for the call it knows as `id`. Over HTTP in the modern era the closed
     /// connection has said so.
     pub(crate) async fn cancel(&self, id: u64, link: Option<&Link>, reason: &str) {
         // The call's own clocks may be what ran out.
-        let clocks = &Clocks::start(Instant::now(), &Timeouts { idle: CANCEL, hard: CANCEL, ..self.timeouts });
-        match (&self.wire, link) {
-            (_, Some(Link::Stdio(connection))) => connection.cancel(id, reason).await,
-            (Wire::Stdio(_), None | Some(Link::Http(_))) => {
-                if let Ok(connection) = self.shared_process() {
-                    connection.cancel(id, reason).await;
+        let clocks = &self.clocks(CANCEL);
+        let telling = async {
+            match (&self.wire, link) {
+                (_, Some(Link::Stdio(connection))) => connection.cancel(id, reason).await,
+                (Wire::Stdio(_), None | Some(Link::Http(_))) => {
+                    if let Ok(connection) = self.shared_process() {
+                        connection.cancel(id, reason).await;
+                    }
                 }
+                (Wire::Http(server), Some(Link::Http(session))) => {
+                    let _ = server.tell(ask::cancelled(id, reason), Some(session), clocks).await;
+                }
+                (Wire::Http(_), None) => {}
             }
-            (Wire::Http(server), Some(Link::Http(session))) => {
-                let _ = server.tell(ask::cancelled(id, reason), Some(session), clocks).await;
-            }
-            (Wire::Http(_), None) => {}
-        }
+        };
+        // Who does not even read is not told.
+        let _ = clocks.within(telling).await;
     }
 
     /// Opens a legacy session with the client's own `initialize`: its capabilities, its name.
@@ -661,6 +735,21 @@ fn has_no_sessions(failure: &Failure, initialize: &Envelope) -> bool {
     }
 }
 
+impl Status {
+    fn enter(&mut self, state: State) {
+        if self.state != state {
+            (self.state, self.since) = (state, Instant::now());
+        }
+        self.again = None;
+        self.verdicts += 1;
+    }
+
+    /// Why a call is not sent to the server.
+    fn failure(&self) -> Failure {
+        Failure::new(self.fault, self.reason.as_deref().unwrap_or("the server's process is being started"))
+    }
+}
+
 fn with_id(request: &Envelope, id: Span, upstream_id: u64) -> Bytes {
     splice::splice(&request.bytes, &[(id, upstream_id.to_string().as_bytes())])
 }
@@ -738,6 +827,11 @@ mod ask {
 
     pub(super) fn discover(id: u64) -> Bytes {
         format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"server/discover","params":{{{}}}}}"#, meta()).into()
+    }
+
+    /// For legacy sessions only: the modern revision has no such request.
+    pub(super) fn ping(id: u64) -> Bytes {
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#).into()
     }
 
     pub(super) fn initialize(id: u64) -> Bytes {

@@ -61,11 +61,14 @@ impl Pool {
     /// `sent` is called right before the first byte may leave. A connection that turns out to be closed before
     /// anything was written is replaced without a word.
     ///
+    /// # Errors
+    /// With [`Kind::Unreachable`] and [`Kind::Tls`] nothing was written, and `request` is what it was.
+    ///
     /// # Cancel safety
     /// Dropped half-way, the connection is closed; the server may or may not have the request.
     pub(crate) async fn send(
         self: &Arc<Self>,
-        mut request: Request<Full<Bytes>>,
+        request: &mut Request<Full<Bytes>>,
         mut sent: impl FnMut(),
     ) -> Result<Answer, Failure> {
         loop {
@@ -75,7 +78,7 @@ impl Pool {
                 None => (Box::pin(self.connect()).await?, false),
             };
             sent();
-            match connection.send(request).await {
+            match connection.send(std::mem::take(request)).await {
                 Ok(response) => {
                     let (head, incoming) = response.into_parts();
                     return Ok(Answer {
@@ -84,8 +87,9 @@ impl Pool {
                     });
                 }
                 Err(mut error) => match error.take_message() {
-                    Some(unsent) if reused => request = unsent,
-                    Some(_) => {
+                    Some(unsent) if reused => *request = unsent,
+                    Some(unsent) => {
+                        *request = unsent;
                         return Err(Failure::new(Kind::Unreachable, "the connection closed before the call was sent"));
                     }
                     None => return Err(lost(error.error())),

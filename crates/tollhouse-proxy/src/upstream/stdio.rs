@@ -5,7 +5,7 @@
 //! is ours too: the digits of our id. What a process sends that belongs to no call goes to its session.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -65,6 +65,7 @@ pub(crate) struct Connection {
     open: Mutex<Open>,
     /// Messages that could not be delivered: late, foreign, or too many.
     undelivered: AtomicU64,
+    life: AtomicU8,
     purpose: Use,
     line_limit: ByteSize,
     started: Instant,
@@ -74,6 +75,13 @@ pub(crate) struct Connection {
     /// Cancelled once the process has ended.
     ended: CancellationToken,
 }
+
+/// Values of [`Connection::life`]: the process was heard since anybody doubted that it lives.
+const HEARD: u8 = 0;
+/// It was asked, and has said nothing yet.
+const DOUBTED: u8 = 1;
+/// It has said nothing for so long that it gets no more calls until it does.
+const DUMB: u8 = 2;
 
 #[derive(Default)]
 struct Open {
@@ -122,6 +130,7 @@ impl Server {
             next_id: AtomicU64::new(1),
             open: Mutex::default(),
             undelivered: AtomicU64::new(0),
+            life: AtomicU8::new(HEARD),
             purpose,
             line_limit,
             started: Instant::now(),
@@ -228,6 +237,34 @@ impl Connection {
         self.ended.is_cancelled()
     }
 
+    /// Begins to doubt that the process lives; false if somebody does already.
+    pub(crate) fn doubt(&self) -> bool {
+        self.life.compare_exchange(HEARD, DOUBTED, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Asks the process something. True if nothing at all is heard of it before `clocks` end the wait.
+    pub(crate) async fn is_dumb(self: &Arc<Self>, body: impl FnOnce(u64) -> Bytes, clocks: &Clocks) -> bool {
+        self.life.store(DOUBTED, Ordering::Relaxed);
+        let asked = self.ask(body, clocks).await;
+        let heard = self.life.swap(HEARD, Ordering::Relaxed) == HEARD;
+        !heard && asked.is_err_and(|failure| failure.fault.kind == Kind::Timeout)
+    }
+
+    /// Takes no calls until the process is heard.
+    pub(crate) fn refuse_calls(&self) {
+        _ = self.life.compare_exchange(DOUBTED, DUMB, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Is it worth while to send a call?
+    pub(crate) fn takes_calls(&self) -> bool {
+        self.life.load(Ordering::Relaxed) != DUMB
+    }
+
+    /// How many ids were minted.
+    pub(crate) fn minted(&self) -> u64 {
+        self.next_id.load(Ordering::Relaxed) - 1
+    }
+
     /// How long it has been running.
     pub(crate) fn uptime(&self) -> Duration {
         self.started.elapsed()
@@ -251,11 +288,12 @@ impl Connection {
 
     /// Reads one line of the process's standard output.
     fn read(&self, line: Line, noise: &mut Noise) -> Verdict {
+        self.life.store(HEARD, Ordering::Relaxed);
         match line {
             Line::Whole(line) if line.iter().all(u8::is_ascii_whitespace) => Verdict::Skip,
             Line::Whole(line) => {
                 let length = line.len();
-                match Envelope::parse(line) {
+                match Envelope::parse_of_server(line) {
                     Ok(envelope) => {
                         noise.good();
                         self.route(envelope);

@@ -27,7 +27,15 @@ struct Answer {
 }
 
 fn server(id: &str, state: State) -> Server {
-    Server { id: id.into(), transport: "stdio".into(), era: None, state, reason: None, tools: Some(3) }
+    Server {
+        id: id.into(),
+        transport: "stdio".into(),
+        era: None,
+        state,
+        reason: None,
+        tools: Some(3),
+        unvalidated_tools: None,
+    }
 }
 
 async fn admin(states: &[State]) -> Admin {

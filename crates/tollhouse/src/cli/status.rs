@@ -135,6 +135,7 @@ mod tests {
             state: *state,
             reason: (*state == State::Failed).then(|| "exited with status 127".into()),
             tools: Some(4),
+            unvalidated_tools: None,
         });
         let snapshot = Snapshot {
             version: "0.1.0",

@@ -3,6 +3,7 @@
 //! These structs are the documentation too: `docs/reference/configuration.md` and the JSON Schema are made from
 //! their comments. What the values mean together is said in `check`.
 
+use tollhouse_proxy::retry;
 use tollhouse_proxy::settings::{self, Prefix, SessionRule};
 
 use super::block::{List, Map, block};
@@ -26,6 +27,8 @@ block! {
         /// The MCP servers behind Tollhouse, each under its id: 1 to 24 of a-z, 0-9 and -. The id becomes part of
         /// tool names and paths; `tollhouse` is reserved.
         servers: Map<Server>,
+        /// How calls that could not be sent are tried again, at every server that says nothing else.
+        retry: Retry,
         /// What tools and prompts are called at `/mcp`, where several servers stand behind one path.
         names: Names,
         /// Bounds of memory and work.
@@ -89,6 +92,12 @@ block! {
         headers: Map<Template>,
         /// Its clocks. They go before those of `tool_config` and `timeout_handling`.
         timeouts: Timeouts,
+        /// How calls to it that could not be sent are tried again. What is not written here is taken from the `retry`
+        /// of all servers.
+        retry: Retry,
+        /// Holds the arguments of calls against the input schemas of its tools, and answers itself where they do not fit.
+        /// Else they pass as they are.
+        validate_arguments: bool = false,
         /// Takes secrets that are written out in this server's entry, with a warning instead of an error.
         allow_literal_secrets: bool = false,
     }
@@ -127,6 +136,19 @@ block! {
         idle: Length = Length::written(settings::Timeouts::default().idle),
         /// The whole call.
         hard: Length = Length::written(settings::Timeouts::default().hard),
+    }
+}
+
+block! {
+    /// How a call is tried again that could not be sent: the server refused the connection, could not be found, or is
+    /// being started. A call of which a byte was sent is never repeated.
+    struct Retry {
+        /// How often, after the first attempt.
+        attempts: Count<0, 10> = retry::Config::default().attempts,
+        /// The pause before the first repetition; it doubles, and varies by a fifth.
+        backoff: Length = Length::written(retry::Config::default().backoff),
+        /// None begins later than this after the call arrived: most clients give up after a minute.
+        patience: Length = Length::written(retry::Config::default().patience),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use tollhouse_core::ids::ServerId;
+use tollhouse_proxy::retry;
 use tollhouse_proxy::settings::{
     Command, FrontDoor, Limits, Naming, Server, SessionRule, Settings, Timeouts, Transport,
 };
@@ -106,13 +107,13 @@ pub(crate) fn check_listen(address: SocketAddr, insecure: bool) -> Result<(), Re
 
 /// The meaning of our own file.
 pub(crate) fn own(file: &File, root: &Place, env: &dyn Environment, findings: &mut Findings) -> Loaded {
-    let timeouts = shared_timeouts(file);
+    let shared =
+        Shared { timeouts: shared_timeouts(file), retry: retry(file.retry.as_ref(), retry::Config::default()) };
     let mut servers = Vec::new();
     if let Some(written) = &file.servers {
         for (name, server) in &written.value.0 {
             let id = own_id(name, findings);
-            let meant = meant(server, Owner::Us, timeouts, env, findings);
-            servers.extend(id.zip(meant).map(|(id, (transport, timeouts))| Server { id, transport, timeouts }));
+            servers.extend(meant(id, server, Owner::Us, shared, env, findings));
         }
     }
     if servers.is_empty() && !findings.any_within("servers") {
@@ -159,8 +160,7 @@ pub(crate) fn client(
 ) -> Loaded {
     let mut servers = Vec::new();
     for (id, server) in written {
-        let meant = meant(server, Owner::Client, Timeouts::default(), env, findings);
-        servers.extend(meant.map(|(transport, timeouts)| Server { id: id.value.clone(), transport, timeouts }));
+        servers.extend(meant(Some(id.value.clone()), server, Owner::Client, Shared::default(), env, findings));
     }
     if servers.is_empty() && !findings.any_error() {
         findings
@@ -172,7 +172,8 @@ pub(crate) fn client(
 
 /// One server that no file describes.
 pub(crate) fn one(id: ServerId, command: Command, env: &dyn Environment) -> Loaded {
-    let server = Server { id, transport: Transport::Stdio(command), timeouts: Timeouts::default() };
+    let (timeouts, retry) = (Timeouts::default(), retry::Config::default());
+    let server = Server { id, transport: Transport::Stdio(command), timeouts, retry, validate_arguments: false };
     defaults(vec![server], env)
 }
 
@@ -286,18 +287,44 @@ fn own_id(name: &At<String>, findings: &mut Findings) -> Option<ServerId> {
     }
 }
 
-/// How a server is reached, and its clocks.
+/// What holds for every server that says nothing else.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shared {
+    timeouts: Timeouts,
+    retry: retry::Config,
+}
+
+/// One server; `None` after a finding, of which a missing `id` is one.
 fn meant(
+    id: Option<ServerId>,
     server: &At<blocks::Server>,
     owner: Owner,
-    shared: Timeouts,
+    shared: Shared,
     env: &dyn Environment,
     findings: &mut Findings,
-) -> Option<(Transport, Timeouts)> {
+) -> Option<Server> {
     check_literals(&server.value, owner, findings);
-    let timeouts = timeouts(server, shared, findings);
+    let timeouts = timeouts(server, shared.timeouts, findings);
     let transport = transport(server, owner, env, findings)?;
-    Some((transport, timeouts))
+    Some(Server {
+        id: id?,
+        transport,
+        timeouts,
+        retry: retry(server.value.retry.as_ref(), shared.retry),
+        validate_arguments: server.value.validate_arguments.as_ref().is_some_and(|at| at.value),
+    })
+}
+
+fn retry(written: Option<&At<blocks::Retry>>, shared: retry::Config) -> retry::Config {
+    let Some(At { value: written, .. }) = written else { return shared };
+    retry::Config {
+        attempts: written
+            .attempts
+            .as_ref()
+            .map_or(shared.attempts, |at| u32::try_from(at.value.0).expect("at most 10")),
+        backoff: written.backoff.as_ref().map_or(shared.backoff, |at| at.value.0),
+        patience: written.patience.as_ref().map_or(shared.patience, |at| at.value.0),
+    }
 }
 
 fn timeouts(server: &At<blocks::Server>, shared: Timeouts, findings: &mut Findings) -> Timeouts {

@@ -18,7 +18,7 @@ use super::node::{At, Content, Entry, Node};
 use super::values::{Length, Template};
 
 /// The keys of an entry that are read.
-const KNOWN: [&str; 17] = [
+const KNOWN: [&str; 18] = [
     "type",
     "command",
     "args",
@@ -29,6 +29,7 @@ const KNOWN: [&str; 17] = [
     "serverUrl",
     "headers",
     "timeouts",
+    "retry",
     "disabled",
     // Those of Codex.
     "enabled",
@@ -116,6 +117,8 @@ fn server(entry: &Entry, findings: &mut Findings) -> Option<At<Server>> {
             .and_then(|node| Value::read_at(node, findings)),
         headers,
         timeouts: of("timeouts").and_then(|node| Value::read_at(node, findings)).or(start),
+        retry: of("retry").and_then(|node| Value::read_at(node, findings)),
+        validate_arguments: None,
         allow_literal_secrets: None,
     };
     Some(At { value: server, place: entry.key.place.clone() })

@@ -10,6 +10,7 @@ pub(crate) mod server;
 use std::path::Path;
 
 use tollhouse_core::ids::ServerId;
+use tollhouse_proxy::retry;
 use tollhouse_proxy::settings::{Command, Server, Timeouts, Transport};
 
 use self::server::Name;
@@ -25,6 +26,8 @@ pub(crate) fn servers(program: &Path) -> Vec<Server> {
             cwd: None,
         }),
         timeouts: Timeouts::default(),
+        retry: retry::Config::default(),
+        validate_arguments: false,
     };
     Name::ALL.map(server).into()
 }

@@ -87,10 +87,10 @@ fn nesting_ends_at_the_limit() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert_eq!(check(&nested(MAX_DEPTH)), Ok(Top::Array));
     for depth in [MAX_DEPTH + 1, 2 * MAX_DEPTH, 2 * MAX_DEPTH + 1, 100_000] {
-        assert_eq!(check(&nested(depth)), Err(ScanError::Depth { at: MAX_DEPTH }), "{depth}");
+        assert_eq!(check(&nested(depth)), Err(ScanError::Depth { limit: MAX_DEPTH, at: MAX_DEPTH }), "{depth}");
     }
     let mixed = format!("{}null{}", "[{\"\":".repeat(1000), "}]".repeat(1000));
-    assert_eq!(check(&mixed), Err(ScanError::Depth { at: 64 * 5 }));
+    assert_eq!(check(&mixed), Err(ScanError::Depth { limit: MAX_DEPTH, at: 64 * 5 }));
 }
 
 #[test]

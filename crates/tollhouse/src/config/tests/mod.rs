@@ -451,6 +451,7 @@ fn the_schema_knows_every_key_and_default_that_is_read() {
                 "Limits" => "limits",
                 "Names" => "names",
                 "Log" => "log",
+                "Retry" => "retry",
                 "Observability" => "observability",
                 "ToolConfig" => "tool_config",
                 "TimeoutHandling" => "timeout_handling",
