@@ -109,19 +109,23 @@ impl Attempt {
     /// None: dropped, the call leaves no record. Whoever wants to stop it uses `cancel`.
     pub(crate) async fn begin(mut self, cancel: &Cancel) -> Begun {
         let era = self.call.era();
-        let link = self.session.as_ref().map(|(_, link)| link);
-        let (upstream, clocks, call) = (&self.upstream, &self.clocks, &mut self.call);
-        let work = async {
-            if !upstream.speaks(era, clocks).await? {
-                return Err(Failure::new(
-                    Kind::EraUnsupported,
-                    format_args!("server `{}` does not speak it", upstream.id),
-                ));
-            }
-            upstream.mirrored.judge(call)?;
-            upstream.call(call, link, clocks).await
+        let waited = {
+            let link = self.session.as_ref().map(|(_, link)| link);
+            let (upstream, clocks, call) = (&self.upstream, &self.clocks, &mut self.call);
+            let work = pin!(async {
+                if !upstream.speaks(era, clocks).await? {
+                    return Err(Failure::new(
+                        Kind::EraUnsupported,
+                        format_args!("server `{}` does not speak it", upstream.id),
+                    ));
+                }
+                upstream.mirrored.judge(call)?;
+                upstream.call(call, link, clocks).await
+            });
+            // Lent: passed on by value, the work would be part of each future that it is passed through.
+            cancel.or(upstream.while_open(work)).await
         };
-        match cancel.or(upstream.while_open(work)).await {
+        match waited {
             None => {
                 // Boxed, as everything rare here: the future of a call is moved with every call.
                 Box::pin(self.give_up("the caller cancelled")).await;
@@ -252,9 +256,11 @@ impl Streaming {
     /// Waits for the next message. After [`Step::Answer`] and [`Step::Cancelled`] there is none.
     pub(crate) async fn next(mut self: Box<Self>, cancel: &Cancel) -> (Option<Box<Self>>, Step) {
         loop {
-            let Attempt { upstream, clocks, .. } = &self.attempt;
-            let next = async { clocks.within(self.reply.next()).await.flatten() };
-            let waited = cancel.or(upstream.while_open(next)).await;
+            let waited = {
+                let Attempt { upstream, clocks, .. } = &self.attempt;
+                let next = pin!(async { clocks.within(self.reply.next()).await.flatten() });
+                cancel.or(upstream.while_open(next)).await
+            };
             let envelope = match waited {
                 None => {
                     // Closing the connection is what tells a modern HTTP server; a pipe needs a message.

@@ -155,13 +155,13 @@ async fn ask_all<T: Send + 'static>(
     let era = call.era();
     let meta = (era == Era::Modern).then(|| call.params.meta.map(|span| without_token(call, span))).flatten();
     let asker = Asker { meta, session: session.cloned() };
-    // A session that is older than a server gets its link to it here. One that was down when the session began is
-    // not waited for, again and again.
+    // A session that is older than a server, or than its recovery, gets its link to it here. One that is down, or takes
+    // no session, is not asked again with every list.
     let within_reach = |place: usize, server: &Upstream| match session {
-        Some(session) => {
-            session.link(place).is_some() || matches!(server.status().state, State::Connected | State::Connecting)
+        Some(session) if session.link(place).is_none() => {
+            session.may_open(place) && matches!(server.status().state, State::Connected | State::Connecting)
         }
-        None => true,
+        _ => true,
     };
     let roster = gateway.fleet.roster();
     let places: Vec<usize> =
@@ -185,7 +185,12 @@ async fn ask_all<T: Send + 'static>(
     for (place, task) in asking {
         match task.await {
             Ok(Ok(answer)) => answers.push((place, answer)),
-            Ok(Err(failure)) => left_out(gateway, place, &failure),
+            Ok(Err(failure)) => {
+                if let Some(session) = session.filter(|session| session.link(place).is_none()) {
+                    session.note_unopened(place);
+                }
+                left_out(gateway, place, &failure);
+            }
             Err(_) => {}
         }
     }

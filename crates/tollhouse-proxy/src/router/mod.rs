@@ -93,6 +93,7 @@ pub(crate) async fn open_all(gateway: &Arc<Gateway>, session: &Arc<Session>) -> 
             }
             // A server that is down is missing from the lists; the others are not affected.
             Err(failure) => {
+                session.note_unopened(place);
                 warn!(target: "tollhouse.server", server = %gateway.fleet.at(place).id, cause = %failure.cause, "not part of a session");
             }
         }

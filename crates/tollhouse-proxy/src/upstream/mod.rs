@@ -6,6 +6,7 @@
 //! in `docs/internals/eras.md`).
 
 pub mod child;
+mod closing;
 pub(crate) mod http;
 pub mod lines;
 pub(crate) mod pool;
@@ -30,6 +31,7 @@ use tollhouse_core::wire::{Envelope, Form, Members, Span, members, splice};
 use tracing::{debug, info, warn};
 
 use self::child::Spawner;
+use self::closing::Closing;
 pub use self::connect::OriginError;
 pub(crate) use self::http::Heard;
 use self::restart::{Decision, Restart};
@@ -60,8 +62,8 @@ pub(crate) struct Upstream {
     pub(crate) configured: settings::Server,
     /// Calls under way.
     pub(crate) calls: TaskTracker,
-    /// Cancelled when it was taken out and its calls have had their time.
-    pub(crate) closed: CancellationToken,
+    /// Closed when it was taken out and its calls have had their time.
+    pub(crate) closing: Closing,
     /// The headers its tools ask for.
     pub(crate) mirrored: Mirrored,
     wire: Wire,
@@ -185,7 +187,7 @@ impl Upstream {
             timeouts: server.timeouts,
             configured: server.clone(),
             calls: TaskTracker::new(),
-            closed: CancellationToken::new(),
+            closing: Closing::new(),
             mirrored: Mirrored::default(),
             wire,
             status: watch::Sender::new(status),
@@ -208,7 +210,7 @@ impl Upstream {
 
     /// Ends everything of a server that was taken out: its processes or connections, and the work that looks after it.
     pub(crate) fn end(&self) {
-        self.closed.cancel();
+        self.closing.close();
         self.stop.cancel();
         if let Wire::Http(server) = &self.wire {
             server.close();
@@ -222,11 +224,8 @@ impl Upstream {
 
     /// Waits for `work` of a call that may have been sent, but not beyond the server's time.
     pub(crate) async fn while_open<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        tokio::select! {
-            biased;
-            done = work => done,
-            () = self.closed.cancelled() => Err(Failure::new(Kind::Lost, "the server was taken out of the configuration")),
-        }
+        let done = self.closing.or(work).await;
+        done.unwrap_or_else(|| Err(Failure::new(Kind::Lost, "the server was taken out of the configuration")))
     }
 
     /// Asks the server what it speaks, starts it where it must be started, and keeps doing so until the gateway

@@ -450,6 +450,7 @@ fn the_schema_knows_every_key_and_default_that_is_read() {
             let path = match block.as_str() {
                 "Limits" => "limits",
                 "Log" => "log",
+                "Names" => "names",
                 "Observability" => "observability",
                 "ToolConfig" => "tool_config",
                 "TimeoutHandling" => "timeout_handling",
