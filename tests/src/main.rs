@@ -26,6 +26,7 @@ mod front_door;
 mod ids;
 mod mirrored;
 mod names;
+mod recorded;
 mod reload;
 mod sessions;
 mod start;
