@@ -385,10 +385,12 @@ impl Streaming {
                 }
                 continue;
             }
-            let Attempt { upstream, clocks, .. } = &self.attempt;
             let reply = self.reply.as_mut().expect("without questions there is a stream");
-            let next = async { clocks.within(reply.next()).await.flatten() };
-            let waited = cancel.or(upstream.while_open(next)).await;
+            let waited = {
+                let Attempt { upstream, clocks, .. } = &self.attempt;
+                let next = pin!(async { clocks.within(reply.next()).await.flatten() });
+                cancel.or(upstream.while_open(next)).await
+            };
             let envelope = match waited {
                 None => {
                     // Closing the connection is what tells a modern HTTP server; a pipe needs a message.

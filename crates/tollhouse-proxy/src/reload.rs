@@ -99,7 +99,7 @@ async fn leave(gateway: Arc<Gateway>, place: usize, server: Arc<Upstream>) {
     if !finished {
         warn!(target: "tollhouse.server", server = %server.id, calls = server.calls.len(), "cut off: calls took longer than the drain limit");
     }
-    server.closed.cancel();
+    server.closing.close();
     let _ = timeout(CUT, server.calls.wait()).await;
     let _ = timeout(ENDING, end_sessions(&gateway, place, &server)).await;
     server.end();

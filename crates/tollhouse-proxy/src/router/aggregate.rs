@@ -134,7 +134,10 @@ async fn ask_all<T: Send + 'static>(
     let meta = call.params.meta.filter(|_| session.is_none()).map(|span| without_token(call, span));
     let asker = Asker::of(gateway, call, session);
     let era = call.era();
-    let places = gateway.fleet.roster().order.clone();
+    // One that took no session is not asked for another with every list.
+    let within_reach =
+        |place: &usize| session.is_none_or(|session| session.link(*place).is_some() || session.may_open(*place));
+    let places: Vec<usize> = gateway.fleet.roster().order.iter().copied().filter(within_reach).collect();
     let asking: Vec<_> = places
         .into_iter()
         .map(|place| {
@@ -162,7 +165,13 @@ async fn ask_all<T: Send + 'static>(
     for (place, task) in asking {
         match task.await {
             Ok(Ok(answer)) => answers.push((place, answer)),
-            Ok(Err(failure)) => left_out(gateway, place, &failure, "left out of a list"),
+            Ok(Err(failure)) => {
+                let unlinked = session.filter(|session| session.link(place).is_none());
+                if let Some(session) = unlinked.filter(|_| !gateway.fleet.at(place).is_away()) {
+                    session.note_unopened(place);
+                }
+                left_out(gateway, place, &failure, "left out of a list");
+            }
             Err(_) => {}
         }
     }

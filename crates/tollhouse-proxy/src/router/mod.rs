@@ -95,7 +95,12 @@ pub(crate) async fn open_all(gateway: &Arc<Gateway>, session: &Arc<Session>) -> 
         match opened {
             Ok(result) => results.push(result),
             // A server that is down is missing from the lists until it is back; the others are not affected.
-            Err(failure) => left_out(gateway, place, &failure, "not yet part of a session"),
+            Err(failure) => {
+                if !gateway.fleet.at(place).is_away() {
+                    session.note_unopened(place);
+                }
+                left_out(gateway, place, &failure, "not yet part of a session");
+            }
         }
     }
     aggregate::initialize_result(session.version, &results)

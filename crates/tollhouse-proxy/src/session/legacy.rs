@@ -23,6 +23,9 @@ use crate::settings::{Limits, LiveLimits};
 use crate::upstream::restart::{Decision, Restart};
 use crate::upstream::{CANCELLED, Link};
 
+/// A server that took no session is left alone for this long.
+const UNOPENED_PAUSE: Duration = Duration::from_mins(1);
+
 /// One session.
 pub(crate) struct Session {
     pub(crate) id: Arc<str>,
@@ -37,6 +40,8 @@ pub(crate) struct Session {
     outlet: Outlet,
     /// The servers' side, by the server's place in the configuration.
     links: Mutex<HashMap<usize, Link>>,
+    /// When a server last took no session of ours, by place.
+    unopened: Mutex<HashMap<usize, Instant>>,
     /// Requests of servers that wait for the client's answer, by the id the client sees.
     asked: Mutex<HashMap<u64, Asked>>,
     next_asked: AtomicU64,
@@ -122,6 +127,7 @@ impl Session {
             streams: Arc::new(Streams::new(limits)),
             outlet,
             links: Mutex::default(),
+            unopened: Mutex::default(),
             asked: Mutex::default(),
             next_asked: AtomicU64::new(1),
             running: Mutex::default(),
@@ -143,11 +149,23 @@ impl Session {
     }
 
     pub(crate) fn set_link(&self, server: usize, link: Link) -> Option<Link> {
+        lock(&self.unopened).remove(&server);
         lock(&self.links).insert(server, link)
+    }
+
+    /// A server took no session of ours.
+    pub(crate) fn note_unopened(&self, server: usize) {
+        lock(&self.unopened).insert(server, Instant::now());
+    }
+
+    /// Is it time to ask a server for a session that has none yet? Only for what can do without it, such as a list.
+    pub(crate) fn may_open(&self, server: usize) -> bool {
+        lock(&self.unopened).get(&server).is_none_or(|at| at.elapsed() >= UNOPENED_PAUSE)
     }
 
     /// Takes out the link to a server that is taken out.
     pub(crate) fn unlink(&self, server: usize) -> Option<Link> {
+        lock(&self.unopened).remove(&server);
         lock(&self.links).remove(&server)
     }
 

@@ -7,6 +7,7 @@
 
 mod away;
 pub mod child;
+mod closing;
 pub(crate) mod http;
 mod life;
 pub mod lines;
@@ -33,6 +34,7 @@ use tollhouse_core::wire::{Envelope, Form, Members, Span, members, splice};
 use tracing::{debug, info, warn};
 
 use self::child::Spawner;
+use self::closing::Closing;
 pub use self::connect::OriginError;
 pub(crate) use self::http::Heard;
 use self::restart::{Decision, Restart};
@@ -71,8 +73,8 @@ pub(crate) struct Upstream {
     pub(crate) configured: settings::Server,
     /// Calls under way.
     pub(crate) calls: TaskTracker,
-    /// Cancelled when it was taken out and its calls have had their time.
-    pub(crate) closed: CancellationToken,
+    /// Closed when it was taken out and its calls have had their time.
+    pub(crate) closing: Closing,
     /// The headers its tools ask for.
     pub(crate) mirrored: Mirrored,
     /// The input schemas of its tools, if arguments are held against them.
@@ -232,7 +234,7 @@ impl Upstream {
             retry: Retry::new(server.retry),
             configured: server.clone(),
             calls: TaskTracker::new(),
-            closed: CancellationToken::new(),
+            closing: Closing::new(),
             mirrored: Mirrored::default(),
             arguments: server.validate_arguments.then(|| Arguments::new(&server.id)).transpose()?,
             wire,
@@ -259,7 +261,7 @@ impl Upstream {
 
     /// Ends everything of a server that was taken out: its processes or connections, and the work that looks after it.
     pub(crate) fn end(&self) {
-        self.closed.cancel();
+        self.closing.close();
         self.stop.cancel();
         if let Wire::Http(server) = &self.wire {
             server.close();
@@ -273,11 +275,8 @@ impl Upstream {
 
     /// Waits for `work` of a call that may have been sent, but not beyond the server's time.
     pub(crate) async fn while_open<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        tokio::select! {
-            biased;
-            done = work => done,
-            () = self.closed.cancelled() => Err(Failure::new(Kind::Lost, "the server was taken out of the configuration")),
-        }
+        let done = self.closing.or(work).await;
+        done.unwrap_or_else(|| Err(Failure::new(Kind::Lost, "the server was taken out of the configuration")))
     }
 
     /// Asks the server what it speaks, starts it where it must be started, and keeps doing so until the gateway
