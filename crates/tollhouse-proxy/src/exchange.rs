@@ -110,7 +110,12 @@ impl Attempt {
     /// # Cancel safety
     /// None: dropped, the call leaves no record. Whoever wants to stop it uses `cancel`.
     pub(crate) async fn begin(mut self, cancel: &Cancel) -> Begun {
-        match cancel.or(self.send()).await {
+        let sent = {
+            // Pinned here and lent, as all of a call's work: passed on by value, it would be part of each future on the way.
+            let sending = pin!(self.send());
+            cancel.or(sending).await
+        };
+        match sent {
             None => {
                 self.give_up("the caller cancelled");
                 Begun::Cancelled
@@ -147,7 +152,6 @@ impl Attempt {
             };
             reply.map(Ok)
         };
-        // Pinned here and lent: passed on by value, it would be part of three futures.
         let work = pin!(work);
         upstream.while_open(work).await
     }
