@@ -18,13 +18,14 @@ use crate::call::{Call, Caller, Params};
 use crate::clocks::Clocks;
 use crate::exchange::{Attempt, Message, conclude};
 use crate::failure::Failure;
-use crate::gateway::{Admitted, Gateway};
+use crate::gateway::{Admitted, Gateway, Work};
 use crate::links::{join, listen, live_link, open_link};
 use crate::meta::{BAGGAGE_MAX, Meta};
+use crate::router::subscriptions::Listening;
 use crate::router::{self, Routed};
 use crate::session::identify;
 use crate::session::legacy::{Endpoint, Outlet, Session};
-use crate::upstream::CANCELLED;
+use crate::upstream::{CANCELLED, LISTEN};
 
 /// A request as it arrived, its era decided.
 pub(crate) struct Arrived {
@@ -49,6 +50,8 @@ pub(crate) enum Dispatched {
     Answered(Message),
     /// One server will.
     One(Attempt),
+    /// It is told what several servers have to tell.
+    Listening(Box<Listening>),
 }
 
 impl Arrived {
@@ -120,7 +123,8 @@ fn passed_on(mut headers: HeaderMap, trace: bool) -> HeaderMap {
 
 /// Finds out who answers a request. Not for `initialize`: see [`open_session`].
 pub(crate) async fn dispatch(gateway: &Arc<Gateway>, arrived: Box<Arrived>) -> Dispatched {
-    let admitted = match gateway.admit() {
+    let listens = arrived.era == Era::Modern && arrived.envelope.method().is_some_and(|method| method == LISTEN);
+    let admitted = match gateway.admit(if listens { Work::Listen } else { Work::Call }) {
         Ok(admitted) => admitted,
         Err(refusal) => return Dispatched::Answered(arrived.refuse(gateway, &refusal)),
     };
@@ -139,6 +143,12 @@ pub(crate) async fn dispatch(gateway: &Arc<Gateway>, arrived: Box<Arrived>) -> D
         None => match Box::pin(router::route(gateway, call, session.as_ref())).await {
             Routed::One { call, place } => (call, place),
             Routed::Answered(message) => return Dispatched::Answered(message),
+            Routed::Listen(call) => {
+                return match Listening::new(gateway, call, admitted) {
+                    Ok(listening) => Dispatched::Listening(listening),
+                    Err(refused) => Dispatched::Answered(refused),
+                };
+            }
         },
     };
     attempt(gateway, call, place, session, admitted).await
@@ -158,11 +168,8 @@ async fn attempt(
 ) -> Dispatched {
     let upstream = gateway.fleet.at(place);
     call.server = Some(upstream.id.clone());
-    let clocks = if call.method == "subscriptions/listen" {
-        Clocks::unlimited()
-    } else {
-        Clocks::start(call.received, &upstream.timeouts)
-    };
+    let clocks =
+        if call.method == LISTEN { Clocks::unlimited() } else { Clocks::start(call.received, &upstream.timeouts) };
     let linked = match session {
         None => Ok(None),
         Some(session) => match live_link(gateway, &session, place, &clocks).await {
@@ -189,7 +196,7 @@ pub(crate) async fn open_session(
     arrived: Box<Arrived>,
     outlet: Outlet,
 ) -> (Message, Option<Arc<Session>>) {
-    let admitted = match gateway.admit() {
+    let admitted = match gateway.admit(Work::Call) {
         Ok(admitted) => admitted,
         Err(refusal) => return (arrived.refuse(gateway, &refusal), None),
     };
@@ -215,6 +222,9 @@ pub(crate) async fn open_session(
         None => Ok(answer::result(call.raw_id(), &router::open_all(gateway, &session).await)),
     };
     drop(admitted);
+    if endpoint == Endpoint::All && answer.is_ok() {
+        gateway.bell.enter(&session);
+    }
     match answer {
         Ok(bytes) => {
             let message = conclude(gateway, call, Message { status: StatusCode::OK, bytes }, Outcome::Ok);

@@ -3,6 +3,8 @@
 //! The same for every listener and both eras. What comes back is one message, or a stream of messages whose last is
 //! the answer; either way [`Attempt`] ends exactly once and leaves exactly one record.
 
+mod paced;
+
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,13 +20,15 @@ use tollhouse_core::fault::Kind;
 use tollhouse_core::record::Outcome;
 use tollhouse_core::wire::{Envelope, Form, Members, Span, members, splice};
 
+use self::paced::{Paced, Pass};
 use crate::answer::{self, Refusal, code};
 use crate::call::Call;
 use crate::clocks::Clocks;
 use crate::failure::Failure;
 use crate::gateway::{Admitted, Gateway};
+use crate::links::heard;
 use crate::session::legacy::Session;
-use crate::upstream::{Heard, Link, Reply, SUBSCRIPTION_ID, Upstream};
+use crate::upstream::{Heard, LISTEN, Link, Reply, SUBSCRIPTION_ID, Upstream};
 
 /// A message for the client, and the HTTP status it goes out with.
 #[derive(Debug, Clone)]
@@ -74,7 +78,7 @@ pub(crate) enum Cancel {
 
 impl Cancel {
     /// Waits for `work`; `None` if the call was given up first.
-    async fn or<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn or<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         match self {
             Self::Gone(gone) => {
                 let mut work = pin!(work);
@@ -126,7 +130,8 @@ impl Attempt {
             }
             Some(Ok(Reply::Whole { envelope, status })) => Begun::Answered(self.answer(&envelope, status)),
             Some(Ok(reply)) => {
-                Begun::Streaming(Box::new(Streaming { attempt: self, reply, last_progress: f64::NEG_INFINITY }))
+                let paced = (era == Era::Modern && self.call.method == LISTEN).then(Box::default);
+                Begun::Streaming(Box::new(Streaming { attempt: self, reply, last_progress: f64::NEG_INFINITY, paced }))
             }
             Some(Err(failure)) => Begun::Answered(Box::pin(self.fail(failure)).await),
         }
@@ -139,6 +144,12 @@ impl Attempt {
             self.upstream.mirrored.learn(envelope);
         }
         let outcome = classify(&self.call, envelope);
+        if let (Some((session, _)), Outcome::Ok) = (&self.session, &outcome)
+            && let on @ ("resources/subscribe" | "resources/unsubscribe") = self.call.method.as_ref()
+            && let Some(uri) = self.call.name()
+        {
+            session.subscribed(self.place, &uri, on == "resources/subscribe");
+        }
         let bytes = match &envelope.form {
             Form::Result { id, .. } | Form::Error { id: Some(id), .. } => {
                 splice::splice(&envelope.bytes, &[(*id, self.call.raw_id())])
@@ -210,6 +221,14 @@ pub(crate) struct Streaming {
     attempt: Attempt,
     reply: Reply,
     last_progress: f64,
+    /// Of a listen: when its client is told what.
+    paced: Option<Box<Paced>>,
+}
+
+/// Messages on their way to a client, the last of which is the answer.
+pub(crate) trait Steps: Send + Sized {
+    /// Waits for the next message. After [`Step::Answer`] and [`Step::Cancelled`] there is none.
+    fn next(self: Box<Self>, cancel: &Cancel) -> impl Future<Output = (Option<Box<Self>>, Step)> + Send;
 }
 
 /// What a stream brought.
@@ -224,11 +243,23 @@ pub(crate) enum Step {
     Cancelled,
 }
 
-impl Streaming {
-    /// Waits for the next message. After [`Step::Answer`] and [`Step::Cancelled`] there is none.
-    pub(crate) async fn next(mut self: Box<Self>, cancel: &Cancel) -> (Option<Box<Self>>, Step) {
+impl Steps for Streaming {
+    async fn next(mut self: Box<Self>, cancel: &Cancel) -> (Option<Box<Self>>, Step) {
         loop {
-            let waited = cancel.or(self.attempt.clocks.within(self.reply.next())).await;
+            let waited = match &mut self.paced {
+                None => cancel.or(self.attempt.clocks.within(self.reply.next())).await,
+                Some(paced) => {
+                    let draining = &self.attempt.gateway.draining;
+                    match Box::pin(paced.next(&mut self.reply, draining, cancel)).await {
+                        Pass::Through(heard) => heard.map(Ok),
+                        Pass::Held(bytes) => {
+                            self.attempt.call.response_bytes += bytes.len() as u64;
+                            return (Some(self), Step::Message(bytes));
+                        }
+                        Pass::End => return Box::pin(self.end()).await,
+                    }
+                }
+            };
             let envelope = match waited {
                 None => {
                     // Closing the connection is what tells a modern HTTP server; a pipe needs a message.
@@ -262,7 +293,9 @@ impl Streaming {
             }
         }
     }
+}
 
+impl Streaming {
     /// A message of the server on its way to the client, or nothing if it must not be sent on.
     fn relay(&mut self, envelope: &Envelope) -> Option<Bytes> {
         let attempt = &mut self.attempt;
@@ -273,10 +306,16 @@ impl Streaming {
             return progress(&attempt.call, envelope, &mut self.last_progress);
         }
         match &attempt.session {
-            Some((session, _)) => session.relay(attempt.place, envelope),
+            Some((session, _)) => heard(&attempt.gateway, session, attempt.place, envelope),
             // Modern streams carry no requests; a notification may name the listen it belongs to by our id.
-            None => match envelope.form {
-                Form::Notification { .. } => Some(with_subscription(&attempt.call, envelope)),
+            None => match &envelope.form {
+                Form::Notification { method } => {
+                    let bytes = with_subscription(&attempt.call, envelope);
+                    match &mut self.paced {
+                        Some(paced) => paced.pass(method, bytes),
+                        None => Some(bytes),
+                    }
+                }
                 _ => None,
             },
         }

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::downstream;
 use crate::gateway::Gateway;
 use crate::record::{Counts, Recorder};
+use crate::router::catalogue;
 use crate::settings::Settings;
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, State};
@@ -92,6 +93,10 @@ impl Handle {
                 }
             }
         });
+        gateway.server_tasks.spawn(catalogue::attend(gateway.clone()));
+        for (place, _) in gateway.fleet.roster().iter() {
+            gateway.server_tasks.spawn(catalogue::watch(gateway.clone(), place));
+        }
         Ok(Self { gateway, started: Instant::now() })
     }
 

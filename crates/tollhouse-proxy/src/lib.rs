@@ -16,6 +16,8 @@ mod gateway;
 mod fleet;
 mod names;
 mod session;
+mod notices;
+mod kinds;
 pub mod upstream;
 mod mirrored;
 pub mod record;

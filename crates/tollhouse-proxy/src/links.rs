@@ -9,10 +9,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 use tollhouse_core::fault::Kind;
+use tollhouse_core::wire::{Envelope, Form};
 
+use crate::call::quote;
 use crate::clocks::Clocks;
 use crate::failure::Failure;
 use crate::gateway::Gateway;
+use crate::kinds::Topic;
 use crate::session::legacy::Session;
 use crate::settings::Timeouts;
 use crate::upstream::{Link, Opened};
@@ -37,31 +40,38 @@ pub(crate) async fn live_link(
     clocks: &Clocks,
 ) -> Result<Link, Failure> {
     match session.link(place) {
-        Some(Link::Stdio(connection)) if connection.has_ended() => {
-            Box::pin(reopen(gateway, session, place, Some(connection.uptime()), clocks)).await
-        }
-        Some(link) => Ok(link),
-        None => Box::pin(reopen(gateway, session, place, None, clocks)).await,
+        Some(link) if !link.has_ended() => Ok(link),
+        lost => Box::pin(reopen(gateway, session, place, lost, clocks)).await,
     }
 }
 
-/// Opens a session's link again, `uptime` after its process was started.
+/// A link in place of `lost`, whose session the server does not know any more.
+pub(crate) async fn new_link(
+    gateway: &Arc<Gateway>,
+    session: &Arc<Session>,
+    place: usize,
+    lost: Link,
+    clocks: &Clocks,
+) -> Result<Link, Failure> {
+    Box::pin(reopen(gateway, session, place, Some(lost), clocks)).await
+}
+
+/// Opens a session's link again.
 async fn reopen(
     gateway: &Arc<Gateway>,
     session: &Arc<Session>,
     place: usize,
-    uptime: Option<Duration>,
+    lost: Option<Link>,
     clocks: &Clocks,
 ) -> Result<Link, Failure> {
     // One at a time: a second caller finds the link that the first has opened.
     let _turn = session.reopening.lock().await;
     match session.link(place) {
-        Some(Link::Stdio(connection)) if connection.has_ended() => {}
-        Some(link) => return Ok(link),
-        None => {}
+        Some(link) if !link.has_ended() && lost.as_ref().is_none_or(|lost| !link.is(lost)) => return Ok(link),
+        _ => {}
     }
-    if let Some(uptime) = uptime {
-        clocks.within(session.pause_before_restart(place, uptime)).await??;
+    if let Some(Link::Stdio(connection)) = &lost {
+        clocks.within(session.pause_before_restart(place, connection.uptime())).await??;
     }
     let upstream = gateway.fleet.at(place);
     let (initialize, id) = &session.initialize;
@@ -69,28 +79,66 @@ async fn reopen(
     upstream.tell(Bytes::from_static(INITIALIZED), Some(&opened.link), clocks).await?;
     let link = opened.link.clone();
     join(gateway, session, place, opened);
+    for uri in session.subscriptions(place) {
+        let params = [b"{\"uri\":", &quote(&uri)[..], b"}"].concat();
+        // A resource that is gone since has nothing to tell; the link is open all the same.
+        let _ = upstream.ask("resources/subscribe", &params, Some(&link), clocks).await;
+    }
     Ok(link)
 }
 
 /// Makes an opened link part of the session: what the process says outside of calls goes to the client.
 pub(crate) fn join(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize, opened: Opened) {
-    session.set_link(place, opened.link);
-    if let Some(mut unattached) = opened.unattached {
-        let session = session.clone();
-        gateway.server_tasks.spawn(async move {
-            let stop = session.stop.clone();
-            let relaying = async {
-                while let Some(envelope) = unattached.recv().await {
-                    if let Some(message) = session.relay(place, &envelope) {
-                        session.deliver(message).await;
+    session.set_link(place, opened.link.clone());
+    match (opened.link, opened.unattached) {
+        (Link::Stdio(connection), Some(mut unattached)) => {
+            let (gateway_, session) = (gateway.clone(), session.clone());
+            gateway.server_tasks.spawn(async move {
+                let stop = session.stop.clone();
+                let relaying = async {
+                    while let Some(envelope) = unattached.recv().await {
+                        if let Some(message) = heard(&gateway_, &session, place, &envelope) {
+                            session.deliver(message).await;
+                        }
                     }
+                };
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = relaying => {}
+                    () = connection.ended() => turned(&gateway_, &session, place),
                 }
-            };
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = relaying => {}
+            });
+        }
+        (link, _) => {
+            if session.is_listening() {
+                follow(gateway, session, place, link);
             }
-        });
+        }
+    }
+}
+
+/// A message of a server on its way to the session's client; nothing if it is not, or not yet, for it.
+pub(crate) fn heard(gateway: &Gateway, session: &Arc<Session>, place: usize, envelope: &Envelope) -> Option<Bytes> {
+    let Form::Notification { method } = &envelope.form else { return session.relay(place, envelope) };
+    let Some(topic) = Topic::of(method) else { return session.relay(place, envelope) };
+    if gateway.sole(session.endpoint).is_some() {
+        let passed = session.changes.pass(topic, &envelope.bytes, Instant::now());
+        if passed.is_some() {
+            return passed;
+        }
+    } else {
+        session.changes.announce(place, topic, Instant::now());
+    }
+    gateway.bell.ring(session);
+    None
+}
+
+/// A server came or went: whatever the client was shown of it may be another by now.
+pub(crate) fn turned(gateway: &Gateway, session: &Arc<Session>, place: usize) {
+    // What a sole server offers, its clients learn from itself.
+    if gateway.sole(session.endpoint).is_none() {
+        session.changes.turned(place, Instant::now());
+        gateway.bell.ring(session);
     }
 }
 
@@ -100,21 +148,25 @@ pub(crate) fn listen(gateway: &Arc<Gateway>, session: &Arc<Session>) {
         return;
     }
     for (place, link) in session.links() {
-        if let Link::Stdio(_) = link {
-            continue;
+        if let Link::Http(_) = link {
+            follow(gateway, session, place, link);
         }
-        let (gateway_, session) = (gateway.clone(), session.clone());
-        gateway.server_tasks.spawn(async move {
-            let stop = session.stop.clone();
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = follow(&gateway_, &session, place, &link) => {}
-            }
-        });
     }
 }
 
-async fn follow(gateway: &Gateway, session: &Session, place: usize, link: &Link) {
+/// Reads a link's stream until the session ends.
+fn follow(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize, link: Link) {
+    let (gateway_, session) = (gateway.clone(), session.clone());
+    gateway.server_tasks.spawn(async move {
+        let stop = session.stop.clone();
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = read(&gateway_, &session, place, &link) => {}
+        }
+    });
+}
+
+async fn read(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize, link: &Link) {
     let upstream = gateway.fleet.at(place);
     let mut after: Option<String> = None;
     let mut pause = Duration::from_secs(1);
@@ -125,14 +177,15 @@ async fn follow(gateway: &Gateway, session: &Session, place: usize, link: &Link)
             Ok(None) => return,
             Ok(Some(mut events)) => {
                 while let Ok(envelope) = events.next().await {
-                    if let Some(message) = session.relay(place, &envelope) {
+                    if let Some(message) = heard(gateway, session, place, &envelope) {
                         session.deliver(message).await;
                     }
                 }
                 after = events.last_event_id().map(ToOwned::to_owned);
                 pause = events.retry();
             }
-            Err(failure) if failure.fault.kind == Kind::SessionGone => return,
+            // Whoever asks next opens another session there, and its stream.
+            Err(failure) if failure.fault.kind == Kind::SessionGone => return turned(gateway, session, place),
             Err(_) => pause = (pause * 2).min(Duration::from_mins(1)),
         }
         tokio::time::sleep(pause).await;

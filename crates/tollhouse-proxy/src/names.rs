@@ -5,56 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tollhouse_core::ids::ServerId;
 
+use crate::kinds::Kind;
+
 /// Model APIs refuse longer tool names.
 const NAME_MAX: usize = 64;
-
-/// What is listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Tool,
-    Prompt,
-    Resource,
-    Template,
-}
-
-impl Kind {
-    pub(crate) const fn method(self) -> &'static str {
-        match self {
-            Self::Tool => "tools/list",
-            Self::Prompt => "prompts/list",
-            Self::Resource => "resources/list",
-            Self::Template => "resources/templates/list",
-        }
-    }
-
-    /// The member of the result that holds the items.
-    pub(crate) const fn items(self) -> &'static str {
-        match self {
-            Self::Tool => "tools",
-            Self::Prompt => "prompts",
-            Self::Resource => "resources",
-            Self::Template => "resourceTemplates",
-        }
-    }
-
-    /// The member of an item that names it.
-    pub(crate) const fn key(self) -> &'static str {
-        match self {
-            Self::Tool | Self::Prompt => "name",
-            Self::Resource => "uri",
-            Self::Template => "uriTemplate",
-        }
-    }
-
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::Tool => "tool",
-            Self::Prompt => "prompt",
-            Self::Resource => "resource",
-            Self::Template => "template",
-        }
-    }
-}
 
 /// What the last lists showed. Entries are replaced, never taken back: a call under a name that has just vanished
 /// still reaches the server that knows best what to say.

@@ -4,9 +4,11 @@
 //! never fails the others.
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind as Fault;
 use tollhouse_core::wire::{Envelope, Form, Members, Span, members};
@@ -15,16 +17,24 @@ use super::{left_out, question_clocks};
 use crate::call::{Call, quote};
 use crate::failure::Failure;
 use crate::gateway::Gateway;
-use crate::links::live_link;
-use crate::names::Kind;
+use crate::kinds::Kind;
+use crate::links::{live_link, new_link};
+use crate::notices::view::Shown;
 use crate::session::legacy::Session;
-use crate::upstream::{ITEMS_MAX, PAGES_MAX};
+use crate::upstream::{ITEMS_MAX, PAGES_MAX, State, Upstream};
 
 /// Everything `kind` that the servers offer, as a result.
 pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Session>>, kind: Kind) -> Vec<u8> {
+    let asked = Instant::now();
     let pages =
         ask_all(gateway, call, session, move |gateway, asker, place| Box::pin(drain(gateway, asker, place, kind)))
             .await;
+    if let Some(session) = session {
+        for place in gateway.fleet.roster().order.iter().copied() {
+            let found = pages.iter().find(|(answered, _)| *answered == place);
+            session.changes.show(place, kind, asked, found.map_or(Shown::Absent, |(_, pages)| digest(pages, kind)));
+        }
+    }
     let mut result = Vec::with_capacity(4096);
     result.extend_from_slice(format!("{{\"{}\":[", kind.items()).as_bytes());
     let (mut count, mut seen, mut ttl) = (0, HashSet::new(), u64::MAX);
@@ -69,8 +79,27 @@ pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&A
     result
 }
 
+/// What all pages of one server show, for comparison with what they showed before.
+pub(super) fn digest(pages: &[Envelope], kind: Kind) -> Shown {
+    let (mut hasher, mut empty) = (DefaultHasher::new(), true);
+    for page in pages {
+        let Form::Result { result, .. } = page.form else { continue };
+        let Some(items) = Members::of(&page.bytes, result).get(kind.items()) else { continue };
+        for item in members::elements(&page.bytes, items) {
+            page.raw(item).hash(&mut hasher);
+            empty = false;
+        }
+    }
+    if empty { Shown::Absent } else { Shown::Items(hasher.finish()) }
+}
+
 /// All pages of one server.
-async fn drain(gateway: Arc<Gateway>, asker: Asker, place: usize, kind: Kind) -> Result<Vec<Envelope>, Failure> {
+pub(super) async fn drain(
+    gateway: Arc<Gateway>,
+    asker: Asker,
+    place: usize,
+    kind: Kind,
+) -> Result<Vec<Envelope>, Failure> {
     let mut pages: Vec<Envelope> = Vec::new();
     let mut cursor: Option<Bytes> = None;
     while pages.len() < PAGES_MAX {
@@ -95,10 +124,10 @@ async fn drain(gateway: Arc<Gateway>, asker: Asker, place: usize, kind: Kind) ->
 
 /// On whose behalf servers are asked: what the caller says of itself, or its session.
 #[derive(Clone)]
-struct Asker {
+pub(super) struct Asker {
     /// The caller's `_meta`, in the modern era.
-    meta: Option<Bytes>,
-    session: Option<Arc<Session>>,
+    pub(super) meta: Option<Bytes>,
+    pub(super) session: Option<Arc<Session>>,
 }
 
 impl Asker {
@@ -121,11 +150,16 @@ impl Asker {
         }
         whole.extend_from_slice(params);
         whole.push(b'}');
-        let link = match &self.session {
-            Some(session) => Some(live_link(gateway, session, place, &clocks).await?),
-            None => None,
-        };
-        upstream.ask(method, &whole, link.as_ref(), &clocks).await
+        let Some(session) = &self.session else { return upstream.ask(method, &whole, None, &clocks).await };
+        let link = live_link(gateway, session, place, &clocks).await?;
+        match upstream.ask(method, &whole, Some(&link), &clocks).await {
+            // MCP 2025-11-25, streamable HTTP: who is answered 404 begins anew.
+            Err(failure) if failure.fault.kind == Fault::SessionGone => {
+                let link = new_link(gateway, session, place, link, &clocks).await?;
+                upstream.ask(method, &whole, Some(&link), &clocks).await
+            }
+            answer => answer,
+        }
     }
 }
 
@@ -142,7 +176,13 @@ async fn ask_all<T: Send + 'static>(
     let meta = (era == Era::Modern).then(|| call.params.meta.map(|span| without_token(call, span))).flatten();
     let asker = Asker { meta, session: session.cloned() };
     let places: Vec<usize> = match session {
-        Some(session) => session.links().into_iter().map(|(place, _)| place).collect(),
+        // A server that was down when the session began becomes part of it once it is there.
+        Some(session) => {
+            let connected = |server: &Upstream| server.status().state == State::Connected;
+            let roster = gateway.fleet.roster();
+            let there = roster.iter().filter(|(place, server)| session.link(*place).is_some() || connected(server));
+            there.map(|(place, _)| place).collect()
+        }
         None => gateway.fleet.roster().order.clone(),
     };
     let asking: Vec<_> = places
@@ -191,7 +231,7 @@ pub(super) async fn discover(gateway: &Arc<Gateway>, call: &Call) -> Vec<u8> {
     format!(
         "{{\"resultType\":\"complete\",\"supportedVersions\":[\"{}\"],\"capabilities\":{},\"ttlMs\":0,\"cacheScope\":\"private\",{}}}",
         Version::MODERN,
-        capabilities(&answers, Era::Modern),
+        capabilities(&answers),
         server_info(),
     )
     .into_bytes()
@@ -199,12 +239,8 @@ pub(super) async fn discover(gateway: &Arc<Gateway>, call: &Call) -> Vec<u8> {
 
 /// What the servers together can do, as the result of `initialize`.
 pub(super) fn initialize_result(version: Version, answers: &[Envelope]) -> Bytes {
-    format!(
-        "{{\"protocolVersion\":\"{version}\",\"capabilities\":{},\"serverInfo\":{}}}",
-        capabilities(answers, Era::Legacy),
-        ME,
-    )
-    .into()
+    format!("{{\"protocolVersion\":\"{version}\",\"capabilities\":{},\"serverInfo\":{}}}", capabilities(answers), ME,)
+        .into()
 }
 
 /// The log level goes to every server of the session.
@@ -226,10 +262,11 @@ fn server_info() -> String {
 }
 
 /// A capability is there if one server has it. What the gateway does not carry over several servers is not claimed.
-fn capabilities(answers: &[Envelope], era: Era) -> String {
+fn capabilities(answers: &[Envelope]) -> String {
     let has = |capability: &str| answers.iter().any(|answer| member(answer, capability, None).is_some());
+    // Lists over several servers change even if none of theirs ever does: servers come and go.
     let flag = |capability: &str, flag: &str| {
-        answers.iter().any(|answer| member(answer, capability, Some(flag)) == Some(b"true"))
+        flag == "listChanged" || answers.iter().any(|answer| member(answer, capability, Some(flag)) == Some(b"true"))
     };
     let mut claimed = Vec::new();
     for (capability, flags) in [
@@ -242,12 +279,8 @@ fn capabilities(answers: &[Envelope], era: Era) -> String {
         if !has(capability) {
             continue;
         }
-        // Changes of lists reach a modern client through a subscription, which needs one server.
-        let flags: Vec<_> = flags
-            .iter()
-            .filter(|name| era == Era::Legacy && flag(capability, name))
-            .map(|name| format!("\"{name}\":true"))
-            .collect();
+        let flags: Vec<_> =
+            flags.iter().filter(|name| flag(capability, name)).map(|name| format!("\"{name}\":true")).collect();
         claimed.push(format!("\"{capability}\":{{{}}}", flags.join(",")));
     }
     format!("{{{}}}", claimed.join(","))

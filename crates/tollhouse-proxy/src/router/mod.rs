@@ -3,6 +3,12 @@
 //! A tool is called by `<server>__<tool>`. Such a name is never taken apart: it is looked up in a table that lists
 //! were made from, so a tool may be called whatever its server likes.
 
+pub(crate) mod subscriptions;
+
+mod listen;
+
+pub(crate) mod catalogue;
+
 mod aggregate;
 
 use std::sync::Arc;
@@ -22,10 +28,10 @@ use crate::clocks::Clocks;
 use crate::exchange::{Message, conclude};
 use crate::failure::Failure;
 use crate::gateway::Gateway;
+use crate::kinds::Kind as Listed;
 use crate::links::{join, open_link};
-use crate::names::Kind as Listed;
 use crate::session::legacy::Session;
-use crate::upstream::Opened;
+use crate::upstream::{LISTEN, Opened};
 
 /// Where a request goes.
 pub(crate) enum Routed {
@@ -33,6 +39,8 @@ pub(crate) enum Routed {
     One { call: Box<Call>, place: usize },
     /// It is answered from what several servers said, and recorded.
     Answered(Message),
+    /// It is a subscription to what several servers tell.
+    Listen(Box<Call>),
 }
 
 /// Routes a request that came to the endpoint of all servers.
@@ -50,6 +58,7 @@ pub(crate) async fn route(gateway: &Arc<Gateway>, mut call: Box<Call>, session: 
             aggregate::set_level(gateway, &call, session).await;
             return answered(gateway, call, b"{}");
         }
+        LISTEN if call.era() == Era::Modern => return Routed::Listen(call),
         "tools/call" => by_name(gateway, &mut call, session, Listed::Tool).await,
         "prompts/get" => by_name(gateway, &mut call, session, Listed::Prompt).await,
         "resources/read" | "resources/subscribe" | "resources/unsubscribe" => by_uri(gateway, &call, session).await,
@@ -135,8 +144,7 @@ async fn by_uri(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Sessio
     if let Some(place) = gateway.names.owner(&uri) {
         return Ok(place);
     }
-    aggregate::list(gateway, call, session, Listed::Resource).await;
-    aggregate::list(gateway, call, session, Listed::Template).await;
+    list_resources(gateway, call, session).await;
     gateway.names.owner(&uri).ok_or_else(|| {
         let mut refusal = Refusal::unknown_name(format!("resource `{uri}` is not offered here"));
         if call.era() == Era::Legacy {
@@ -145,6 +153,12 @@ async fn by_uri(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Sessio
         refusal.data = Some(format!("\"uri\":{}", String::from_utf8_lossy(&quote(&uri))));
         refusal
     })
+}
+
+/// Asks for all resources and templates anew, to learn whose they are.
+async fn list_resources(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Session>>) {
+    aggregate::list(gateway, call, session, Listed::Resource).await;
+    aggregate::list(gateway, call, session, Listed::Template).await;
 }
 
 /// The server of a completion: that of the prompt or template it completes.

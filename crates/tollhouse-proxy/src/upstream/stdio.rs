@@ -183,15 +183,25 @@ impl Connection {
         Ok(Reply::Stdio(inbox))
     }
 
-    /// Sends a request of the gateway's own; `body` gets the id.
+    /// Sends a request of the gateway's own; `body` gets the id, and what comes back goes into the inbox.
+    pub(crate) async fn begin(
+        self: &Arc<Self>,
+        body: impl FnOnce(u64) -> Bytes,
+        clocks: &Clocks,
+    ) -> Result<Inbox, Failure> {
+        let inbox = self.register()?;
+        let line = one_line(body(inbox.id));
+        clocks.within(self.writer.send(line)).await?.map_err(unsent)?;
+        Ok(inbox)
+    }
+
+    /// Sends a request of the gateway's own and waits for the answer; `body` gets the id.
     pub(crate) async fn ask(
         self: &Arc<Self>,
         body: impl FnOnce(u64) -> Bytes,
         clocks: &Clocks,
     ) -> Result<Envelope, Failure> {
-        let mut inbox = self.register()?;
-        let line = one_line(body(inbox.id));
-        clocks.within(self.writer.send(line)).await?.map_err(unsent)?;
+        let mut inbox = self.begin(body, clocks).await?;
         loop {
             let message = clocks.within(inbox.next()).await??;
             if answers(&message, inbox.id) {
