@@ -25,6 +25,7 @@ mod envelope;
 mod front_door;
 mod ids;
 mod mirrored;
+mod notices;
 mod start;
 mod trace;
 mod transport;
@@ -36,6 +37,7 @@ mod client;
 mod stdio;
 
 mod gateway;
+mod changing;
 mod upstream;
 
 mod http;

@@ -17,6 +17,10 @@ const ECHO: Duration = Duration::from_millis(250);
 /// The pause before an echo is looked into doubles this often, to about a minute.
 const DOUBLINGS: u32 = 6;
 
+/// A client that begins to listen waits this long for the first reading. What is announced in that time is none of its
+/// changes; what is announced later, before the first reading ends, is.
+pub(crate) const FIRST: Duration = Duration::from_secs(3);
+
 /// What was seen of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shown {
@@ -44,6 +48,10 @@ pub(crate) struct View {
     stale: Option<Stale>,
     /// When that was last said.
     said: Option<Instant>,
+    /// Since when a first reading is wanted.
+    wanted: Option<Instant>,
+    /// Something was announced that cannot be compared with anything.
+    missed: bool,
     /// What the reading under way is for.
     reading: Option<Stale>,
     /// When the last one ended.
@@ -56,8 +64,8 @@ pub(crate) struct View {
 
 impl View {
     /// A list that is to be read once, so that later a change shows.
-    pub(crate) fn unread() -> Self {
-        Self { stale: Some(Stale::Unread), ..Self::default() }
+    pub(crate) fn unread(now: Instant) -> Self {
+        Self { stale: Some(Stale::Unread), wanted: Some(now), ..Self::default() }
     }
 
     /// The list may have changed.
@@ -67,6 +75,8 @@ impl View {
             self.stale = Some(if echo { Stale::Echo } else { Stale::Announced });
         }
         self.said = Some(now);
+        let late = self.failed() || self.wanted.is_some_and(|wanted| now > wanted + FIRST);
+        self.missed |= self.shown.is_none() && late;
     }
 
     /// When the list is to be read, if it is.
@@ -93,8 +103,7 @@ impl View {
         self.read = Some(now);
         let changed = match self.shown.replace(found) {
             Some(shown) => shown != found,
-            // What was announced before anything was known cannot be compared.
-            None => self.said.is_some(),
+            None => self.missed,
         };
         self.fruitless = if !changed && cause == Some(Stale::Echo) { self.fruitless + 1 } else { 0 };
         changed
@@ -198,12 +207,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_list_nobody_knew_has_changed_only_if_its_server_said_so() {
+    async fn a_list_nobody_knew_has_changed_only_if_its_server_said_so_when_somebody_listened() {
         let start = Instant::now();
-        let (mut quiet, mut loud) = (View::unread(), View::unread());
-        quiet.begin(start);
-        loud.begin(start);
-        loud.announce(start);
-        assert_eq!((quiet.end(start, Shown::Items(1)), loud.end(start, Shown::Items(1))), (false, true));
+        for (announced, changed) in [(None, false), (Some(100), false), (Some(3500), true)] {
+            let mut view = View::unread(start);
+            view.begin(start);
+            if let Some(millis) = announced {
+                view.announce(at(start, millis));
+            }
+            assert_eq!(view.end(at(start, 4000), Shown::Items(1)), changed, "{announced:?}");
+        }
     }
 }

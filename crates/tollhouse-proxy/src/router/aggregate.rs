@@ -239,7 +239,7 @@ pub(super) async fn discover(gateway: &Arc<Gateway>, call: &Call) -> Vec<u8> {
 
 /// What the servers together can do, as the result of `initialize`.
 pub(super) fn initialize_result(version: Version, answers: &[Envelope]) -> Bytes {
-    format!("{{\"protocolVersion\":\"{version}\",\"capabilities\":{},\"serverInfo\":{}}}", capabilities(answers), ME,)
+    format!("{{\"protocolVersion\":\"{version}\",\"capabilities\":{},\"serverInfo\":{}}}", capabilities(answers), ME)
         .into()
 }
 

@@ -156,7 +156,7 @@ impl Attendant {
         self.views.retain(|(kind, _)| wanted(*kind));
         for kind in Kind::ALL.into_iter().filter(|kind| wanted(*kind)) {
             if !self.views.iter().any(|(known, _)| *known == kind) {
-                self.views.push((kind, View::unread()));
+                self.views.push((kind, View::unread(Instant::now())));
             }
         }
     }

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -22,10 +21,8 @@ use crate::exchange::{Cancel, Message, Step, Steps, conclude};
 use crate::gateway::{Admitted, Gateway};
 use crate::kinds::{Topic, Topics};
 use crate::notices::board::{PutUp, Told, URIS_MAX};
+use crate::notices::view::FIRST;
 use crate::upstream::{ACKNOWLEDGED, SUBSCRIPTION_ID};
-
-/// A client is not kept waiting longer for servers that are slow to acknowledge.
-const ASKED: Duration = Duration::from_secs(3);
 
 /// A client's listen.
 pub(crate) struct Listening {
@@ -88,7 +85,8 @@ impl Listening {
         for (place, _) in self.gateway.fleet.roster().iter() {
             attend(&self.gateway, place);
         }
-        let _ = timeout(ASKED, listen.asked()).await;
+        // It is not kept waiting longer for servers that are slow.
+        let _ = timeout(FIRST, listen.asked()).await;
         listen
     }
 
