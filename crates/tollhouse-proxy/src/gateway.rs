@@ -135,6 +135,11 @@ impl Gateway {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Subscriptions that are open.
+    pub(crate) fn listens(&self) -> usize {
+        self.listens.load(Ordering::Relaxed)
+    }
+
     /// Ends a session at both ends.
     pub(crate) fn end_session(self: &Arc<Self>, session: Arc<Session>) {
         session.stop.cancel();

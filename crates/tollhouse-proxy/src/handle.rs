@@ -163,6 +163,13 @@ impl Handle {
             }
         };
         let _ = timeout(gateway.limits.drain, finished).await;
+        // Each of them ends by itself when the gateway drains, and says so.
+        let unheard = async {
+            while gateway.listens() > 0 {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let _ = timeout(ENDING, unheard).await;
         for session in gateway.sessions.drain() {
             gateway.end_session(session);
         }

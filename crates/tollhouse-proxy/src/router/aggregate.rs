@@ -26,11 +26,16 @@ use crate::upstream::{ITEMS_MAX, PAGES_MAX, State, Upstream};
 /// Everything `kind` that the servers offer, as a result.
 pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Session>>, kind: Kind) -> Vec<u8> {
     let asked = Instant::now();
+    for (place, _) in gateway.fleet.roster().iter() {
+        if let Some(session) = session {
+            session.changes.ask(place, kind);
+        }
+    }
     let pages =
         ask_all(gateway, call, session, move |gateway, asker, place| Box::pin(drain(gateway, asker, place, kind)))
             .await;
     if let Some(session) = session {
-        for place in gateway.fleet.roster().order.iter().copied() {
+        for (place, _) in gateway.fleet.roster().iter() {
             let found = pages.iter().find(|(answered, _)| *answered == place);
             session.changes.show(place, kind, asked, found.map_or(Shown::Absent, |(_, pages)| digest(pages, kind)));
         }

@@ -100,8 +100,5 @@ async fn read(gateway: &Arc<Gateway>, asker: Asker, place: usize, kind: Kind) ->
 
 /// Does the failure mean that the server gives nobody its lists? A slow or broken answer does not.
 fn is_gone(failure: &Failure) -> bool {
-    matches!(
-        failure.fault.kind,
-        Fault::Unreachable | Fault::Tls | Fault::Lost | Fault::SessionGone | Fault::EraUnsupported
-    )
+    matches!(failure.fault.kind, Fault::Unreachable | Fault::Tls | Fault::SessionGone | Fault::EraUnsupported)
 }

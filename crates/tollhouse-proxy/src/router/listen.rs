@@ -123,14 +123,18 @@ impl Attendant {
             if self.want.is_empty() && self.gateway.board.leave(self.place, self.count) {
                 return self.stop_hearing().await;
             }
-            let there = self.there();
-            if there {
-                self.ask().await;
-                self.read();
-            } else {
-                self.lose().await;
+            match self.there() {
+                Some(true) => {
+                    self.ask().await;
+                    self.read();
+                    self.settle();
+                }
+                Some(false) => {
+                    self.lose().await;
+                    self.gateway.board.settle(self.place, self.count, BTreeSet::new());
+                }
+                None => {}
             }
-            self.settle(there);
             match self.event().await {
                 Event::Heard(Ok(Heard::Message(envelope))) => self.sort_out(&envelope),
                 Event::Heard(Err(failure)) => self.broke(&failure),
@@ -143,10 +147,14 @@ impl Attendant {
         }
     }
 
-    /// Is it there, and does it speak of this era?
-    fn there(&mut self) -> bool {
+    /// Is it there, and does it speak this era? Nobody knows before its first probe.
+    fn there(&mut self) -> Option<bool> {
         let status = self.status.borrow_and_update();
-        status.state == State::Connected && status.eras.is_some_and(|eras| eras.modern)
+        match status.state {
+            State::Connecting => None,
+            State::Connected => Some(status.eras.is_some_and(|eras| eras.modern)),
+            State::Down | State::Parked => Some(false),
+        }
     }
 
     fn look_at_wants(&mut self) {
@@ -210,10 +218,9 @@ impl Attendant {
     }
 
     /// Says what has been asked for, once that is all that is wanted.
-    fn settle(&self, there: bool) {
+    fn settle(&self) {
         let read = self.views.iter().all(|(_, view)| view.known() || view.failed());
         let uris = match &self.hearing {
-            _ if !there => BTreeSet::new(),
             Hearing::Open(open) if read && open.asked.covers(&self.want) => open.accepted.clone(),
             Hearing::Refused if read => BTreeSet::new(),
             Hearing::Nothing if !self.opening && self.again.is_some() => BTreeSet::new(),

@@ -84,6 +84,11 @@ impl Changes {
         }
     }
 
+    /// The client asks for a list of the server at `place`: what is announced from here on is compared with it.
+    pub(crate) fn ask(&self, place: usize, kind: Kind) {
+        self.lock().views.entry((place, kind)).or_default();
+    }
+
     /// The client was shown a list that it asked for at `asked`.
     pub(crate) fn show(&self, place: usize, kind: Kind, asked: Instant, found: Shown) {
         let now = Instant::now();

@@ -1,5 +1,7 @@
 //! `tollhouse stdio`: the gateway for the one client that starts it.
 
+use std::time::Duration;
+
 use super::Common;
 use crate::build::Wanted;
 use crate::config::{self, env::Process};
@@ -16,6 +18,9 @@ use crate::run;
 )]
 pub(crate) struct Args {}
 
+/// A client that has not read what was said by the end of the drain has this long for it.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Serves until the client closes our input, or a signal comes.
 pub(crate) async fn run(common: &Common) -> anyhow::Result<Exit> {
     let Some(path) = super::configuration(common, "stdio")? else { return Ok(Exit::Config) };
@@ -27,9 +32,19 @@ pub(crate) async fn run(common: &Common) -> anyhow::Result<Exit> {
     // Many of these may run beside each other: none listens unless it is told to.
     let wanted = Wanted { listen: common.listen, admin: common.admin };
     run::gateway(&loaded, wanted, log, async |program, stop| {
+        let mut serving = std::pin::pin!(program.handle.serve_pipe(tokio::io::stdin(), tokio::io::stdout()));
         tokio::select! {
-            () = program.handle.serve_pipe(tokio::io::stdin(), tokio::io::stdout()) => {}
+            () = &mut serving => return Ok(Exit::Ok),
             () = stop.cancelled() => {}
+        }
+        // What is under way is finished, and said; to a client that does not read it is not.
+        let drained = async {
+            program.handle.drain().await;
+            tokio::time::sleep(LAST_WORDS).await;
+        };
+        tokio::select! {
+            () = serving => {}
+            () = drained => {}
         }
         Ok(Exit::Ok)
     })
