@@ -23,7 +23,7 @@ use crate::links::{join, listen, live_link, open_link};
 use crate::meta::{BAGGAGE_MAX, Meta};
 use crate::router::subscriptions::Listening;
 use crate::router::{self, Routed};
-use crate::session::identify;
+use crate::session::identify::{self, Evidence};
 use crate::session::legacy::{Endpoint, Outlet, Session};
 use crate::upstream::{CANCELLED, LISTEN};
 
@@ -42,6 +42,8 @@ pub(crate) struct Arrived {
     pub(crate) headers: HeaderMap,
     /// The legacy session it came in.
     pub(crate) session: Option<Arc<Session>>,
+    /// The conversation that its path or its process names.
+    pub(crate) given: Option<SessionRef>,
 }
 
 /// Who answers.
@@ -63,11 +65,19 @@ impl Arrived {
             Some(session) => session.client.clone(),
             None => self.meta.client(&self.envelope).map(|name| name.as_ref().into()),
         };
-        let session = identify::named(headers, &self.envelope, &self.meta).unwrap_or_else(|| match &self.session {
-            Some(session) => SessionRef { id: session.id.clone(), source: SessionSource::Protocol },
-            None if inbound => identify::of_trace(&trace),
-            None => gateway.guesses.find(client.as_ref(), self.peer, self.received),
-        });
+        let evidence = Evidence {
+            envelope: &self.envelope,
+            meta: &self.meta,
+            headers,
+            given: self.given.as_ref(),
+            session: self.session.as_ref().map(|session| &session.id),
+            trace: inbound.then_some(&trace),
+        };
+        let principal = Principal::Anonymous;
+        let session = evidence
+            .session(&gateway.session_rules)
+            .unwrap_or_else(|| gateway.guesses.find(&principal, client.as_ref(), self.peer, self.received));
+        let hints = evidence.hints(&session);
         let version = match (&self.session, self.era) {
             (Some(session), _) => session.version,
             (None, Era::Modern) => Version::MODERN,
@@ -76,8 +86,9 @@ impl Arrived {
         let params = Params { progress_token: self.meta.progress_token, excess: self.meta.excess, ..self.params };
         let caller = Caller {
             listener: self.listener,
-            principal: Principal::Anonymous,
+            principal,
             session,
+            hints,
             version,
             client,
             trace,

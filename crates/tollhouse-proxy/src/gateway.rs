@@ -18,7 +18,7 @@ use crate::record::Recorder;
 use crate::session::bell::Bell;
 use crate::session::identify::Guesses;
 use crate::session::legacy::{Endpoint, Session, Table};
-use crate::settings::{FrontDoor, Limits, Settings};
+use crate::settings::{FrontDoor, Limits, SessionRule, Settings};
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, Upstream};
 
@@ -32,6 +32,8 @@ pub(crate) struct Gateway {
     pub(crate) bell: Bell,
     /// What modern clients listen for at the endpoint of all servers.
     pub(crate) board: Arc<Board>,
+    /// How the session of a call is found, best first.
+    pub(crate) session_rules: Box<[SessionRule]>,
     pub(crate) limits: Limits,
     pub(crate) front_door: FrontDoor,
     /// Whether trace headers go on to servers.
@@ -69,6 +71,7 @@ impl Gateway {
             guesses: Guesses::default(),
             bell: Bell::default(),
             board: Board::new(),
+            session_rules: settings.session_rules.clone(),
             limits: settings.limits,
             front_door: settings.front_door.clone(),
             inject_trace: settings.inject_trace,

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use tollhouse_core::clock;
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
-use tollhouse_core::record::Listener;
+use tollhouse_core::record::{Listener, SessionRef, SessionSource};
 use tollhouse_core::wire::sse::Event;
 use tollhouse_core::wire::{Envelope, EnvelopeError, Form, members};
 use tracing::{debug, warn};
@@ -39,7 +39,7 @@ use crate::dispatch::{self, Arrived, Dispatched};
 use crate::exchange::{Begun, Cancel, Message, Step, Steps};
 use crate::gateway::Gateway;
 use crate::links;
-use crate::meta::Meta;
+use crate::meta::{ID_MAX, Meta};
 use crate::session::era;
 use crate::session::legacy::{Endpoint, Outlet, Session};
 use crate::session::streams::{GENERAL, ResumeError};
@@ -111,7 +111,7 @@ async fn connection(gateway: Arc<Gateway>, stream: TcpStream, peer: SocketAddr) 
     let bench = Bench::default();
     let gone = Arc::new(AtomicBool::new(false));
     let service = hyper::service::service_fn(|request| {
-        let client = Client { gateway: gateway.clone(), peer: peer.ip(), local, gone: gone.clone() };
+        let client = Client { gateway: gateway.clone(), peer: peer.ip(), local, gone: gone.clone(), given: None };
         let work: Work = Box::pin(client.serve(request));
         *bench.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(work);
         Pending(bench.clone())
@@ -154,16 +154,20 @@ struct Client {
     local: IpAddr,
     /// Set when the connection has ended before its answer.
     gone: Arc<AtomicBool>,
+    /// The conversation that the request's path names.
+    given: Option<SessionRef>,
 }
 
 impl Client {
-    async fn serve(self, request: Request<Incoming>) -> Response<Body> {
+    async fn serve(mut self, request: Request<Incoming>) -> Response<Body> {
         let received = Instant::now();
         if let Err(why) = self.gateway.front_door.check(request.uri(), request.headers(), self.local) {
             let status = if why == TurnedAway::BadHost { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN };
             return plain(status, why.reason());
         }
-        let endpoint = match request.uri().path() {
+        let (path, named) = conversation(request.uri().path());
+        self.given = named;
+        let endpoint = match path {
             "/mcp" => Some(Endpoint::All),
             "/healthz" => {
                 return match *request.method() {
@@ -245,6 +249,7 @@ impl Client {
                 params,
                 headers,
                 session: None,
+                given: self.given.clone(),
             });
             return match (understood, era) {
                 (Err(refusal), _) => json(arrived.refuse(&self.gateway, &refusal)),
@@ -433,8 +438,13 @@ impl Client {
         }
         let mut answers: Vec<Bytes> = Vec::new();
         for envelope in messages {
-            let client =
-                Client { gateway: self.gateway.clone(), peer: self.peer, local: self.local, gone: self.gone.clone() };
+            let client = Client {
+                gateway: self.gateway.clone(),
+                peer: self.peer,
+                local: self.local,
+                gone: self.gone.clone(),
+                given: self.given.clone(),
+            };
             let response = Box::pin(client.message(headers.clone(), envelope, endpoint, received)).await;
             answers.extend(collect(response.into_body()).await);
         }
@@ -443,6 +453,18 @@ impl Client {
         }
         let joined = answers.join(&b","[..]);
         json(Message { status: StatusCode::OK, bytes: [b"[", joined.as_slice(), b"]"].concat().into() })
+    }
+}
+
+/// The conversation a path begins with, and the rest of it: `/s/<id>/mcp` is `/mcp`, for clients that can be pointed at
+/// an address of their own and do nothing else to name what they belong to.
+fn conversation(path: &str) -> (&str, Option<SessionRef>) {
+    let parts = path.strip_prefix("/s/").and_then(|rest| Some(rest.split_at(rest.find('/')?)));
+    match parts {
+        Some((id, rest)) if !id.is_empty() && id.len() <= ID_MAX => {
+            (rest, Some(SessionRef { id: id.into(), source: SessionSource::Path }))
+        }
+        _ => (path, None),
     }
 }
 

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use tollhouse_core::record::{SessionRef, SessionSource};
+
 use super::Common;
 use crate::build::Wanted;
-use crate::config::{self, env::Process};
+use crate::config;
+use crate::config::env::{Environment, Process};
 use crate::exit::Exit;
 use crate::run;
 
@@ -32,7 +35,8 @@ pub(crate) async fn run(common: &Common) -> anyhow::Result<Exit> {
     // Many of these may run beside each other: none listens unless it is told to.
     let wanted = Wanted { listen: common.listen, admin: common.admin };
     run::gateway(&loaded, wanted, log, async |program, stop| {
-        let mut serving = std::pin::pin!(program.handle.serve_pipe(tokio::io::stdin(), tokio::io::stdout()));
+        let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
+        let mut serving = std::pin::pin!(program.handle.serve_pipe(conversation(&Process), input, output));
         tokio::select! {
             () = &mut serving => return Ok(Exit::Ok),
             () = stop.cancelled() => {}
@@ -49,4 +53,15 @@ pub(crate) async fn run(common: &Common) -> anyhow::Result<Exit> {
         Ok(Exit::Ok)
     })
     .await
+}
+
+/// Variables by which clients tell the servers they start which conversation those belong to.
+const VARIABLES: [&str; 1] = ["CLAUDE_CODE_SESSION_ID"];
+
+/// The conversation that the client's environment names.
+fn conversation(env: &dyn Environment) -> Option<SessionRef> {
+    VARIABLES.iter().find_map(|name| {
+        let id = env.var(name)?.into_string().ok().filter(|id| !id.is_empty() && id.len() <= 256)?;
+        Some(SessionRef { id: id.into(), source: SessionSource::Environment(name) })
+    })
 }
