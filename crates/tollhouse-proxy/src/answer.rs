@@ -15,7 +15,7 @@ use tollhouse_core::record::Outcome;
 
 use crate::call::{Call, quote};
 use crate::failure::Failure;
-use crate::upstream::SUBSCRIPTION_ID;
+use crate::meta::SUBSCRIPTION_ID;
 
 /// JSON-RPC and MCP codes, and the gateway's own, which are positive: the negative ranges are taken.
 pub(crate) mod code {

@@ -27,8 +27,9 @@ use crate::clocks::Clocks;
 use crate::failure::Failure;
 use crate::gateway::{Admitted, Gateway};
 use crate::links::heard;
+use crate::meta::SUBSCRIPTION_ID;
 use crate::session::legacy::Session;
-use crate::upstream::{Heard, LISTEN, Link, Reply, SUBSCRIPTION_ID, Upstream};
+use crate::upstream::{Heard, LISTEN, Link, Reply, Upstream};
 
 /// A message for the client, and the HTTP status it goes out with.
 #[derive(Debug, Clone)]

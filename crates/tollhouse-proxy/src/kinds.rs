@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::upstream::SUBSCRIPTION_ID;
+use crate::meta::SUBSCRIPTION_ID;
 
 /// What is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -20,9 +20,10 @@ use crate::call::Call;
 use crate::exchange::{Cancel, Message, Step, Steps, conclude};
 use crate::gateway::{Admitted, Gateway};
 use crate::kinds::{Topic, Topics};
+use crate::meta::SUBSCRIPTION_ID;
 use crate::notices::board::{PutUp, Told, URIS_MAX};
 use crate::notices::view::FIRST;
-use crate::upstream::{ACKNOWLEDGED, SUBSCRIPTION_ID};
+use crate::upstream::ACKNOWLEDGED;
 
 /// A client's listen.
 pub(crate) struct Listening {

@@ -42,7 +42,6 @@ use crate::settings::{self, Limits, Timeouts};
 pub(crate) const CANCELLED: &str = "notifications/cancelled";
 pub(crate) const LISTEN: &str = "subscriptions/listen";
 pub(crate) const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
-pub(crate) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 
 /// Items of a list, of all servers together; the rest is left out.
 pub(crate) const ITEMS_MAX: usize = 10_000;

@@ -24,11 +24,12 @@ use super::child::{Child, Said, SpawnError, Spawner, Started, Stdout};
 use super::http::answers;
 use super::lines::{Line, LineWriter, WriteError, one_line};
 use super::restart::{Noise, Verdict};
-use super::{CANCELLED, Reply, SUBSCRIPTION_ID, ask};
+use super::{CANCELLED, Reply, ask};
 use crate::answer;
 use crate::call::Call;
 use crate::clocks::Clocks;
 use crate::failure::Failure;
+use crate::meta::SUBSCRIPTION_ID;
 use crate::settings::{Command, Limits};
 
 /// Messages of one call that wait to be delivered. Full: further notifications are dropped and counted; the answer
