@@ -18,7 +18,7 @@ use crate::gateway::Gateway;
 use crate::kinds::Topic;
 use crate::session::legacy::Session;
 use crate::settings::Timeouts;
-use crate::upstream::{Link, Opened};
+use crate::upstream::{Link, Opened, Upstream};
 
 /// What a client says once its session is open. Said again for a process that took the place of another.
 const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
@@ -154,20 +154,19 @@ pub(crate) fn listen(gateway: &Arc<Gateway>, session: &Arc<Session>) {
     }
 }
 
-/// Reads a link's stream until the session ends.
+/// Reads a link's stream until the session or the server ends.
 fn follow(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize, link: Link) {
-    let (gateway_, session) = (gateway.clone(), session.clone());
+    let (gateway_, upstream, session) = (gateway.clone(), gateway.fleet.at(place), session.clone());
     gateway.server_tasks.spawn(async move {
-        let stop = session.stop.clone();
         tokio::select! {
-            () = stop.cancelled() => {}
-            () = read(&gateway_, &session, place, &link) => {}
+            () = session.stop.cancelled() => {}
+            () = upstream.ended() => {}
+            () = read(&gateway_, &upstream, &session, place, &link) => {}
         }
     });
 }
 
-async fn read(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize, link: &Link) {
-    let upstream = gateway.fleet.at(place);
+async fn read(gateway: &Gateway, upstream: &Upstream, session: &Arc<Session>, place: usize, link: &Link) {
     let mut after: Option<String> = None;
     let mut pause = Duration::from_secs(1);
     loop {

@@ -161,7 +161,7 @@ struct Client {
 impl Client {
     async fn serve(mut self, request: Request<Incoming>) -> Response<Body> {
         let received = Instant::now();
-        if let Err(why) = self.gateway.front_door.check(request.uri(), request.headers(), self.local) {
+        if let Err(why) = self.gateway.front_door.load().check(request.uri(), request.headers(), self.local) {
             let status = if why == TurnedAway::BadHost { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN };
             return plain(status, why.reason());
         }
@@ -197,7 +197,7 @@ impl Client {
         if let Some(refused) = refuse_content(&head.headers) {
             return refused;
         }
-        let limit = self.gateway.limits.request;
+        let limit = self.gateway.limits().request;
         let bytes = match read_capped(body, limit).await {
             Ok(bytes) => bytes,
             Err(ReadError::Broken) => return plain(StatusCode::BAD_REQUEST, "the body did not arrive"),

@@ -13,7 +13,7 @@ use crate::answer;
 use crate::failure::Failure;
 use crate::kinds::Topic;
 use crate::notices::pace::Pace;
-use crate::upstream::{Heard, Reply};
+use crate::upstream::{Heard, Reply, Upstream};
 
 /// The notices of changed lists that wait.
 #[derive(Default)]
@@ -36,7 +36,13 @@ pub(super) enum Pass {
 
 impl Paced {
     /// Waits for what comes next.
-    pub(super) async fn next(&mut self, reply: &mut Reply, draining: &CancellationToken, cancel: &Cancel) -> Pass {
+    pub(super) async fn next(
+        &mut self,
+        reply: &mut Reply,
+        server: &Upstream,
+        draining: &CancellationToken,
+        cancel: &Cancel,
+    ) -> Pass {
         loop {
             let now = Instant::now();
             if let Some(topic) = Topic::ALL.into_iter().find(|topic| self.paces[*topic as usize].take(now))
@@ -49,7 +55,7 @@ impl Paced {
                 tokio::select! {
                     biased;
                     () = draining.cancelled() => Pass::End,
-                    heard = reply.next() => Pass::Through(Some(heard)),
+                    heard = server.while_open(reply.next()) => Pass::Through(Some(heard)),
                     () = sleep_until(due.unwrap_or(now)), if due.is_some() => Pass::Through(None),
                 }
             };

@@ -90,6 +90,11 @@ impl Board {
         PutUp { board: self.clone(), number, listen }
     }
 
+    /// Is there no listen?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().listens.is_empty()
+    }
+
     /// Notices changes of what is wanted.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.wanted.subscribe()
@@ -129,6 +134,12 @@ impl Board {
             state.attended.remove(&place);
         }
         leaves
+    }
+
+    /// The server at `place` was taken out: nobody waits for it.
+    pub(crate) fn forget(&self, place: usize) {
+        self.lock().attended.remove(&place);
+        self.settled.send_replace(());
     }
 
     /// The server at `place` was asked for all that was wanted at `count`, and accepted `uris`.

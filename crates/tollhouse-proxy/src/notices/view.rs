@@ -68,6 +68,11 @@ impl View {
         Self { stale: Some(Stale::Unread), wanted: Some(now), ..Self::default() }
     }
 
+    /// A list that nobody was shown, of a server that was not there when all others were.
+    pub(crate) fn absent() -> Self {
+        Self { shown: Some(Shown::Absent), ..Self::default() }
+    }
+
     /// The list may have changed.
     pub(crate) fn announce(&mut self, now: Instant) {
         let echo = self.reading.is_some() || self.read.is_some_and(|read| now < read + ECHO);

@@ -3,6 +3,7 @@
 //! Items pass as they are, only their names get the server's prefix. A server that does not answer is left out; it
 //! never fails the others.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::failure::Failure;
 use crate::gateway::Gateway;
 use crate::kinds::Kind;
 use crate::links::{live_link, new_link};
+use crate::names::Tables;
 use crate::notices::view::Shown;
 use crate::session::legacy::Session;
 use crate::upstream::{ITEMS_MAX, PAGES_MAX, State, Upstream};
@@ -26,26 +28,27 @@ use crate::upstream::{ITEMS_MAX, PAGES_MAX, State, Upstream};
 /// Everything `kind` that the servers offer, as a result.
 pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Session>>, kind: Kind) -> Vec<u8> {
     let asked = Instant::now();
-    for (place, _) in gateway.fleet.roster().iter() {
-        if let Some(session) = session {
-            session.changes.ask(place, kind);
-        }
+    if let Some(session) = session {
+        gateway.fleet.roster().iter().for_each(|(place, _)| session.changes.ask(place, kind));
     }
     let pages =
         ask_all(gateway, call, session, move |gateway, asker, place| Box::pin(drain(gateway, asker, place, kind)))
             .await;
+    let listed: Vec<_> = pages.iter().map(|(place, pages)| (*place, locals(pages, kind))).collect();
+    let tables = gateway.names.learn(kind, &listed);
     if let Some(session) = session {
         for (place, _) in gateway.fleet.roster().iter() {
             let found = pages.iter().find(|(answered, _)| *answered == place);
-            session.changes.show(place, kind, asked, found.map_or(Shown::Absent, |(_, pages)| digest(pages, kind)));
+            let shown = found.map_or(Shown::Absent, |(_, pages)| digest(&tables, pages, place, kind));
+            session.changes.show(place, kind, asked, shown);
         }
     }
     let mut result = Vec::with_capacity(4096);
     result.extend_from_slice(format!("{{\"{}\":[", kind.items()).as_bytes());
     let (mut count, mut seen, mut ttl) = (0, HashSet::new(), u64::MAX);
-    for (place, pages) in pages {
-        let server = gateway.fleet.at(place);
-        for page in &pages {
+    for (place, pages) in &pages {
+        let server = gateway.fleet.at(*place);
+        for page in pages {
             if kind == Kind::Tool && call.era() == Era::Modern {
                 server.mirrored.learn(page);
             }
@@ -53,13 +56,9 @@ pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&A
             let found = Members::of(&page.bytes, page_result);
             let page_ttl = found.get("ttlMs").and_then(|span| members::integer(page.raw(span)));
             ttl = ttl.min(page_ttl.and_then(|ttl| u64::try_from(ttl).ok()).unwrap_or(0));
-            let Some(items) = found.get(kind.items()) else { continue };
-            for item in members::elements(&page.bytes, items) {
-                let Some(key) = Members::of(&page.bytes, item).get(kind.key()) else { continue };
-                let Some(local) = members::text(page.raw(key)) else { continue };
-                let exposed = gateway.names.note(kind, place, &server.id, &local);
-                // A resource two servers list is the first one's.
-                if count == ITEMS_MAX || !seen.insert(exposed.clone()) {
+            for (item, key, local) in items(page, kind) {
+                let Some(exposed) = tables.exposed(kind, *place, &local) else { continue };
+                if count == ITEMS_MAX || !seen.insert(exposed) {
                     continue;
                 }
                 if count > 0 {
@@ -67,7 +66,7 @@ pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&A
                 }
                 count += 1;
                 result.extend_from_slice(&page.bytes[item.start()..key.start()]);
-                result.extend_from_slice(&quote(&exposed));
+                result.extend_from_slice(&quote(exposed));
                 result.extend_from_slice(&page.bytes[key.end()..item.end()]);
             }
         }
@@ -84,27 +83,41 @@ pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&A
     result
 }
 
-/// What all pages of one server show, for comparison with what they showed before.
-pub(super) fn digest(pages: &[Envelope], kind: Kind) -> Shown {
+/// Reads what one server lists, and what of it is shown under which names, for comparison with what was shown before.
+pub(super) async fn read(gateway: &Arc<Gateway>, asker: Asker, place: usize, kind: Kind) -> Result<Shown, Failure> {
+    let pages = drain(gateway.clone(), asker, place, kind).await?;
+    let tables = gateway.names.learn(kind, &[(place, locals(&pages, kind))]);
+    Ok(digest(&tables, &pages, place, kind))
+}
+
+fn digest(tables: &Tables, pages: &[Envelope], place: usize, kind: Kind) -> Shown {
     let (mut hasher, mut empty) = (DefaultHasher::new(), true);
-    for page in pages {
-        let Form::Result { result, .. } = page.form else { continue };
-        let Some(items) = Members::of(&page.bytes, result).get(kind.items()) else { continue };
-        for item in members::elements(&page.bytes, items) {
-            page.raw(item).hash(&mut hasher);
+    for (page, (item, _, local)) in pages.iter().flat_map(|page| items(page, kind).map(move |item| (page, item))) {
+        if let Some(exposed) = tables.exposed(kind, place, &local) {
+            (exposed, page.raw(item)).hash(&mut hasher);
             empty = false;
         }
     }
     if empty { Shown::Absent } else { Shown::Items(hasher.finish()) }
 }
 
+/// The items of a page that have a name: item, name, and the name as text.
+fn items(page: &Envelope, kind: Kind) -> impl Iterator<Item = (Span, Span, Cow<'_, str>)> {
+    let text = &page.bytes;
+    let items = page.member(kind.items());
+    items.into_iter().flat_map(|items| members::elements(text, items)).filter_map(move |item| {
+        let key = Members::of(text, item).get(kind.key())?;
+        Some((item, key, members::text(key.of(text))?))
+    })
+}
+
+/// What a server calls the things on its pages, in its order.
+fn locals(pages: &[Envelope], kind: Kind) -> Vec<Cow<'_, str>> {
+    pages.iter().flat_map(|page| items(page, kind)).map(|(_, _, local)| local).take(ITEMS_MAX).collect()
+}
+
 /// All pages of one server.
-pub(super) async fn drain(
-    gateway: Arc<Gateway>,
-    asker: Asker,
-    place: usize,
-    kind: Kind,
-) -> Result<Vec<Envelope>, Failure> {
+async fn drain(gateway: Arc<Gateway>, asker: Asker, place: usize, kind: Kind) -> Result<Vec<Envelope>, Failure> {
     let mut pages: Vec<Envelope> = Vec::new();
     let mut cursor: Option<Bytes> = None;
     while pages.len() < PAGES_MAX {
@@ -180,16 +193,17 @@ async fn ask_all<T: Send + 'static>(
     let era = call.era();
     let meta = (era == Era::Modern).then(|| call.params.meta.map(|span| without_token(call, span))).flatten();
     let asker = Asker { meta, session: session.cloned() };
-    let places: Vec<usize> = match session {
-        // A server that was down when the session began becomes part of it once it is there.
+    // A session that is older than a server gets its link to it here. One that was down when the session began is
+    // not waited for, again and again.
+    let within_reach = |place: usize, server: &Upstream| match session {
         Some(session) => {
-            let connected = |server: &Upstream| server.status().state == State::Connected;
-            let roster = gateway.fleet.roster();
-            let there = roster.iter().filter(|(place, server)| session.link(*place).is_some() || connected(server));
-            there.map(|(place, _)| place).collect()
+            session.link(place).is_some() || matches!(server.status().state, State::Connected | State::Connecting)
         }
-        None => gateway.fleet.roster().order.clone(),
+        None => true,
     };
+    let roster = gateway.fleet.roster();
+    let places: Vec<usize> =
+        roster.iter().filter(|(place, server)| within_reach(*place, server)).map(|(place, _)| place).collect();
     let asking: Vec<_> = places
         .into_iter()
         .map(|place| {

@@ -3,20 +3,21 @@
 //! What is to be read and who is to be told is the state of the sessions ([`crate::session::changes`]); here it is done.
 //! Modern clients are told by their listens ([`super::listen`]).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until};
 use tollhouse_core::fault::Kind as Fault;
 
-use super::aggregate::{Asker, digest, drain};
+use super::aggregate::{Asker, read};
+use super::listen::attend_all;
 use crate::failure::Failure;
 use crate::gateway::Gateway;
 use crate::kinds::Kind;
 use crate::links::turned;
-use crate::notices::view::Shown;
 use crate::session::changes::Due;
 use crate::session::legacy::Session;
-use crate::upstream::{State, ask};
+use crate::upstream::{State, Upstream};
 
 /// Tells sessions what is due, until the gateway stops.
 pub(crate) async fn attend(gateway: Arc<Gateway>) {
@@ -38,13 +39,37 @@ pub(crate) async fn attend(gateway: Arc<Gateway>) {
     }
 }
 
-/// Notices when the server at `place` comes and goes, until the gateway stops.
-pub(crate) async fn watch(gateway: Arc<Gateway>, place: usize) {
-    let mut status = gateway.fleet.at(place).watch();
+/// Notices when servers come and go, and when there are others, until the gateway stops.
+pub(crate) async fn watch(gateway: Arc<Gateway>) {
+    let mut generation = gateway.fleet.generation.subscribe();
+    let mut watched = HashSet::new();
+    loop {
+        generation.mark_unchanged();
+        let roster = gateway.fleet.roster();
+        for (place, server) in roster.iter().filter(|(place, _)| watched.insert(*place)) {
+            gateway.server_tasks.spawn(watch_one(gateway.clone(), place, server.clone()));
+        }
+        drop(roster);
+        tokio::select! {
+            () = gateway.stop.cancelled() => return,
+            _ = generation.changed() => {}
+        }
+        let places: Vec<_> = gateway.fleet.roster().order.clone();
+        for session in gateway.bell.entered() {
+            session.changes.replaced(&places, Instant::now());
+            gateway.bell.ring(&session);
+        }
+        attend_all(&gateway);
+    }
+}
+
+/// Notices when the server at `place` comes and goes, until it ends.
+async fn watch_one(gateway: Arc<Gateway>, place: usize, server: Arc<Upstream>) {
+    let mut status = server.watch();
     let mut connected = status.borrow_and_update().state == State::Connected;
     loop {
         tokio::select! {
-            () = gateway.stop.cancelled() => return,
+            () = server.ended() => return,
             changed = status.changed() => if changed.is_err() { return },
         }
         let before = std::mem::replace(&mut connected, status.borrow_and_update().state == State::Connected);
@@ -87,15 +112,6 @@ async fn read_for(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize, 
         Err(failure) => session.changes.not_read(place, kind, is_gone(&failure)),
     }
     gateway.bell.ring(session);
-}
-
-/// Reads a list on the gateway's own behalf.
-pub(super) async fn read_own(gateway: &Arc<Gateway>, place: usize, kind: Kind) -> Result<Shown, Failure> {
-    read(gateway, Asker { meta: Some(ask::own_meta().into()), session: None }, place, kind).await
-}
-
-async fn read(gateway: &Arc<Gateway>, asker: Asker, place: usize, kind: Kind) -> Result<Shown, Failure> {
-    Ok(digest(&drain(gateway.clone(), asker, place, kind).await?, kind))
 }
 
 /// Does the failure mean that the server gives nobody its lists? A slow or broken answer does not.

@@ -15,7 +15,7 @@ use tollhouse_core::fault::Kind as Fault;
 use tollhouse_core::wire::{Envelope, Form, Members, members};
 use tracing::debug;
 
-use super::catalogue::read_own;
+use super::aggregate::{Asker, read};
 use super::question_clocks;
 use crate::call::quote;
 use crate::failure::Failure;
@@ -23,7 +23,7 @@ use crate::gateway::Gateway;
 use crate::kinds::{Kind, Topic, Topics};
 use crate::notices::board::Want;
 use crate::notices::view::{Shown, View};
-use crate::upstream::{Heard, Reply, State, Status, Upstream};
+use crate::upstream::{Heard, Reply, State, Status, Upstream, ask};
 
 /// The pause before a listen that broke is opened again; doubles up to a minute.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -31,8 +31,15 @@ const PAUSE_MAX: Duration = Duration::from_mins(1);
 /// A listen that lived this long did not break at once.
 const LASTED: Duration = Duration::from_secs(10);
 
+/// Listens at each server, if there is anybody who listens to all of them.
+pub(super) fn attend_all(gateway: &Arc<Gateway>) {
+    if !gateway.board.is_empty() {
+        gateway.fleet.roster().iter().for_each(|(place, _)| attend(gateway, place));
+    }
+}
+
 /// Listens at the server at `place` from here on, if nobody does yet, for as long as somebody wants it.
-pub(super) fn attend(gateway: &Arc<Gateway>, place: usize) {
+fn attend(gateway: &Arc<Gateway>, place: usize) {
     if !gateway.board.attend(place) {
         return;
     }
@@ -53,6 +60,10 @@ struct Attendant {
     server: Arc<Upstream>,
     status: watch::Receiver<Status>,
     wants: watch::Receiver<u64>,
+    /// Changes when there are other servers, or other names for what they list.
+    generation: watch::Receiver<u64>,
+    /// The generation it has dealt with.
+    known: u64,
     /// What is wanted, and the count of wants that makes it.
     want: Want,
     count: u64,
@@ -100,9 +111,13 @@ enum Event {
 impl Attendant {
     fn new(gateway: Arc<Gateway>, place: usize) -> Self {
         let server = gateway.fleet.at(place);
+        let generation = gateway.fleet.generation.subscribe();
+        let known = *generation.borrow();
         Self {
             status: server.watch(),
             wants: gateway.board.watch(),
+            known,
+            generation,
             server,
             gateway,
             place,
@@ -144,6 +159,10 @@ impl Attendant {
             if *self.wants.borrow() != self.count {
                 self.look_at_wants();
             }
+            if *self.generation.borrow() != self.known && !self.look_at_fleet() {
+                self.lose().await;
+                return self.gateway.board.forget(self.place);
+            }
         }
     }
 
@@ -167,6 +186,16 @@ impl Attendant {
                 self.views.push((kind, View::unread(Instant::now())));
             }
         }
+    }
+
+    /// Things may have other names from here on. False if the server was taken out.
+    fn look_at_fleet(&mut self) -> bool {
+        self.known = *self.generation.borrow_and_update();
+        let now = Instant::now();
+        for (_, view) in self.views.iter_mut().filter(|(_, view)| view.known()) {
+            view.announce(now);
+        }
+        self.gateway.fleet.roster().order.contains(&self.place)
     }
 
     /// Asks the server for what is wanted, unless it has been.
@@ -252,6 +281,7 @@ impl Attendant {
             biased;
             _ = self.wants.changed() => Event::Look,
             _ = self.status.changed() => Event::Look,
+            _ = self.generation.wait_for(|generation| *generation != self.known) => Event::Look,
             Some(Ok(done)) = self.work.join_next() => Event::Done(done),
             heard = heard => Event::Heard(heard),
             () = alarm => Event::Look,
@@ -340,6 +370,11 @@ impl Attendant {
             self.server.cancel(id, None, "nobody listens any more").await;
         }
     }
+}
+
+/// Reads a list on the gateway's own behalf.
+async fn read_own(gateway: &Arc<Gateway>, place: usize, kind: Kind) -> Result<Shown, Failure> {
+    read(gateway, Asker { meta: Some(ask::own_meta().into()), session: None }, place, kind).await
 }
 
 /// The filter of a listen.

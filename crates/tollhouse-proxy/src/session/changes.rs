@@ -84,6 +84,30 @@ impl Changes {
         }
     }
 
+    /// There are other servers, those at `places`, or other names for what they list. What the client was shown of one
+    /// kind it is shown of all of them.
+    pub(crate) fn replaced(&self, places: &[usize], now: Instant) {
+        let mut state = self.lock();
+        let State { views, paces, .. } = &mut *state;
+        if views.is_empty() {
+            // It had one server, whose lists passed by.
+            paces.iter_mut().for_each(Pace::owe);
+        }
+        let kinds: Vec<_> = Kind::ALL.into_iter().filter(|kind| views.keys().any(|(_, shown)| shown == kind)).collect();
+        views.retain(|(place, kind), view| {
+            let stays = places.contains(place);
+            if !stays && view.lose() {
+                paces[kind.topic() as usize].owe();
+            }
+            stays
+        });
+        for place in places {
+            for kind in &kinds {
+                views.entry((*place, *kind)).or_insert_with(View::absent).announce(now);
+            }
+        }
+    }
+
     /// The client asks for a list of the server at `place`: what is announced from here on is compared with it.
     pub(crate) fn ask(&self, place: usize, kind: Kind) {
         self.lock().views.entry((place, kind)).or_default();
