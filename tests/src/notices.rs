@@ -203,6 +203,32 @@ async fn a_server_that_comes_late_joins_sessions_that_are_open() {
 }
 
 #[tokio::test]
+async fn a_server_that_joins_or_leaves_by_the_configuration_changes_the_lists_with_one_notice() {
+    for era in [Eras::Modern, Eras::Legacy] {
+        let (server, other) = (changing(era).await, upstream::echo().start().await);
+        let two = || gateway().alone().with(&server).server("other", &other);
+        let late = changing(era).await;
+        let gateway = two().start().await;
+        let mut hearer = hearer(&gateway, &server, era).await;
+        assert_eq!(hearer.tools().await, ["tested__echo", "other__echo"]);
+        gateway.reload(&two().server("late", &late)).await;
+        assert_eq!(hearer.method().await, TOOLS_CHANGED);
+        assert!(hearer.is_shown("late__echo").await && hearer.is_quiet().await);
+        heard(&late, 1).await;
+        late.set_tools(&["more"]);
+        late.announce("tools");
+        assert_eq!(hearer.method().await, TOOLS_CHANGED);
+        assert!(hearer.is_shown("late__more").await);
+        gateway.reload(&two()).await;
+        assert_eq!(hearer.method().await, TOOLS_CHANGED);
+        assert_eq!(hearer.tools().await, ["tested__echo", "other__echo"]);
+        assert!(hearer.is_quiet().await);
+        heard(&late, 0).await;
+        gateway.ends_well(&[]).await;
+    }
+}
+
+#[tokio::test]
 async fn an_announcement_without_a_change_is_no_notice() {
     for era in [Eras::Modern, Eras::Legacy] {
         let server = changing(era).await;
