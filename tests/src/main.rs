@@ -27,6 +27,7 @@ mod ids;
 mod mirrored;
 mod notices;
 mod names;
+mod recorded;
 mod reload;
 mod sessions;
 mod start;
