@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tollhouse_core::fault::Kind as Fault;
 
 use super::aggregate::{Asker, read};
-use super::listen::attend_all;
+use super::listen::{Because, attend_all};
 use crate::failure::Failure;
 use crate::gateway::Gateway;
 use crate::kinds::Kind;
@@ -59,7 +59,7 @@ pub(crate) async fn watch(gateway: Arc<Gateway>) {
             session.changes.replaced(&places, Instant::now());
             gateway.bell.ring(&session);
         }
-        attend_all(&gateway);
+        attend_all(&gateway, Because::OthersJoined);
     }
 }
 

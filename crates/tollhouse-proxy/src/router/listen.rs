@@ -31,15 +31,24 @@ const PAUSE_MAX: Duration = Duration::from_mins(1);
 /// A listen that lived this long did not break at once.
 const LASTED: Duration = Duration::from_secs(10);
 
-/// Listens at each server, if there is anybody who listens to all of them.
-pub(super) fn attend_all(gateway: &Arc<Gateway>) {
+/// Why servers are attended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Because {
+    /// A client listens: it knows what they list, or will ask.
+    ClientListens,
+    /// There are others since: what they list, clients that listen do not know.
+    OthersJoined,
+}
+
+/// Listens at each server that nobody listens at yet, if there is anybody who listens to all of them.
+pub(super) fn attend_all(gateway: &Arc<Gateway>, because: Because) {
     if !gateway.board.is_empty() {
-        gateway.fleet.roster().iter().for_each(|(place, _)| attend(gateway, place));
+        gateway.fleet.roster().iter().for_each(|(place, _)| attend(gateway, place, because));
     }
 }
 
 /// Listens at the server at `place` from here on, if nobody does yet, for as long as somebody wants it.
-fn attend(gateway: &Arc<Gateway>, place: usize) {
+fn attend(gateway: &Arc<Gateway>, place: usize, because: Because) {
     if !gateway.board.attend(place) {
         return;
     }
@@ -48,7 +57,7 @@ fn attend(gateway: &Arc<Gateway>, place: usize) {
         let stop = gateway_.stop.clone();
         tokio::select! {
             () = stop.cancelled() => {}
-            () = Attendant::new(gateway_, place).attend() => {}
+            () = Attendant::new(gateway_, place).attend(because) => {}
         }
     });
 }
@@ -132,8 +141,15 @@ impl Attendant {
         }
     }
 
-    async fn attend(mut self) {
+    async fn attend(mut self, because: Because) {
         self.look_at_wants();
+        if because == Because::OthersJoined {
+            let now = Instant::now();
+            for (_, view) in &mut self.views {
+                *view = View::absent();
+                view.announce(now);
+            }
+        }
         loop {
             if self.want.is_empty() && self.gateway.board.leave(self.place, self.count) {
                 return self.stop_hearing().await;

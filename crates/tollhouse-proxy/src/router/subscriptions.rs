@@ -14,7 +14,7 @@ use tollhouse_core::record::{Listener, Outcome};
 use tollhouse_core::wire::{Envelope, Members, Span, members, splice};
 
 use super::list_resources;
-use super::listen::{attend_all, filter};
+use super::listen::{Because, attend_all, filter};
 use crate::answer::{self, Refusal, code};
 use crate::call::Call;
 use crate::exchange::{Cancel, Message, Step, Steps, conclude};
@@ -83,7 +83,7 @@ impl Listening {
         // What nobody offers is not acknowledged.
         let uris: BTreeMap<_, _> = self.asked.uris.iter().filter_map(|uri| Some((uri.clone(), owner(uri)?))).collect();
         let listen = self.gateway.board.put_up(self.asked.topics, uris);
-        attend_all(&self.gateway);
+        attend_all(&self.gateway, Because::ClientListens);
         // It is not kept waiting longer for servers that are slow.
         let _ = timeout(FIRST, listen.asked()).await;
         listen
