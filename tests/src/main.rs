@@ -28,6 +28,7 @@ mod front_door;
 mod ids;
 mod many;
 mod mirrored;
+mod notices;
 mod names;
 mod recorded;
 mod reload;
@@ -49,6 +50,7 @@ mod home;
 mod stdio;
 
 mod gateway;
+mod changing;
 mod upstream;
 
 mod http;

@@ -249,6 +249,11 @@ async fn a_gateway_on_stdio_follows_its_file_too() {
     client.send(&legacy_call("1", &json!({"nonce": "n"}))).await;
     assert_eq!(client.message().await["result"]["content"][0]["text"], "n");
     client.process.reload(&of(&[("two", &two)])).await;
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        told.push(client.message().await["method"].as_str().unwrap_or_default().to_owned());
+    }
+    assert!(told.iter().all(|method| method.ends_with("/list_changed")), "{told:?}");
     client.send(&legacy_call("2", &json!({"nonce": "m"}))).await;
     assert_eq!(client.message().await["result"]["content"][0]["text"], "m");
     client.send(&modern_call("3", &json!({"nonce": "o"}))).await;

@@ -106,6 +106,23 @@ impl Upstream {
         words.into_iter().chain(self.arguments.iter().cloned()).collect()
     }
 
+    /// A child that `changes` has these tools from here on, beside `echo`.
+    pub(crate) fn set_tools(&self, names: &[&str]) {
+        std::fs::write(self.dir.path().join("tools"), names.join("\n")).expect("the directory is writable");
+    }
+
+    /// A child that `changes` says this.
+    pub(crate) fn say(&self, lines: &str) {
+        let dir = self.dir.path();
+        std::fs::write(dir.join("to-say"), format!("{lines}\n")).expect("the directory is writable");
+        std::fs::rename(dir.join("to-say"), dir.join("say")).expect("the directory is writable");
+    }
+
+    /// The resources a child that `changes` was asked to tell of.
+    pub(crate) fn subscribed(&self) -> Vec<String> {
+        self.lines("subscribed")
+    }
+
     fn lines(&self, name: &str) -> Vec<String> {
         let text = std::fs::read_to_string(self.dir.path().join(name)).unwrap_or_default();
         text.lines().map(ToOwned::to_owned).collect()
@@ -159,6 +176,11 @@ impl Client {
         let stdin = process.child.stdin.take();
         let stdout = process.child.stdout.take().expect("it is piped");
         Self { process, stdin, stdout: BufReader::new(stdout).lines() }
+    }
+
+    /// Is nothing said for so long?
+    pub(crate) async fn is_quiet(&mut self, so_long: std::time::Duration) -> bool {
+        tokio::time::timeout(so_long, self.stdout.next_line()).await.is_err()
     }
 
     /// Writes one line, or several at once.

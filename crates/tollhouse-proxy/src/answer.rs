@@ -15,6 +15,7 @@ use tollhouse_core::record::Outcome;
 
 use crate::call::{Call, quote};
 use crate::failure::Failure;
+use crate::meta::SUBSCRIPTION_ID;
 
 /// JSON-RPC and MCP codes, and the gateway's own, which are positive: the negative ranges are taken.
 pub(crate) mod code {
@@ -129,6 +130,19 @@ pub(crate) fn error(id: Option<&[u8]>, code: i64, message: &str, data: Option<&s
 /// A JSON-RPC result around the object `result`, which is written out.
 pub(crate) fn result(id: &[u8], result: &[u8]) -> Bytes {
     [b"{\"jsonrpc\":\"2.0\",\"id\":", id, b",\"result\":", result, b"}"].concat().into()
+}
+
+/// What ends a client's listen, orderly, on the gateway's side (MCP 2026-07-28, basic/patterns/subscriptions).
+pub(crate) fn listen_ended(id: &[u8]) -> Bytes {
+    let meta = [b"\"_meta\":{\"", SUBSCRIPTION_ID.as_bytes(), b"\":", id, b"}"].concat();
+    result(id, &[b"{\"resultType\":\"complete\",", &meta[..], b"}"].concat())
+}
+
+/// On stdio it is said like this, too, before the result: pages of the specification differ, and so do clients.
+pub(crate) fn listen_cancelled(id: &[u8]) -> Bytes {
+    let id = String::from_utf8_lossy(id);
+    let params = format!(r#"{{"requestId":{id},"reason":"the gateway is shutting down"}}"#);
+    format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#).into()
 }
 
 /// The answer to a call that brought none.

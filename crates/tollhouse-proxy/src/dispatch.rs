@@ -19,13 +19,14 @@ use crate::clocks::Clocks;
 use crate::crossing::{self, Way};
 use crate::exchange::{Attempt, Message, conclude, wait_for_next};
 use crate::failure::Failure;
-use crate::gateway::{Admitted, Gateway};
+use crate::gateway::{Admitted, Gateway, Work};
 use crate::links::{join, listen, open_link};
 use crate::meta::{BAGGAGE_MAX, Meta};
+use crate::router::subscriptions::Listening;
 use crate::router::{self, Routed};
 use crate::session::identify::{self, Evidence};
 use crate::session::legacy::{Asked, Endpoint, Outlet, Session};
-use crate::upstream::CANCELLED;
+use crate::upstream::{CANCELLED, LISTEN};
 
 /// A request as it arrived, its era decided.
 pub(crate) struct Arrived {
@@ -52,6 +53,8 @@ pub(crate) enum Dispatched {
     Answered(Message),
     /// One server will.
     One(Attempt),
+    /// It is told what several servers have to tell.
+    Listening(Box<Listening>),
 }
 
 impl Arrived {
@@ -133,7 +136,8 @@ fn passed_on(mut headers: HeaderMap, trace: bool) -> HeaderMap {
 
 /// Finds out who answers a request. Not for `initialize`: see [`open_session`].
 pub(crate) async fn dispatch(gateway: &Arc<Gateway>, arrived: Box<Arrived>) -> Dispatched {
-    let admitted = match gateway.admit() {
+    let listens = arrived.era == Era::Modern && arrived.envelope.method().is_some_and(|method| method == LISTEN);
+    let admitted = match gateway.admit(if listens { Work::Listen } else { Work::Call }) {
         Ok(admitted) => admitted,
         Err(refusal) => return Dispatched::Answered(arrived.refuse(gateway, &refusal)),
     };
@@ -152,6 +156,12 @@ pub(crate) async fn dispatch(gateway: &Arc<Gateway>, arrived: Box<Arrived>) -> D
         None => match Box::pin(router::route(gateway, call, session.as_ref())).await {
             Routed::One { call, place } => (call, place),
             Routed::Answered(message) => return Dispatched::Answered(message),
+            Routed::Listen(call) => {
+                return match Listening::new(gateway, call, admitted) {
+                    Ok(listening) => Dispatched::Listening(listening),
+                    Err(refused) => Dispatched::Answered(refused),
+                };
+            }
         },
     };
     Dispatched::One(attempt(gateway, call, place, session, admitted))
@@ -171,13 +181,10 @@ fn attempt(
 ) -> Attempt {
     let upstream = gateway.fleet.at(place);
     // A subscription is no work that a server which leaves could finish.
-    let under_way = (call.method != "subscriptions/listen").then(|| upstream.calls.token());
+    let under_way = (call.method != LISTEN).then(|| upstream.calls.token());
     call.server = Some(upstream.id.clone());
-    let clocks = if call.method == "subscriptions/listen" {
-        Clocks::unlimited()
-    } else {
-        Clocks::start(call.received, &upstream.timeouts)
-    };
+    let clocks =
+        if call.method == LISTEN { Clocks::unlimited() } else { Clocks::start(call.received, &upstream.timeouts) };
     Attempt {
         gateway: gateway.clone(),
         call,
@@ -199,7 +206,7 @@ pub(crate) async fn open_session(
     arrived: Box<Arrived>,
     outlet: Outlet,
 ) -> (Message, Option<Arc<Session>>) {
-    let admitted = match gateway.admit() {
+    let admitted = match gateway.admit(Work::Call) {
         Ok(admitted) => admitted,
         Err(refusal) => return (arrived.refuse(gateway, &refusal), None),
     };
@@ -225,6 +232,9 @@ pub(crate) async fn open_session(
         None => Ok(answer::result(call.raw_id(), &router::open_all(gateway, &session).await)),
     };
     drop(admitted);
+    if endpoint == Endpoint::All && answer.is_ok() {
+        gateway.bell.enter(&session);
+    }
     match answer {
         Ok(bytes) => {
             let message = conclude(gateway, call, Message { status: StatusCode::OK, bytes }, Outcome::Ok);

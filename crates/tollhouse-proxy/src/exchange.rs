@@ -3,6 +3,8 @@
 //! The same for every listener and both eras. What comes back is one message, or a stream of messages whose last is
 //! the answer; either way [`Attempt`] ends exactly once and leaves exactly one record.
 
+mod paced;
+
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -20,16 +22,18 @@ use tollhouse_core::fault::Kind;
 use tollhouse_core::record::Outcome;
 use tollhouse_core::wire::{Envelope, Form, Members, Span, members, splice};
 
+use self::paced::{Paced, Pass};
 use crate::answer::{self, Refusal, code};
 use crate::call::Call;
 use crate::clocks::Clocks;
 use crate::crossing::{self, Approach, Round, Way};
 use crate::failure::Failure;
 use crate::gateway::{Admitted, Gateway};
-use crate::links::refuse_question;
+use crate::links::{heard, refuse_question};
+use crate::meta::SUBSCRIPTION_ID;
 use crate::retry::Rounds;
 use crate::session::legacy::Session;
-use crate::upstream::{Heard, Reply, SUBSCRIPTION_ID, Upstream};
+use crate::upstream::{Heard, LISTEN, Reply, Upstream};
 
 /// A message for the client, and the HTTP status it goes out with.
 #[derive(Debug, Clone)]
@@ -83,7 +87,7 @@ pub(crate) enum Cancel {
 
 impl Cancel {
     /// Waits for `work`; `None` if the call was given up first.
-    async fn or<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn or<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         match self {
             Self::Gone(gone) => {
                 let mut work = pin!(work);
@@ -228,6 +232,12 @@ impl Attempt {
     /// An answer in the caller's era goes to the caller.
     fn pass_back(self, envelope: &Envelope, status: StatusCode) -> Message {
         let outcome = classify(&self.call, envelope);
+        if let (Way::Linked(session, _), Outcome::Ok) = (&self.way, &outcome)
+            && let on @ ("resources/subscribe" | "resources/unsubscribe") = self.call.method.as_ref()
+            && let Some(uri) = self.call.name()
+        {
+            session.subscribed(self.place, &uri, on == "resources/subscribe");
+        }
         let bytes = match &envelope.form {
             Form::Result { id, .. } if outcome == Outcome::InputRequired && self.call.aggregated => {
                 self.with_sealed_state(envelope, *id)
@@ -343,6 +353,14 @@ pub(crate) struct Streaming {
     /// What the caller has to be asked before that.
     round: Option<Box<Round>>,
     rounds: u32,
+    /// Of a listen: when its client is told what.
+    paced: Option<Box<Paced>>,
+}
+
+/// Messages on their way to a client, the last of which is the answer.
+pub(crate) trait Steps: Send + Sized {
+    /// Waits for the next message. After [`Step::Answer`] and [`Step::Cancelled`] there is none.
+    fn next(self: Box<Self>, cancel: &Cancel) -> impl Future<Output = (Option<Box<Self>>, Step)> + Send;
 }
 
 /// What a stream brought.
@@ -357,18 +375,8 @@ pub(crate) enum Step {
     Cancelled,
 }
 
-impl Streaming {
-    fn of(attempt: Attempt, reply: Reply) -> Box<Self> {
-        Box::new(Self { attempt, reply: Some(reply), last_progress: f64::NEG_INFINITY, round: None, rounds: 0 })
-    }
-
-    fn asking(attempt: Attempt, round: Round) -> Box<Self> {
-        let round = Some(Box::new(round));
-        Box::new(Self { attempt, reply: None, last_progress: f64::NEG_INFINITY, round, rounds: 1 })
-    }
-
-    /// Waits for the next message. After [`Step::Answer`] and [`Step::Cancelled`] there is none.
-    pub(crate) async fn next(mut self: Box<Self>, cancel: &Cancel) -> (Option<Box<Self>>, Step) {
+impl Steps for Streaming {
+    async fn next(mut self: Box<Self>, cancel: &Cancel) -> (Option<Box<Self>>, Step) {
         loop {
             if let Some(round) = &mut self.round {
                 if let Some(question) = round.next_question() {
@@ -390,10 +398,20 @@ impl Streaming {
                 continue;
             }
             let reply = self.reply.as_mut().expect("without questions there is a stream");
-            let waited = {
-                let Attempt { upstream, clocks, .. } = &self.attempt;
-                let next = pin!(async { clocks.within(reply.next()).await.flatten() });
-                cancel.or(upstream.while_open(next)).await
+            let Attempt { upstream, clocks, gateway, .. } = &self.attempt;
+            let waited = match &mut self.paced {
+                None => {
+                    let next = pin!(async { clocks.within(reply.next()).await.flatten() });
+                    cancel.or(upstream.while_open(next)).await
+                }
+                Some(paced) => match Box::pin(paced.next(reply, upstream, &gateway.draining, cancel)).await {
+                    Pass::Through(heard) => heard,
+                    Pass::Held(bytes) => {
+                        self.attempt.call.response_bytes += bytes.len() as u64;
+                        return (Some(self), Step::Message(bytes));
+                    }
+                    Pass::End => return self.end(),
+                },
             };
             let envelope = match waited {
                 None => {
@@ -440,6 +458,19 @@ impl Streaming {
             }
         }
     }
+}
+
+impl Streaming {
+    fn of(attempt: Attempt, reply: Reply) -> Box<Self> {
+        let listens = attempt.call.era() == Era::Modern && attempt.call.method == LISTEN;
+        let paced = listens.then(Box::default);
+        Box::new(Self { attempt, reply: Some(reply), last_progress: f64::NEG_INFINITY, round: None, rounds: 0, paced })
+    }
+
+    fn asking(attempt: Attempt, round: Round) -> Box<Self> {
+        let round = Some(Box::new(round));
+        Box::new(Self { attempt, reply: None, last_progress: f64::NEG_INFINITY, round, rounds: 1, paced: None })
+    }
 
     /// What an answer of the server begins, a round of questions, or ends.
     fn answered(mut self: Box<Self>, envelope: &Envelope) -> Result<Box<Self>, Message> {
@@ -473,14 +504,18 @@ impl Streaming {
             return progress(&attempt.call, envelope, &mut self.last_progress);
         }
         match (&attempt.way, &envelope.form) {
-            (Way::Linked(session, _), _) => session.relay(attempt.place, envelope),
+            (Way::Linked(session, _), _) => heard(&attempt.gateway, session, attempt.place, envelope),
             // A modern client is told what belongs to its call, and of the server's log only what it asked for.
             (Way::Lent(loan), Form::Notification { method }) if method == "notifications/message" => {
                 crossing::wants_log(loan, envelope).then(|| envelope.bytes.clone())
             }
             // Modern streams carry no requests; a notification may name the listen it belongs to by our id.
-            (Way::Direct | Way::Lifted(_), Form::Notification { .. }) => {
-                Some(with_subscription(&attempt.call, envelope))
+            (Way::Direct | Way::Lifted(_), Form::Notification { method }) => {
+                let bytes = with_subscription(&attempt.call, envelope);
+                match &mut self.paced {
+                    Some(paced) => paced.pass(method, bytes),
+                    None => Some(bytes),
+                }
             }
             (Way::Direct | Way::Lifted(_) | Way::Lent(_), _) => None,
         }

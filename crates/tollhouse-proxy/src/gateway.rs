@@ -14,8 +14,10 @@ use crate::answer::{Refusal, code};
 use crate::clocks::Clocks;
 use crate::fleet::Fleet;
 use crate::names::Names;
+use crate::notices::board::Board;
 use crate::record::Recorder;
 use crate::seal::Seal;
+use crate::session::bell::Bell;
 use crate::session::identify::Guesses;
 use crate::session::legacy::{Endpoint, Session, Table};
 use crate::session::lent::Lent;
@@ -32,6 +34,10 @@ pub(crate) struct Gateway {
     /// Sessions of the gateway's own.
     pub(crate) lent: Lent,
     pub(crate) guesses: Guesses,
+    /// Legacy sessions that have to be told of changed lists.
+    pub(crate) bell: Bell,
+    /// What modern clients listen for at the endpoint of all servers.
+    pub(crate) board: Arc<Board>,
     /// How the session of a call is found, best first.
     pub(crate) session_rules: ArcSwap<Box<[SessionRule]>>,
     limits: LiveLimits,
@@ -40,6 +46,7 @@ pub(crate) struct Gateway {
     pub(crate) inject_trace: bool,
     pub(crate) recorder: Recorder,
     in_flight: AtomicUsize,
+    listens: AtomicUsize,
     /// Cancelled when no more calls are accepted.
     pub(crate) draining: CancellationToken,
     /// Cancelled when everything has to end.
@@ -71,12 +78,15 @@ impl Gateway {
             sessions: Table::new(limits.clone()),
             lent: Lent::new(limits.clone()),
             guesses: Guesses::default(),
+            bell: Bell::default(),
+            board: Board::new(),
             session_rules: ArcSwap::from_pointee(settings.session_rules.clone()),
             limits,
             front_door: ArcSwap::from_pointee(settings.front_door.clone()),
             inject_trace: settings.inject_trace,
             recorder,
             in_flight: AtomicUsize::new(0),
+            listens: AtomicUsize::new(0),
             draining: stop.child_token(),
             stop,
             tasks: TaskTracker::new(),
@@ -116,11 +126,11 @@ impl Gateway {
         self.fleet.roster().find(server).map(Endpoint::One)
     }
 
-    /// Room for one more call.
+    /// Room for one more piece of work.
     ///
     /// # Errors
-    /// The gateway works on as many calls as it may, or takes no more.
-    pub(crate) fn admit(self: &Arc<Self>) -> Result<Admitted, Refusal> {
+    /// The gateway works on as many as it may, or takes no more.
+    pub(crate) fn admit(self: &Arc<Self>, work: Work) -> Result<Admitted, Refusal> {
         if self.draining.is_cancelled() {
             return Err(Refusal::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -129,23 +139,35 @@ impl Gateway {
                 "the gateway is shutting down",
             ));
         }
-        let limit = self.limits().calls;
-        if self.in_flight.fetch_add(1, Ordering::Relaxed) >= limit {
-            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let (counter, limit, what) = self.bound(work);
+        if counter.fetch_add(1, Ordering::Relaxed) >= limit {
+            counter.fetch_sub(1, Ordering::Relaxed);
             let mut refusal = Refusal::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 code::LIMITED,
                 Kind::Limited,
-                format!("{limit} calls are under way, which is the limit"),
+                format!("{limit} {what} are under way, which is the limit"),
             );
-            refusal.data = Some("\"limit\":\"calls\",\"retryAfterMs\":1000".to_owned());
+            refusal.data = Some(format!("\"limit\":\"{what}\",\"retryAfterMs\":1000"));
             return Err(refusal);
         }
-        Ok(Admitted(self.clone()))
+        Ok(Admitted { gateway: self.clone(), work })
+    }
+
+    fn bound(&self, work: Work) -> (&AtomicUsize, usize, &'static str) {
+        match work {
+            Work::Call => (&self.in_flight, self.limits().calls, "calls"),
+            Work::Listen => (&self.listens, self.limits().listens, "listens"),
+        }
     }
 
     pub(crate) fn calls_in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Subscriptions that are open.
+    pub(crate) fn listens(&self) -> usize {
+        self.listens.load(Ordering::Relaxed)
     }
 
     /// Ends a session at both ends.
@@ -162,11 +184,23 @@ impl Gateway {
     }
 }
 
-/// A call that may run; its place is free again when this is dropped.
-pub(crate) struct Admitted(Arc<Gateway>);
+/// What there is a limited room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Ends by itself.
+    Call,
+    /// A `subscriptions/listen`: lives as long as its reader, and a drain does not wait for it.
+    Listen,
+}
+
+/// Work that may run; its place is free again when this is dropped.
+pub(crate) struct Admitted {
+    gateway: Arc<Gateway>,
+    work: Work,
+}
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.gateway.bound(self.work).0.fetch_sub(1, Ordering::Relaxed);
     }
 }

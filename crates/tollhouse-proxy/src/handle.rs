@@ -15,6 +15,7 @@ use crate::gateway::Gateway;
 use crate::record::{Counts, Recorder};
 use crate::reload;
 pub use crate::reload::Report;
+use crate::router::catalogue;
 use crate::settings::Settings;
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, State};
@@ -98,6 +99,8 @@ impl Handle {
                 }
             }
         });
+        gateway.server_tasks.spawn(catalogue::attend(gateway.clone()));
+        gateway.server_tasks.spawn(catalogue::watch(gateway.clone()));
         Ok(Self { gateway, started: Instant::now() })
     }
 
@@ -185,6 +188,13 @@ impl Handle {
         };
         let limit = gateway.limits().drain;
         let _ = timeout(limit, finished).await;
+        // Each of them ends by itself when the gateway drains, and says so.
+        let unheard = async {
+            while gateway.listens() > 0 {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let _ = timeout(ENDING, unheard).await;
         for session in gateway.sessions.drain().into_iter().chain(gateway.lent.drain()) {
             gateway.end_session(session);
         }

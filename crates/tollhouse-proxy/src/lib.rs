@@ -19,6 +19,8 @@ mod fleet;
 mod names;
 mod seal;
 mod session;
+mod notices;
+mod kinds;
 pub mod upstream;
 mod mirrored;
 mod arguments;

@@ -14,9 +14,11 @@ use tollhouse_core::wire::{Envelope, Form};
 use tracing::{debug, warn};
 
 use crate::answer::{self, code};
+use crate::call::quote;
 use crate::clocks::Clocks;
 use crate::failure::Failure;
 use crate::gateway::Gateway;
+use crate::kinds::Topic;
 use crate::session::legacy::Session;
 use crate::settings::Timeouts;
 use crate::upstream::{Link, Opened, Upstream};
@@ -40,18 +42,21 @@ pub(crate) async fn live_link(
     place: usize,
     clocks: &Clocks,
 ) -> Result<Link, Failure> {
-    match link_at_hand(session, place) {
-        Some(link) => Ok(link),
-        None => Box::pin(reopen(gateway, session, place, clocks)).await,
+    match session.link(place) {
+        Some(link) if !link.has_ended() => Ok(link),
+        lost => Box::pin(reopen(gateway, session, place, lost, clocks)).await,
     }
 }
 
-/// The session's link to a server, if it has one that lives.
-pub(crate) fn link_at_hand(session: &Session, place: usize) -> Option<Link> {
-    session.link(place).filter(|link| match link {
-        Link::Stdio(connection) => !connection.has_ended(),
-        Link::Http(_) => true,
-    })
+/// A link in place of `lost`, whose session the server does not know any more.
+pub(crate) async fn new_link(
+    gateway: &Arc<Gateway>,
+    session: &Arc<Session>,
+    place: usize,
+    lost: Link,
+    clocks: &Clocks,
+) -> Result<Link, Failure> {
+    Box::pin(reopen(gateway, session, place, Some(lost), clocks)).await
 }
 
 /// Opens a session's link again.
@@ -59,17 +64,17 @@ async fn reopen(
     gateway: &Arc<Gateway>,
     session: &Arc<Session>,
     place: usize,
+    lost: Option<Link>,
     clocks: &Clocks,
 ) -> Result<Link, Failure> {
     // One at a time: a second caller finds the link that the first has opened.
     let _turn = session.reopening.lock().await;
-    let uptime = match session.link(place) {
-        Some(Link::Stdio(connection)) if connection.has_ended() => Some(connection.uptime()),
-        Some(link) => return Ok(link),
-        None => None,
-    };
-    if let Some(uptime) = uptime {
-        clocks.within(session.pause_before_restart(place, uptime)).await??;
+    match session.link(place) {
+        Some(link) if !link.has_ended() && lost.as_ref().is_none_or(|lost| !link.is(lost)) => return Ok(link),
+        _ => {}
+    }
+    if let Some(Link::Stdio(connection)) = &lost {
+        clocks.within(session.pause_before_restart(place, connection.uptime())).await??;
     }
     let upstream = gateway.fleet.at(place);
     let (initialize, id) = &session.initialize;
@@ -77,6 +82,11 @@ async fn reopen(
     upstream.tell(Bytes::from_static(INITIALIZED), Some(&opened.link), clocks).await?;
     let link = opened.link.clone();
     join(gateway, session, place, opened);
+    for uri in session.subscriptions(place) {
+        let params = [b"{\"uri\":", &quote(&uri)[..], b"}"].concat();
+        // A resource that is gone since has nothing to tell; the link is open all the same.
+        let _ = upstream.ask("resources/subscribe", &params, Some(&link), clocks).await;
+    }
     Ok(link)
 }
 
@@ -86,31 +96,62 @@ pub(crate) fn join(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize,
         session.greet(opened.answer);
     }
     session.set_link(place, opened.link.clone());
-    if session.is_listening() {
-        attend(gateway, session, place, opened.link.clone());
-    }
-    if let Some(mut unattached) = opened.unattached {
-        let (owner, session) = (gateway.clone(), session.clone());
-        gateway.server_tasks.spawn(async move {
-            let stop = session.stop.clone();
-            let relaying = async {
-                while let Some(envelope) = unattached.recv().await {
-                    if session.is_lent() {
-                        if matches!(envelope.form, Form::Request { .. }) {
-                            refuse_question(&owner, place, &opened.link, &envelope).await;
+    match (opened.link, opened.unattached) {
+        (Link::Stdio(connection), Some(mut unattached)) => {
+            let (gateway_, session) = (gateway.clone(), session.clone());
+            gateway.server_tasks.spawn(async move {
+                let stop = session.stop.clone();
+                let relaying = async {
+                    let link = Link::Stdio(connection.clone());
+                    while let Some(envelope) = unattached.recv().await {
+                        if session.is_lent() {
+                            if matches!(envelope.form, Form::Request { .. }) {
+                                refuse_question(&gateway_, place, &link, &envelope).await;
+                            }
+                            continue;
                         }
-                        continue;
+                        if let Some(message) = heard(&gateway_, &session, place, &envelope) {
+                            session.deliver(message).await;
+                        }
                     }
-                    if let Some(message) = session.relay(place, &envelope) {
-                        session.deliver(message).await;
-                    }
+                };
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = relaying => {}
+                    () = connection.ended() => turned(&gateway_, &session, place),
                 }
-            };
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = relaying => {}
+            });
+        }
+        (link, _) => {
+            if session.is_listening() {
+                follow(gateway, session, place, link);
             }
-        });
+        }
+    }
+}
+
+/// A message of a server on its way to the session's client; nothing if it is not, or not yet, for it.
+pub(crate) fn heard(gateway: &Gateway, session: &Arc<Session>, place: usize, envelope: &Envelope) -> Option<Bytes> {
+    let Form::Notification { method } = &envelope.form else { return session.relay(place, envelope) };
+    let Some(topic) = Topic::of(method) else { return session.relay(place, envelope) };
+    if gateway.sole(session.endpoint).is_some() {
+        let passed = session.changes.pass(topic, &envelope.bytes, Instant::now());
+        if passed.is_some() {
+            return passed;
+        }
+    } else {
+        session.changes.announce(place, topic, Instant::now());
+    }
+    gateway.bell.ring(session);
+    None
+}
+
+/// A server came or went: whatever the client was shown of it may be another by now.
+pub(crate) fn turned(gateway: &Gateway, session: &Arc<Session>, place: usize) {
+    // What a sole server offers, its clients learn from itself.
+    if gateway.sole(session.endpoint).is_none() {
+        session.changes.turned(place, Instant::now());
+        gateway.bell.ring(session);
     }
 }
 
@@ -138,26 +179,25 @@ pub(crate) fn listen(gateway: &Arc<Gateway>, session: &Arc<Session>) {
         return;
     }
     for (place, link) in session.links() {
-        attend(gateway, session, place, link);
+        if let Link::Http(_) = link {
+            follow(gateway, session, place, link);
+        }
     }
 }
 
-/// Follows the stream of one server until the session or the server ends. A process needs none: it has a pipe.
-fn attend(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize, link: Link) {
-    if let Link::Stdio(_) = link {
-        return;
-    }
-    let (upstream, session) = (gateway.fleet.at(place), session.clone());
+/// Reads a link's stream until the session or the server ends.
+fn follow(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize, link: Link) {
+    let (gateway_, upstream, session) = (gateway.clone(), gateway.fleet.at(place), session.clone());
     gateway.server_tasks.spawn(async move {
         tokio::select! {
             () = session.stop.cancelled() => {}
             () = upstream.ended() => {}
-            () = follow(&upstream, &session, place, &link) => {}
+            () = read(&gateway_, &upstream, &session, place, &link) => {}
         }
     });
 }
 
-async fn follow(upstream: &Upstream, session: &Session, place: usize, link: &Link) {
+async fn read(gateway: &Gateway, upstream: &Upstream, session: &Arc<Session>, place: usize, link: &Link) {
     let mut after: Option<String> = None;
     let mut pause = Duration::from_secs(1);
     loop {
@@ -167,14 +207,15 @@ async fn follow(upstream: &Upstream, session: &Session, place: usize, link: &Lin
             Ok(None) => return,
             Ok(Some(mut events)) => {
                 while let Ok(envelope) = events.next().await {
-                    if let Some(message) = session.relay(place, &envelope) {
+                    if let Some(message) = heard(gateway, session, place, &envelope) {
                         session.deliver(message).await;
                     }
                 }
                 after = events.last_event_id().map(ToOwned::to_owned);
                 pause = events.retry();
             }
-            Err(failure) if failure.fault.kind == Kind::SessionGone => return,
+            // Whoever asks next opens another session there, and its stream.
+            Err(failure) if failure.fault.kind == Kind::SessionGone => return turned(gateway, session, place),
             Err(_) => pause = (pause * 2).min(Duration::from_mins(1)),
         }
         tokio::time::sleep(pause).await;

@@ -35,6 +35,9 @@ const CODEX_KEYS: [(&str, &str); 4] = [
     ("model", "x-codex-turn-metadata.model"),
 ];
 
+/// The member that says to which listen a message belongs.
+pub(crate) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+
 /// Above this a baggage is dropped (W3C baggage, limits: at least this much is to be passed on; we pass no more).
 pub(crate) const BAGGAGE_MAX: usize = 8192;
 

@@ -23,62 +23,13 @@ use tracing::warn;
 
 use self::exposed::Exposure;
 use self::seen::Seen;
+use crate::kinds::Kind;
 use crate::settings::Naming;
 
 /// Names that lead where they led before, beside those of the last lists. At the limit all of them are forgotten.
 const FORMER_MAX: usize = 10_000;
 /// Names in one warning.
 const TOLD_MAX: usize = 10;
-
-/// What is listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Tool,
-    Prompt,
-    Resource,
-    Template,
-}
-
-impl Kind {
-    const ALL: [Self; 4] = [Self::Tool, Self::Prompt, Self::Resource, Self::Template];
-
-    pub(crate) const fn method(self) -> &'static str {
-        match self {
-            Self::Tool => "tools/list",
-            Self::Prompt => "prompts/list",
-            Self::Resource => "resources/list",
-            Self::Template => "resources/templates/list",
-        }
-    }
-
-    /// The member of the result that holds the items.
-    pub(crate) const fn items(self) -> &'static str {
-        match self {
-            Self::Tool => "tools",
-            Self::Prompt => "prompts",
-            Self::Resource => "resources",
-            Self::Template => "resourceTemplates",
-        }
-    }
-
-    /// The member of an item that names it.
-    pub(crate) const fn key(self) -> &'static str {
-        match self {
-            Self::Tool | Self::Prompt => "name",
-            Self::Resource => "uri",
-            Self::Template => "uriTemplate",
-        }
-    }
-
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::Tool => "tool",
-            Self::Prompt => "prompt",
-            Self::Resource => "resource",
-            Self::Template => "template",
-        }
-    }
-}
 
 /// Where a name leads.
 #[derive(Debug, Clone, PartialEq, Eq)]

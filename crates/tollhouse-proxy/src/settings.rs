@@ -177,6 +177,8 @@ pub struct Limits {
     pub line: ByteSize,
     /// Calls in flight over all servers. Default 1,024.
     pub calls: usize,
+    /// Subscriptions (`subscriptions/listen`) of modern clients at once. Default 1,024.
+    pub listens: usize,
     /// Legacy sessions. Default 20,000.
     pub sessions: usize,
     /// Legacy sessions of one principal. Default 1,000.
@@ -205,6 +207,7 @@ impl Default for Limits {
             answer: ByteSize::mib(10),
             line: ByteSize::mib(16),
             calls: 1024,
+            listens: 1024,
             sessions: 20_000,
             sessions_per_principal: 1000,
             events: 1000,

@@ -17,6 +17,10 @@
 //! - `environment`, `descriptors`: the answer tells these of the process
 //! - `mute`: never answers anything; `goes-mute`: nothing from its first call on, which is in the ledger
 //!
+//! - `changes`: beside `echo` it has the tools that stand in DIR/tools, and a resource, `test://child`. The lines that a
+//!   test puts into DIR/say go out, `$LISTEN` being the id of the last listen; the line `exit` ends the process. It
+//!   leaves `subscribed` (URIs) and `cancelled` (ids)
+//!
 //! `mirrors` is no vice: the tool asks for arguments in headers, which a child never sees.
 //!
 //! Arguments of a call may hold `gate` (a path: answered once that file exists) and `progress` (so many
@@ -62,8 +66,8 @@ fn main() -> ExitCode {
         std::process::abort()
     });
     append(&dir, "starts", &std::process::id().to_string());
-    Child { dir, eras, vice, number, gone_mute: false, locked: None, stdout: Arc::new(Mutex::new(std::io::stdout())) }
-        .run()
+    let stdout = Arc::new(Mutex::new(std::io::stdout()));
+    Child { dir, eras, vice, number, gone_mute: false, locked: None, listen: Arc::default(), stdout }.run()
 }
 
 /// Appends a line to a file and has it on the disk before it returns.
@@ -81,6 +85,8 @@ struct Child {
     gone_mute: bool,
     /// The era its first request chose.
     locked: Option<Eras>,
+    /// The id of the last listen.
+    listen: Arc<Mutex<String>>,
     stdout: Arc<Mutex<std::io::Stdout>>,
 }
 
@@ -95,6 +101,10 @@ impl Child {
                 let program = std::env::current_exe().expect("a process knows its program");
                 let grandchild = std::process::Command::new(program).arg(&self.dir).arg("sleep").spawn();
                 append(&self.dir, "grandchildren", &grandchild.expect("it can start itself").id().to_string());
+            }
+            "changes" => {
+                let (dir, stdout, listen) = (self.dir.clone(), Arc::clone(&self.stdout), Arc::clone(&self.listen));
+                std::thread::spawn(move || say(&dir, &stdout, &listen));
             }
             "banner" => self.write("Welcome to the echo server v1\n\n=> listening on stdio\n"),
             _ => {}
@@ -137,7 +147,42 @@ impl Child {
         if self.vice == "mirrors" && message.method == "tools/list" {
             return Some(message.result(&message.mirroring()));
         }
+        if self.vice == "changes"
+            && let Some(answer) = self.changed_answer(message)
+        {
+            return Some(answer);
+        }
         message.answer(self.eras)
+    }
+
+    /// The answer of a server whose lists and resources change.
+    fn changed_answer(&self, message: &Message) -> Option<String> {
+        let hints = if message.modern() { r#","resultType":"complete","ttlMs":0,"cacheScope":"private""# } else { "" };
+        match message.method.as_str() {
+            "tools/list" => {
+                let names = std::fs::read_to_string(self.dir.join("tools")).unwrap_or_default();
+                let tool = |name: &str| format!(r#"{{"name":"{name}","inputSchema":{{"type":"object"}}}}"#);
+                let tools: Vec<String> = ["echo"].into_iter().chain(names.lines()).map(tool).collect();
+                Some(message.result(&format!(r#"{{"tools":[{}]{hints}}}"#, tools.join(","))))
+            }
+            "resources/list" => {
+                Some(message.result(&format!(r#"{{"resources":[{{"uri":"test://child","name":"child"}}]{hints}}}"#)))
+            }
+            "resources/subscribe" => {
+                append(&self.dir, "subscribed", message.params["uri"].as_str().unwrap_or_default());
+                Some(message.result("{}"))
+            }
+            "subscriptions/listen" if message.modern() => {
+                let id = message.id.clone()?;
+                let filter = &message.params["notifications"];
+                let meta = format!(r#""_meta":{{"io.modelcontextprotocol/subscriptionId":{id}}}"#);
+                *self.listen.lock().expect("no thread panics while it holds the lock") = id;
+                Some(format!(
+                    r#"{{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{{"notifications":{filter},{meta}}}}}"#
+                ))
+            }
+            _ => None,
+        }
     }
 
     /// Serves one call; a code ends the process.
@@ -230,6 +275,24 @@ fn progress(call: &Message, value: u64) -> String {
         serde_json::Value::from(call.argument("nonce"))
     );
     format!("{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{params}}}\n")
+}
+
+/// Says what a test puts into DIR/say.
+fn say(dir: &Path, stdout: &Mutex<std::io::Stdout>, listen: &Mutex<String>) {
+    loop {
+        // Renamed, so that of several processes one says it.
+        let taken = dir.join(format!("said-{}", std::process::id()));
+        if std::fs::rename(dir.join("say"), &taken).is_ok() {
+            let text = std::fs::read_to_string(taken).expect("the file is there");
+            if text.trim() == "exit" {
+                #[expect(clippy::exit, reason = "a process that dies")]
+                std::process::exit(7);
+            }
+            let listen = listen.lock().expect("no thread panics while it holds the lock").clone();
+            write(stdout, &text.replace("$LISTEN", &listen));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn append_nonce(dir: &Path, message: &Message) {

@@ -347,5 +347,5 @@ async fn servers_of_both_eras_are_one_for_a_modern_client() {
         [client.call("old__echo", json!({"nonce": "o"})).await, client.call("new__echo", json!({"nonce": "n"})).await];
     assert_eq!([answers[0].text(), answers[1].text()], ["o", "n"]);
     let discovered = client.message("server/discover").send().await.json()["result"]["capabilities"].clone();
-    assert_eq!(discovered, json!({"tools": {}}));
+    assert_eq!(discovered, json!({"tools": {"listChanged": true}}));
 }

@@ -33,7 +33,7 @@ use crate::call::{Call, Edit, spliced};
 use crate::clocks::Clocks;
 use crate::failure::Failure;
 use crate::gateway::Gateway;
-use crate::links::live_link;
+use crate::links::{live_link, new_link};
 use crate::log_level::LogLevel;
 use crate::session::legacy::{Endpoint, Greeting, Occupied, Outlet, Session};
 use crate::session::lent::Key;
@@ -119,7 +119,7 @@ pub(crate) fn at_hand(upstream: &Upstream, session: Option<&Arc<Session>>, place
     match session {
         None => upstream.eras_at_hand().is_some_and(|eras| eras.modern).then_some(Way::Direct),
         Some(session) => match session.link(place)? {
-            Link::Stdio(connection) if connection.has_ended() => None,
+            link if link.has_ended() => None,
             link => Some(Way::Linked(session.clone(), link)),
         },
     }
@@ -468,6 +468,11 @@ pub(crate) async fn ask(
         Way::Lent(loan) if gone => {
             renew(gateway, loan, place, clocks).await?;
             upstream.ask(method, &whole, Some(&loan.link), clocks).await
+        }
+        // MCP 2025-11-25, streamable HTTP: who is answered 404 begins anew.
+        Way::Linked(session, link) if gone => {
+            *link = new_link(gateway, session, place, link.clone(), clocks).await?;
+            upstream.ask(method, &whole, Some(link), clocks).await
         }
         _ => asked,
     }

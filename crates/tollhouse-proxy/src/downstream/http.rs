@@ -36,7 +36,7 @@ use super::front_door::TurnedAway;
 use crate::answer::{Refusal, code};
 use crate::call::Params;
 use crate::dispatch::{self, Arrived, Dispatched};
-use crate::exchange::{Begun, Cancel, Message, Step, Streaming};
+use crate::exchange::{Begun, Cancel, Message, Step, Steps};
 use crate::gateway::Gateway;
 use crate::links;
 use crate::meta::{ID_MAX, Meta};
@@ -283,17 +283,13 @@ impl Client {
         let attempt = match dispatch::dispatch(&self.gateway, arrived).await {
             Dispatched::Answered(message) => return json(message),
             Dispatched::One(attempt) => attempt,
+            Dispatched::Listening(listening) => return streamed(&self.gateway, listening),
         };
         let gateway = self.gateway.clone();
         match attempt.begin(&Cancel::Gone(self.gone)).await {
             Begun::Answered(message) => json(message),
             Begun::Cancelled => accepted(),
-            Begun::Streaming(streaming) => {
-                // Full: the pump waits, and so does the server.
-                let (sender, receiver) = mpsc::channel(MESSAGES);
-                gateway.tasks.spawn(pump(streaming, sender, gateway.clone()));
-                events(Body::Messages(Messages { receiver, alive: KeepAlive::new() }))
-            }
+            Begun::Streaming(streaming) => streamed(&gateway, streaming),
         }
     }
 
@@ -311,6 +307,7 @@ impl Client {
         let attempt = match dispatch::dispatch(&self.gateway, arrived).await {
             Dispatched::Answered(message) => return json(message),
             Dispatched::One(attempt) => attempt,
+            Dispatched::Listening(_) => unreachable!("only modern clients listen"),
         };
         // 2025-11-25: a call is answered by a stream whose priming event lets the client come back for the answer.
         // Everything else is, if the client would rather have it so.
@@ -525,8 +522,16 @@ async fn collect(mut body: Body) -> Vec<Bytes> {
     messages
 }
 
+/// The messages of a modern call as they come.
+fn streamed(gateway: &Arc<Gateway>, steps: Box<impl Steps + 'static>) -> Response<Body> {
+    // Full: the pump waits, and so does the server.
+    let (sender, receiver) = mpsc::channel(MESSAGES);
+    gateway.tasks.spawn(pump(steps, sender, gateway.clone()));
+    events(Body::Messages(Messages { receiver, alive: KeepAlive::new() }))
+}
+
 /// Carries the messages of a modern call to its client, until either side is through.
-async fn pump(streaming: Box<Streaming>, sender: mpsc::Sender<Bytes>, gateway: Arc<Gateway>) {
+async fn pump(streaming: Box<impl Steps>, sender: mpsc::Sender<Bytes>, gateway: Arc<Gateway>) {
     let left = tokio_util::sync::CancellationToken::new();
     let watch = left.clone();
     let pumping = async {

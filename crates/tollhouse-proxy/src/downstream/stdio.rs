@@ -22,13 +22,13 @@ use tollhouse_core::wire::{Envelope, Form, Members};
 use crate::answer::{Refusal, code};
 use crate::call::Params;
 use crate::dispatch::{self, Arrived, Dispatched};
-use crate::exchange::{Begun, Cancel, Step};
+use crate::exchange::{Begun, Cancel, Step, Steps};
 use crate::gateway::Gateway;
 use crate::meta::Meta;
 use crate::session::era;
 use crate::session::legacy::{Endpoint, Outlet, Session};
-use crate::upstream::CANCELLED;
 use crate::upstream::lines::{Line, LineReader, LineWriter, one_line};
+use crate::upstream::{CANCELLED, LISTEN};
 
 /// Messages that wait for the client to read. Full: their calls wait.
 const OUTBOX: usize = 64;
@@ -61,6 +61,7 @@ pub(crate) async fn serve(
         endpoint: Endpoint::All,
         given: given.unwrap_or_else(process),
         calls: TaskTracker::new(),
+        left: gateway.stop.child_token(),
         outbox,
         session: std::sync::Mutex::default(),
         running: std::sync::Mutex::default(),
@@ -78,6 +79,10 @@ pub(crate) async fn serve(
             Ok(Some(Line::TooLongEnd { .. })) => client.refuse_too_large().await,
             Ok(None) | Err(_) => break,
         }
+    }
+    if !gateway.draining.is_cancelled() {
+        // Nobody is left who could listen.
+        client.left.cancel();
     }
     // What is under way may still be answered; a drain bounds it.
     client.calls.close();
@@ -101,6 +106,8 @@ struct Client {
     endpoint: Endpoint,
     given: SessionRef,
     calls: TaskTracker,
+    /// Cancelled when the client has hung up.
+    left: CancellationToken,
     outbox: mpsc::Sender<Bytes>,
     /// Set by `initialize`.
     session: std::sync::Mutex<Option<Arc<Session>>>,
@@ -229,7 +236,8 @@ impl Client {
         let cancelled = if let Some(running) = &in_session {
             running.cancelled.clone()
         } else {
-            let cancelled = self.gateway.stop.child_token();
+            let listens = arrived.envelope.method().is_some_and(|method| method == LISTEN);
+            let cancelled = if listens { self.left.child_token() } else { self.gateway.stop.child_token() };
             lock(&self.running).insert(raw_id.as_ref().into(), cancelled.clone());
             cancelled
         };
@@ -247,12 +255,16 @@ impl Client {
         let attempt = match dispatch::dispatch(&self.gateway, arrived).await {
             Dispatched::Answered(message) => return self.say(message.bytes).await,
             Dispatched::One(attempt) => attempt,
+            Dispatched::Listening(listening) => return self.pass_on(listening, cancel).await,
         };
-        let mut streaming = match attempt.begin(cancel).await {
-            Begun::Answered(message) => return self.say(message.bytes).await,
-            Begun::Cancelled => return,
-            Begun::Streaming(streaming) => streaming,
-        };
+        match attempt.begin(cancel).await {
+            Begun::Answered(message) => self.say(message.bytes).await,
+            Begun::Cancelled => {}
+            Begun::Streaming(streaming) => self.pass_on(streaming, cancel).await,
+        }
+    }
+
+    async fn pass_on(&self, mut streaming: Box<impl Steps>, cancel: &Cancel) {
         loop {
             let (rest, step) = streaming.next(cancel).await;
             match step {

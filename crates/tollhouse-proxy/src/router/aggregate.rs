@@ -5,9 +5,11 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::wire::{Envelope, Form, Members, Span, members};
 
@@ -17,15 +19,28 @@ use crate::call::{Call, quote};
 use crate::crossing::{self, Asker, Way};
 use crate::failure::Failure;
 use crate::gateway::Gateway;
-use crate::names::Kind;
+use crate::kinds::Kind;
+use crate::names::Tables;
+use crate::notices::view::Shown;
 use crate::session::legacy::Session;
 use crate::upstream::{ITEMS_MAX, PAGES_MAX};
 
 /// Everything `kind` that the servers offer, as a result.
 pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Session>>, kind: Kind) -> Vec<u8> {
+    let asked_at = Instant::now();
+    if let Some(session) = session {
+        gateway.fleet.roster().iter().for_each(|(place, _)| session.changes.ask(place, kind));
+    }
     let pages = ask_all(gateway, call, session, move |asked| Box::pin(drain(asked, kind))).await;
     let listed: Vec<_> = pages.iter().map(|(place, pages)| (*place, locals(pages, kind))).collect();
     let tables = gateway.names.learn(kind, &listed);
+    if let Some(session) = session {
+        for (place, _) in gateway.fleet.roster().iter() {
+            let found = pages.iter().find(|(answered, _)| *answered == place);
+            let shown = found.map_or(Shown::Absent, |(_, pages)| digest(&tables, pages, place, kind));
+            session.changes.show(place, kind, asked_at, shown);
+        }
+    }
     let mut result = Vec::with_capacity(4096);
     result.extend_from_slice(format!("{{\"{}\":[", kind.items()).as_bytes());
     let (mut count, mut seen, mut ttl) = (0, HashSet::new(), u64::MAX);
@@ -60,6 +75,25 @@ pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&A
     }
     result.push(b'}');
     result
+}
+
+/// Reads what one server lists, and what of it is shown under which names, for comparison with what was shown before.
+pub(super) async fn read(asked: Question, kind: Kind) -> Result<Shown, Failure> {
+    let (gateway, place) = (asked.gateway.clone(), asked.place);
+    let pages = drain(asked, kind).await?;
+    let tables = gateway.names.learn(kind, &[(place, locals(&pages, kind))]);
+    Ok(digest(&tables, &pages, place, kind))
+}
+
+fn digest(tables: &Tables, pages: &[Envelope], place: usize, kind: Kind) -> Shown {
+    let (mut hasher, mut empty) = (DefaultHasher::new(), true);
+    for (page, (item, _, local)) in pages.iter().flat_map(|page| items(page, kind).map(move |item| (page, item))) {
+        if let Some(exposed) = tables.exposed(kind, place, &local) {
+            (exposed, page.raw(item)).hash(&mut hasher);
+            empty = false;
+        }
+    }
+    if empty { Shown::Absent } else { Shown::Items(hasher.finish()) }
 }
 
 /// The items of a page that have a name: item, name, and the name as text.
@@ -107,12 +141,12 @@ async fn drain(mut asked: Question, kind: Kind) -> Result<Vec<Envelope>, Failure
 }
 
 /// What one server is asked, and how it is reached.
-struct Question {
-    gateway: Arc<Gateway>,
-    place: usize,
-    way: Way,
+pub(super) struct Question {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) place: usize,
+    pub(super) way: Way,
     /// The caller's `_meta`, in the modern era.
-    meta: Option<Bytes>,
+    pub(super) meta: Option<Bytes>,
 }
 
 impl Question {
@@ -204,7 +238,7 @@ pub(super) async fn discover(gateway: &Arc<Gateway>, call: &Call) -> Vec<u8> {
     format!(
         "{{\"resultType\":\"complete\",\"supportedVersions\":[\"{}\"],\"capabilities\":{},\"ttlMs\":0,\"cacheScope\":\"private\",{}}}",
         Version::MODERN,
-        capabilities(&results, Era::Modern),
+        capabilities(&results),
         server_info(),
     )
     .into_bytes()
@@ -212,12 +246,8 @@ pub(super) async fn discover(gateway: &Arc<Gateway>, call: &Call) -> Vec<u8> {
 
 /// What the servers together can do, as the result of `initialize`.
 pub(super) fn initialize_result(version: Version, results: &[Bytes]) -> Bytes {
-    format!(
-        "{{\"protocolVersion\":\"{version}\",\"capabilities\":{},\"serverInfo\":{}}}",
-        capabilities(results, Era::Legacy),
-        ME,
-    )
-    .into()
+    format!("{{\"protocolVersion\":\"{version}\",\"capabilities\":{},\"serverInfo\":{}}}", capabilities(results), ME)
+        .into()
 }
 
 /// The log level goes to every server of the session; it is kept for those that are told with every request.
@@ -246,10 +276,11 @@ fn server_info() -> String {
 }
 
 /// A capability is there if one server has it. What the gateway does not carry over several servers is not claimed.
-fn capabilities(results: &[Bytes], era: Era) -> String {
+fn capabilities(results: &[Bytes]) -> String {
     let has = |capability: &str| results.iter().any(|result| member(result, capability, None).is_some());
+    // Lists over several servers change even if none of theirs ever does: servers come and go.
     let flag = |capability: &str, flag: &str| {
-        results.iter().any(|result| member(result, capability, Some(flag)) == Some(b"true"))
+        flag == "listChanged" || results.iter().any(|result| member(result, capability, Some(flag)) == Some(b"true"))
     };
     let mut claimed = Vec::new();
     for (capability, flags) in [
@@ -262,12 +293,8 @@ fn capabilities(results: &[Bytes], era: Era) -> String {
         if !has(capability) {
             continue;
         }
-        // Changes of lists reach a modern client through a subscription, which needs one server.
-        let flags: Vec<_> = flags
-            .iter()
-            .filter(|name| era == Era::Legacy && flag(capability, name))
-            .map(|name| format!("\"{name}\":true"))
-            .collect();
+        let flags: Vec<_> =
+            flags.iter().filter(|name| flag(capability, name)).map(|name| format!("\"{name}\":true")).collect();
         claimed.push(format!("\"{capability}\":{{{}}}", flags.join(",")));
     }
     format!("{{{}}}", claimed.join(","))

@@ -3,6 +3,12 @@
 //! A tool is called by `<server>__<tool>`. Such a name is never taken apart: it is looked up in a table that lists
 //! were made from, so a tool may be called whatever its server likes.
 
+pub(crate) mod subscriptions;
+
+mod listen;
+
+pub(crate) mod catalogue;
+
 mod aggregate;
 
 use std::sync::Arc;
@@ -23,11 +29,12 @@ use crate::crossing;
 use crate::exchange::{Message, conclude};
 use crate::failure::Failure;
 use crate::gateway::Gateway;
+use crate::kinds::Kind as Listed;
 use crate::links::{join, open_link};
-use crate::names::{Kind as Listed, Target};
+use crate::names::Target;
 use crate::session::legacy::Session;
 use crate::settings::Timeouts;
-use crate::upstream::Upstream;
+use crate::upstream::{LISTEN, Upstream};
 
 /// Where a request goes.
 pub(crate) enum Routed {
@@ -35,6 +42,8 @@ pub(crate) enum Routed {
     One { call: Box<Call>, place: usize },
     /// It is answered from what several servers said, and recorded.
     Answered(Message),
+    /// It is a subscription to what several servers tell.
+    Listen(Box<Call>),
 }
 
 /// Routes a request that came to the endpoint of all servers.
@@ -52,6 +61,7 @@ pub(crate) async fn route(gateway: &Arc<Gateway>, mut call: Box<Call>, session: 
             Ok(()) => return answered(gateway, call, b"{}"),
             Err(refusal) => Err(refusal),
         },
+        LISTEN if call.era() == Era::Modern => return Routed::Listen(call),
         "tools/call" => by_name(gateway, &mut call, session, Listed::Tool).await,
         "prompts/get" => by_name(gateway, &mut call, session, Listed::Prompt).await,
         "resources/read" => by_uri(gateway, &call, session).await,
@@ -166,8 +176,7 @@ async fn by_uri(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Sessio
     if let Some(place) = gateway.names.owner(&uri) {
         return Ok(place);
     }
-    aggregate::list(gateway, call, session, Listed::Resource).await;
-    aggregate::list(gateway, call, session, Listed::Template).await;
+    list_resources(gateway, call, session).await;
     gateway.names.owner(&uri).ok_or_else(|| {
         let mut refusal = Refusal::unknown_name(format!("resource `{uri}` is not offered here"));
         if call.era() == Era::Legacy {
@@ -176,6 +185,12 @@ async fn by_uri(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Sessio
         refusal.data = Some(format!("\"uri\":{}", String::from_utf8_lossy(&quote(&uri))));
         refusal
     })
+}
+
+/// Asks for all resources and templates anew, to learn whose they are.
+async fn list_resources(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Session>>) {
+    aggregate::list(gateway, call, session, Listed::Resource).await;
+    aggregate::list(gateway, call, session, Listed::Template).await;
 }
 
 /// The server of a completion: that of the prompt or template it completes.

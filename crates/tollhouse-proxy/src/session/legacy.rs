@@ -1,6 +1,6 @@
 //! A legacy session: what `initialize` began, at the client's end and at each server's.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use tollhouse_core::era::Version;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::wire::{Envelope, Form, Members, Span, splice};
 
+use super::changes::Changes;
 use super::streams::{GENERAL, Streams};
 use crate::failure::Failure;
 use crate::log_level::LogLevel;
@@ -25,6 +26,8 @@ use crate::upstream::{CANCELLED, Link};
 
 /// A server that took no session is left alone for this long.
 const UNOPENED_PAUSE: Duration = Duration::from_mins(1);
+/// Subscriptions of one session that are remembered.
+const SUBSCRIPTIONS: usize = 1000;
 
 /// One session.
 pub(crate) struct Session {
@@ -37,6 +40,8 @@ pub(crate) struct Session {
     /// The client's `initialize`, to open further servers' sessions with.
     pub(crate) initialize: (Envelope, Span),
     pub(crate) streams: Arc<Streams>,
+    /// What it has still to be told of its servers' lists.
+    pub(crate) changes: Changes,
     outlet: Outlet,
     /// The servers' side, by the server's place in the configuration.
     links: Mutex<HashMap<usize, Link>>,
@@ -54,6 +59,8 @@ pub(crate) struct Session {
     /// Held while a link is opened again.
     pub(crate) reopening: tokio::sync::Mutex<()>,
     restarts: Mutex<HashMap<usize, Restart>>,
+    /// The resources it has subscribed to, and the places of their servers.
+    subscriptions: Mutex<BTreeSet<(usize, Box<str>)>>,
     listening: AtomicBool,
     /// What a server said of itself when it accepted; only in a lent session, which has but one.
     greeting: Mutex<Option<Arc<Greeting>>>,
@@ -125,6 +132,7 @@ impl Session {
             client,
             initialize,
             streams: Arc::new(Streams::new(limits)),
+            changes: Changes::default(),
             outlet,
             links: Mutex::default(),
             unopened: Mutex::default(),
@@ -136,6 +144,7 @@ impl Session {
             last_used: Mutex::new(Instant::now()),
             reopening: tokio::sync::Mutex::default(),
             restarts: Mutex::default(),
+            subscriptions: Mutex::default(),
             listening: AtomicBool::new(false),
             greeting: Mutex::default(),
             log_level: Mutex::default(),
@@ -301,6 +310,23 @@ impl Session {
     /// True the first time.
     pub(crate) fn begin_listening(&self) -> bool {
         !self.listening.swap(true, Ordering::Relaxed)
+    }
+
+    /// The server at `place` has accepted a subscription, or the end of one. It is said again to a process that takes
+    /// the place of another; beyond the limit it is not.
+    pub(crate) fn subscribed(&self, place: usize, uri: &str, on: bool) {
+        let mut subscriptions = lock(&self.subscriptions);
+        if !on {
+            subscriptions.remove(&(place, uri.into()));
+        } else if subscriptions.len() < SUBSCRIPTIONS {
+            subscriptions.insert((place, uri.into()));
+        }
+    }
+
+    /// The resources of the server at `place` that it has subscribed to.
+    pub(crate) fn subscriptions(&self, place: usize) -> Vec<Box<str>> {
+        let subscriptions = lock(&self.subscriptions);
+        subscriptions.iter().filter(|(server, _)| *server == place).map(|(_, uri)| uri.clone()).collect()
     }
 
     pub(crate) fn touch(&self) {

@@ -1,5 +1,7 @@
 //! Whose call it is: the era of a request, the conversation it belongs to, and the state of legacy sessions.
 
+pub(crate) mod bell;
+pub(crate) mod changes;
 pub(crate) mod era;
 pub(crate) mod identify;
 pub(crate) mod lent;

@@ -15,7 +15,7 @@ use tollhouse_core::era::Version;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::units::ByteSize;
 use tollhouse_core::wire::sse::{Decoder, SseError};
-use tollhouse_core::wire::{Envelope, Form, header, method};
+use tollhouse_core::wire::{Envelope, Form, Members, header, members, method};
 
 use super::connect::{Origin, OriginError};
 use super::pool::{Answer, Body, Pool};
@@ -234,15 +234,15 @@ impl Server {
         }
     }
 
-    /// Sends a request of the gateway's own and waits for the whole answer.
-    pub(crate) async fn ask(
+    /// Sends a request of the gateway's own and waits for the first of the answer; with it the answer's head.
+    pub(crate) async fn begin(
         self: &Arc<Self>,
         body: Bytes,
         id: u64,
         method: &'static str,
         session: Option<&Session>,
         clocks: &Clocks,
-    ) -> Result<(Envelope, HeaderMap), Failure> {
+    ) -> Result<(Reply, HeaderMap), Failure> {
         let mut headers = HeaderMap::with_capacity(HEADERS);
         self.base(&mut headers, None);
         match session {
@@ -255,7 +255,23 @@ impl Server {
         }
         let answer = clocks.within(self.pool.send(&mut self.post(headers, body), || {})).await??;
         let head = answer.head.headers.clone();
-        let envelope = match self.reply(answer, id, session, clocks).await? {
+        Ok((self.reply(answer, id, session, clocks).await?, head))
+    }
+
+    /// Sends a request of the gateway's own and waits for the whole answer.
+    pub(crate) async fn ask(
+        self: &Arc<Self>,
+        body: Bytes,
+        id: u64,
+        method: &'static str,
+        session: Option<&Session>,
+        clocks: &Clocks,
+    ) -> Result<(Envelope, HeaderMap), Failure> {
+        let (reply, head) = self.begin(body, id, method, session, clocks).await?;
+        let envelope = match reply {
+            Reply::Whole { envelope, status } if lost_session(&envelope, status, session) => {
+                return Err(Failure::new(Kind::SessionGone, "the server does not know the session any more"));
+            }
             Reply::Whole { envelope, .. } => envelope,
             Reply::Http(mut events) => loop {
                 let message = clocks.within(events.next()).await??;
@@ -379,6 +395,19 @@ fn take_back(call: &mut Call, session: Option<&Session>, request: Request<Full<B
         call.passed = request.into_parts().0.headers;
         call.accept = call.passed.remove(ACCEPT);
     }
+}
+
+/// Does an answer in a session say that there is no such session? 404 is what the specification demands; some servers
+/// answer 400 with one of the codes that SDKs use for it (TypeScript −32000, −32001; Python −32600).
+fn lost_session(answer: &Envelope, status: StatusCode, session: Option<&Session>) -> bool {
+    let Form::Error { error, .. } = answer.form else { return false };
+    let code = || Members::of(&answer.bytes, error).get("code").and_then(|code| members::integer(answer.raw(code)));
+    session.is_some_and(|session| session.id.is_some())
+        && match status {
+            StatusCode::NOT_FOUND => true,
+            StatusCode::BAD_REQUEST => matches!(code(), Some(-32000 | -32001 | -32600)),
+            _ => false,
+        }
 }
 
 /// An HTTP status that is no answer. Classified by status alone: texts differ from server to server.

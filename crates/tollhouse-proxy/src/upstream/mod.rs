@@ -47,7 +47,8 @@ use crate::retry::Retry;
 use crate::settings::{self, LiveLimits, Timeouts};
 
 pub(crate) const CANCELLED: &str = "notifications/cancelled";
-pub(crate) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+pub(crate) const LISTEN: &str = "subscriptions/listen";
+pub(crate) const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
 
 /// Items of a list, of all servers together; the rest is left out.
 pub(crate) const ITEMS_MAX: usize = 10_000;
@@ -143,12 +144,20 @@ pub(crate) enum Link {
 }
 
 impl Link {
-    /// Is it the same link, not only one to the same server?
+    /// Has its process ended?
+    pub(crate) fn has_ended(&self) -> bool {
+        match self {
+            Self::Http(_) => false,
+            Self::Stdio(connection) => connection.has_ended(),
+        }
+    }
+
+    /// Is it the same link as `other`?
     pub(crate) fn is(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Http(one), Self::Http(other)) => one.id == other.id,
-            (Self::Stdio(one), Self::Stdio(other)) => Arc::ptr_eq(one, other),
-            (Self::Http(_), Self::Stdio(_)) | (Self::Stdio(_), Self::Http(_)) => false,
+            (Self::Http(own), Self::Http(other)) => own.id == other.id,
+            (Self::Stdio(own), Self::Stdio(other)) => Arc::ptr_eq(own, other),
+            _ => false,
         }
     }
 }
@@ -249,6 +258,11 @@ impl Upstream {
 
     pub(crate) fn status(&self) -> Status {
         self.status.borrow().clone()
+    }
+
+    /// Notices changes of its status.
+    pub(crate) fn watch(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
     }
 
     /// The transport's word in logs and the API.
@@ -687,7 +701,8 @@ impl Upstream {
                     _ => None,
                 };
                 let id = server.mint_id();
-                server.ask(body(id), id, method, session, clocks).await.map(|(answer, _)| answer)
+                let answer = server.ask(body(id), id, method, session, clocks).await.map(|(answer, _)| answer);
+                answer.inspect_err(|failure| self.heed(failure))
             }
             (Wire::Stdio(_), Some(Link::Stdio(connection))) => connection.ask(body, clocks).await,
             (Wire::Stdio(_), _) => self.shared_process()?.ask(body, clocks).await,
@@ -707,8 +722,50 @@ impl Upstream {
     /// Opens the stream of messages that belong to no call of an HTTP session; `None` if there is no such thing.
     pub(crate) async fn listen(&self, link: &Link, after: Option<&str>) -> Result<Option<http::Events>, Failure> {
         match (&self.wire, link) {
-            (Wire::Http(server), Link::Http(session)) => server.listen(session, after).await,
+            (Wire::Http(server), Link::Http(session)) => {
+                server.listen(session, after).await.inspect_err(|failure| self.heed(failure))
+            }
             _ => Ok(None),
+        }
+    }
+
+    /// Opens a listen of the gateway's own at a modern server, for the filter `notifications`, written out; with it the
+    /// server's acknowledgement. `None` if it serves no such listen.
+    ///
+    /// # Cancel safety
+    /// Dropped, the listen ends at a server over HTTP.
+    pub(crate) async fn subscribe(
+        &self,
+        notifications: &str,
+        clocks: &Clocks,
+    ) -> Result<Option<(Reply, Envelope)>, Failure> {
+        let body = |id| Bytes::from(ask::request(id, LISTEN, ask::listen_params(notifications).as_bytes()));
+        let mut reply = match &self.wire {
+            Wire::Http(server) => {
+                let id = server.mint_id();
+                let begun = server.begin(body(id), id, LISTEN, None, clocks).await;
+                match begun.inspect_err(|failure| self.heed(failure)) {
+                    Ok((reply, _)) => reply,
+                    Err(failure) if failure.fault.kind == Kind::Rejected => return Ok(None),
+                    Err(failure) => return Err(failure),
+                }
+            }
+            Wire::Stdio(_) => Reply::Stdio(self.shared_process()?.begin(body, clocks).await?),
+        };
+        loop {
+            let message = match reply {
+                Reply::Whole { envelope, .. } => return refused_listen(&envelope),
+                _ => clocks.within(reply.next()).await??,
+            };
+            match message {
+                Heard::Message(envelope) if envelope.method().is_some_and(|method| method == ACKNOWLEDGED) => {
+                    return Ok(Some((reply, envelope)));
+                }
+                Heard::Message(envelope) if matches!(envelope.form, Form::Result { .. } | Form::Error { .. }) => {
+                    return refused_listen(&envelope);
+                }
+                _ => {}
+            }
         }
     }
 
@@ -746,6 +803,14 @@ impl Status {
     /// Why a call is not sent to the server.
     fn failure(&self) -> Failure {
         Failure::new(self.fault, self.reason.as_deref().unwrap_or("the server's process is being started"))
+    }
+}
+
+/// A listen that was answered before it was acknowledged: refused for good, or ended at once.
+fn refused_listen<T>(answer: &Envelope) -> Result<Option<T>, Failure> {
+    match answer.form {
+        Form::Error { .. } => Ok(None),
+        _ => Err(Failure::new(Kind::Lost, "the server ended the subscription")),
     }
 }
 
@@ -808,7 +873,7 @@ fn accepted_version(answer: &Envelope) -> Result<Version, Failure> {
 
 /// What the gateway itself asks a server, under its own name, to learn what it speaks. Calls of clients never go
 /// under it.
-mod ask {
+pub(crate) mod ask {
     use bytes::Bytes;
     use tollhouse_core::era::{Era, Version};
 
@@ -817,11 +882,20 @@ mod ask {
 
     const ME: &str = concat!(r#"{"name":"tollhouse","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
 
-    fn meta() -> String {
+    /// What the gateway says of itself.
+    pub(crate) fn own_meta() -> String {
         format!(
-            r#""_meta":{{"io.modelcontextprotocol/protocolVersion":"{}","io.modelcontextprotocol/clientInfo":{ME},"io.modelcontextprotocol/clientCapabilities":{{}}}}"#,
+            r#"{{"io.modelcontextprotocol/protocolVersion":"{}","io.modelcontextprotocol/clientInfo":{ME},"io.modelcontextprotocol/clientCapabilities":{{}}}}"#,
             Version::MODERN
         )
+    }
+
+    fn meta() -> String {
+        format!(r#""_meta":{}"#, own_meta())
+    }
+
+    pub(super) fn listen_params(notifications: &str) -> String {
+        format!(r#"{{{},"notifications":{notifications}}}"#, meta())
     }
 
     pub(super) fn discover(id: u64) -> Bytes {

@@ -24,11 +24,12 @@ use super::child::{Child, Said, SpawnError, Spawner, Started, Stdout};
 use super::http::answers;
 use super::lines::{Line, LineWriter, WriteError, one_line};
 use super::restart::{Noise, Verdict};
-use super::{CANCELLED, Reply, SUBSCRIPTION_ID, ask};
+use super::{CANCELLED, Reply, ask};
 use crate::answer;
 use crate::call::Call;
 use crate::clocks::Clocks;
 use crate::failure::Failure;
+use crate::meta::SUBSCRIPTION_ID;
 use crate::settings::{Command, LiveLimits};
 
 /// Messages of one call that wait to be delivered. Full: further notifications are dropped and counted; the answer
@@ -194,15 +195,25 @@ impl Connection {
         Ok(Reply::Stdio(inbox))
     }
 
-    /// Sends a request of the gateway's own; `body` gets the id.
+    /// Sends a request of the gateway's own; `body` gets the id, and what comes back goes into the inbox.
+    pub(crate) async fn begin(
+        self: &Arc<Self>,
+        body: impl FnOnce(u64) -> Bytes,
+        clocks: &Clocks,
+    ) -> Result<Inbox, Failure> {
+        let inbox = self.register()?;
+        let line = one_line(body(inbox.id));
+        clocks.within(self.writer.send(line)).await?.map_err(unsent)?;
+        Ok(inbox)
+    }
+
+    /// Sends a request of the gateway's own and waits for the answer; `body` gets the id.
     pub(crate) async fn ask(
         self: &Arc<Self>,
         body: impl FnOnce(u64) -> Bytes,
         clocks: &Clocks,
     ) -> Result<Envelope, Failure> {
-        let mut inbox = self.register()?;
-        let line = one_line(body(inbox.id));
-        clocks.within(self.writer.send(line)).await?.map_err(unsent)?;
+        let mut inbox = self.begin(body, clocks).await?;
         loop {
             let message = clocks.within(inbox.next()).await??;
             if answers(&message, inbox.id) {

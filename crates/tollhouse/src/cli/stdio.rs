@@ -1,5 +1,7 @@
 //! `tollhouse stdio`: the gateway for the one client that starts it.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 use tollhouse_core::record::{SessionRef, SessionSource};
 
@@ -21,6 +23,9 @@ use crate::run;
 )]
 pub(crate) struct Args {}
 
+/// A client that has not read what was said by the end of the drain has this long for it.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Serves until the client closes our input, or a signal comes.
 pub(crate) async fn run(common: &Common) -> anyhow::Result<Exit> {
     let Some(path) = super::configuration(common, "stdio")? else { return Ok(Exit::Config) };
@@ -37,9 +42,20 @@ pub(crate) async fn run(common: &Common) -> anyhow::Result<Exit> {
 
 /// Serves the client that has started us, until it closes our input or a signal comes.
 pub(super) async fn serve(program: &Program, stop: CancellationToken) -> Exit {
+    let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
+    let mut serving = std::pin::pin!(program.handle.serve_pipe(conversation(&Process), input, output));
     tokio::select! {
-        () = program.handle.serve_pipe(conversation(&Process), tokio::io::stdin(), tokio::io::stdout()) => {}
+        () = &mut serving => return Exit::Ok,
         () = stop.cancelled() => {}
+    }
+    // What is under way is finished, and said; to a client that does not read it is not.
+    let drained = async {
+        program.handle.drain().await;
+        tokio::time::sleep(LAST_WORDS).await;
+    };
+    tokio::select! {
+        () = serving => {}
+        () = drained => {}
     }
     Exit::Ok
 }

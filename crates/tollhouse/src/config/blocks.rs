@@ -175,6 +175,8 @@ block! {
         line: Size = Size::written(settings::Limits::default().line),
         /// Calls in flight over all servers.
         calls: Count<1, 1_000_000> = settings::Limits::default().calls,
+        /// Subscriptions (`subscriptions/listen`) of clients that speak 2026-07-28.
+        listens: Count<1, 1_000_000> = settings::Limits::default().listens,
         /// Sessions of clients that speak the older, stateful protocol.
         sessions: Count<1, 10_000_000> = settings::Limits::default().sessions,
         /// The same, of one principal.

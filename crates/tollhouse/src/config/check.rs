@@ -260,6 +260,7 @@ fn limits(file: &File) -> Limits {
         answer: size(&written.answer, default.answer),
         line: size(&written.line, default.line),
         calls: count(written.calls.as_ref(), default.calls),
+        listens: count(written.listens.as_ref(), default.listens),
         sessions: count(written.sessions.as_ref(), default.sessions),
         sessions_per_principal: count(written.sessions_per_principal.as_ref(), default.sessions_per_principal),
         events: count(written.events.as_ref(), default.events),
