@@ -2,7 +2,7 @@
 //!
 //! A cell that cannot work is not left out: it says what must happen instead, and fails when it works after all.
 
-use super::cast::{CLIENTS, Client, Eras, Over, SERVERS, Server, client, named};
+use super::cast::{CLIENTS, Client, Eras, SERVERS, Server, client, named};
 
 /// A way from a client through the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,8 @@ const TO_ALL: [&str; 7] =
     ["fastmcp-auto", "python-auto", "python-old", "typescript-auto", "typescript-old", "rmcp-auto", "rmcp-legacy"];
 
 /// Over standard input and output only one server of a kind is tried: behind the gateway's door it is the same way.
-const BY_STDIO: [&str; 5] = ["everything-http", "everything-stdio", "filesystem-stdio", "git-stdio", "fast-http"];
+const BY_STDIO: [&str; 6] =
+    ["everything-http", "everything-stdio", "filesystem-stdio", "git-stdio", "fast-http", "fixture-modern-http"];
 
 /// Where the clients go that take long for each step.
 const BRIEFLY: [&str; 6] =
@@ -77,17 +78,10 @@ fn cell(client: &'static Client, server: &'static Server, way: Way) -> Option<Ce
 
 /// What must come of it. To be changed with the gateway.
 fn outcome(client: &Client, server: &Server, way: Way) -> Outcome {
-    match (way, server.over) {
-        // The gateway does not speak HTTP+SSE on either side.
-        (Way::Sse, _) | (_, Over::Sse) => return Outcome::Refused,
-        _ => {}
-    }
     match (client.eras, server.eras) {
-        // Behind `/mcp` stand servers of both eras: whoever may choose is modern there, and a server that is not is
-        // left out.
-        (Eras::Both, Eras::Legacy) if way == Way::Together => Outcome::Refused,
-        // The gateway does not cross eras.
-        (client, server) if !client.meet(server) => Outcome::Refused,
+        // Behind `/mcp` stand servers of both eras: whoever may choose is modern there.
+        (Eras::Both, Eras::Legacy) if way == Way::Together => Outcome::Crossed,
+        (client, server) if !client.meet(server) => Outcome::Crossed,
         _ => Outcome::Equal,
     }
 }
