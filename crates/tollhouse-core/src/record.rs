@@ -60,6 +60,8 @@ pub struct CallRecord {
 pub enum Listener {
     /// Streamable HTTP.
     Http,
+    /// HTTP+SSE, the transport of 2024-11-05.
+    Sse,
     /// Lines on standard input.
     Stdio,
 }

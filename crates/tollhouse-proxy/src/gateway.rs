@@ -15,6 +15,7 @@ use crate::names::Names;
 use crate::record::Recorder;
 use crate::session::identify::Guesses;
 use crate::session::legacy::{Endpoint, Session, Table};
+use crate::session::mailbox::Mailboxes;
 use crate::settings::{FrontDoor, Limits, Settings};
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, Upstream};
@@ -24,7 +25,8 @@ pub(crate) struct Gateway {
     /// In the order of the configuration.
     pub(crate) servers: Vec<Arc<Upstream>>,
     pub(crate) names: Names,
-    pub(crate) sessions: Table,
+    pub(crate) sessions: Arc<Table>,
+    pub(crate) mailboxes: Arc<Mailboxes>,
     pub(crate) guesses: Guesses,
     pub(crate) limits: Limits,
     pub(crate) front_door: FrontDoor,
@@ -58,7 +60,8 @@ impl Gateway {
         }
         Ok(Arc::new(Self {
             names: Names::default(),
-            sessions: Table::new(settings.limits),
+            sessions: Arc::new(Table::new(settings.limits)),
+            mailboxes: Arc::default(),
             guesses: Guesses::default(),
             limits: settings.limits,
             front_door: settings.front_door.clone(),

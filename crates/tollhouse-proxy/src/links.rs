@@ -1,5 +1,5 @@
 //! The links of a legacy session to its servers: opened with the client's own words, opened again when a server's
-//! process has ended, listened to.
+//! process or stream has ended, listened to.
 //!
 //! A session has one link to each server; [`crate::session::legacy`] keeps them, here they come about.
 
@@ -15,9 +15,10 @@ use crate::failure::Failure;
 use crate::gateway::Gateway;
 use crate::session::legacy::Session;
 use crate::settings::Timeouts;
+use crate::upstream::duplex::Connection;
 use crate::upstream::{Link, Opened};
 
-/// What a client says once its session is open. Said again for a process that took the place of another.
+/// What a client says once its session is open. Said again on a link that took the place of another.
 const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
 /// Opens a server's session for a session that begins.
@@ -29,7 +30,7 @@ pub(crate) async fn open_link(gateway: &Arc<Gateway>, session: &Session, place: 
     upstream.open(initialize, *id, &clocks).await
 }
 
-/// The session's link to a server, opened again if the server's process has ended since.
+/// The session's link to a server, opened again if it has ended since.
 pub(crate) async fn live_link(
     gateway: &Arc<Gateway>,
     session: &Arc<Session>,
@@ -37,31 +38,31 @@ pub(crate) async fn live_link(
     clocks: &Clocks,
 ) -> Result<Link, Failure> {
     match session.link(place) {
-        Some(Link::Stdio(connection)) if connection.has_ended() => {
-            Box::pin(reopen(gateway, session, place, Some(connection.uptime()), clocks)).await
+        Some(Link::Duplex(connection)) if connection.has_ended() => {
+            Box::pin(reopen(gateway, session, place, Some(&connection), clocks)).await
         }
         Some(link) => Ok(link),
         None => Box::pin(reopen(gateway, session, place, None, clocks)).await,
     }
 }
 
-/// Opens a session's link again, `uptime` after its process was started.
+/// Opens a session's link again in the place of one that has ended.
 async fn reopen(
     gateway: &Arc<Gateway>,
     session: &Arc<Session>,
     place: usize,
-    uptime: Option<Duration>,
+    ended: Option<&Connection>,
     clocks: &Clocks,
 ) -> Result<Link, Failure> {
     // One at a time: a second caller finds the link that the first has opened.
     let _turn = session.reopening.lock().await;
     match session.link(place) {
-        Some(Link::Stdio(connection)) if connection.has_ended() => {}
+        Some(Link::Duplex(connection)) if connection.has_ended() => {}
         Some(link) => return Ok(link),
         None => {}
     }
-    if let Some(uptime) = uptime {
-        clocks.within(session.pause_before_restart(place, uptime)).await??;
+    if let Some(ended) = ended {
+        clocks.within(session.pause_before_restart(place, ended)).await??;
     }
     let upstream = &gateway.servers[place];
     let (initialize, id) = &session.initialize;
@@ -72,7 +73,7 @@ async fn reopen(
     Ok(link)
 }
 
-/// Makes an opened link part of the session: what the process says outside of calls goes to the client.
+/// Makes an opened link part of the session: what the server says outside of calls goes to the client.
 pub(crate) fn join(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize, opened: Opened) {
     session.set_link(place, opened.link);
     if let Some(mut unattached) = opened.unattached {
@@ -94,13 +95,14 @@ pub(crate) fn join(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize,
     }
 }
 
-/// Opens the streams of messages that belong to no call, at every server that is reached over HTTP. Once per session.
+/// Opens the streams of messages that belong to no call, at every server that is reached over
+/// streamable HTTP. Once per session.
 pub(crate) fn listen(gateway: &Arc<Gateway>, session: &Arc<Session>) {
     if !session.begin_listening() {
         return;
     }
     for (place, link) in session.links() {
-        if let Link::Stdio(_) = link {
+        if let Link::Duplex(_) = link {
             continue;
         }
         let (gateway_, session) = (gateway.clone(), session.clone());

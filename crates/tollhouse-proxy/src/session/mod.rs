@@ -3,4 +3,6 @@
 pub(crate) mod era;
 pub(crate) mod identify;
 pub(crate) mod legacy;
+pub(crate) mod mailbox;
+pub(crate) mod outbox;
 pub(crate) mod streams;

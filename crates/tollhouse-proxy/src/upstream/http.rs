@@ -163,7 +163,34 @@ impl Server {
         request
     }
 
-    fn bare(&self, method: Method, session: &Session, accept: HeaderValue) -> Request<Full<Bytes>> {
+    /// A request of HTTP+SSE, which knows neither sessions nor revisions in headers; `passed` are headers of the caller.
+    pub(crate) async fn bare(
+        &self,
+        method: Method,
+        target: Uri,
+        mut passed: HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, Failure> {
+        self.base(&mut passed, (method == Method::GET).then_some(EVENT_STREAM));
+        if method == Method::GET {
+            passed.remove(CONTENT_TYPE);
+        }
+        let mut request = self.post(passed, body);
+        (*request.method_mut(), *request.uri_mut()) = (method, target);
+        self.pool.send(request, || {}).await
+    }
+
+    /// Where its URL leads, without the origin.
+    pub(crate) fn target(&self) -> &Uri {
+        &self.target
+    }
+
+    /// The limit of one message.
+    pub(crate) fn answer_limit(&self) -> ByteSize {
+        self.answer_limit
+    }
+
+    fn in_session(&self, method: Method, session: &Session, accept: HeaderValue) -> Request<Full<Bytes>> {
         let mut headers = HeaderMap::with_capacity(HEADERS);
         headers.insert(HOST, self.host.clone());
         headers.insert(ACCEPT, accept);
@@ -241,7 +268,7 @@ impl Server {
                     break message;
                 }
             },
-            Reply::Stdio(_) => unreachable!("an HTTP server answers over HTTP"),
+            Reply::Duplex(_) => unreachable!("an HTTP server answers over HTTP"),
         };
         Ok((envelope, head))
     }
@@ -265,7 +292,7 @@ impl Server {
         if session.id.is_none() {
             return;
         }
-        let request = self.bare(Method::DELETE, session, BOTH_KINDS);
+        let request = self.in_session(Method::DELETE, session, BOTH_KINDS);
         if let Ok(Ok(answer)) = clocks.within(self.pool.send(request, || {})).await {
             let _ = answer.body.whole(self.answer_limit, clocks).await;
         }
@@ -277,7 +304,7 @@ impl Server {
         session: &Session,
         after: Option<&str>,
     ) -> Result<Option<Events>, Failure> {
-        let mut request = self.bare(Method::GET, session, EVENT_STREAM);
+        let mut request = self.in_session(Method::GET, session, EVENT_STREAM);
         if let Some(value) = after.and_then(|id| HeaderValue::from_str(id).ok()) {
             request.headers_mut().insert(LAST_EVENT_ID, value);
         }
@@ -350,8 +377,13 @@ pub(crate) fn answers(envelope: &Envelope, id: u64) -> bool {
     }
 }
 
+/// Do these headers announce an event stream?
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
+    matches!(content(headers), Content::Events)
+}
+
 /// An HTTP status that is no answer. Classified by status alone: texts differ from server to server.
-fn refused(status: StatusCode, session: Option<&Session>) -> Failure {
+pub(crate) fn refused(status: StatusCode, session: Option<&Session>) -> Failure {
     let in_session = session.is_some_and(|session| session.id.is_some());
     let kind = match status {
         StatusCode::NOT_FOUND if in_session => Kind::SessionGone,

@@ -237,7 +237,7 @@ mod tests {
     fn the_servers_of_a_client_are_taken_over_without_their_secrets() {
         let home = home();
         let (exit, diff) = tried(home.path(), &["--from", "cursor"]);
-        let expected = "\nservers:\n  my-git:\n    command: npx\n    args: [-y, git]\n    env:\n      GIT_TOKEN: \"${GIT_TOKEN}\"\n";
+        let expected = "\nservers:\n  my-git:\n    command: npx\n    args: [-y, git]\n    env:\n      GIT_TOKEN: \"${GIT_TOKEN}\"\n  old:\n    url: https://old.example/sse\n    transport: sse\n";
         assert_eq!((exit, own(home.path())), (Exit::Ok, Some(format!("{HEADER}{expected}"))));
         assert!(diff.contains("+  my-git:") && !diff.contains("canary"), "{diff}");
     }

@@ -9,16 +9,30 @@
 //! ```
 
 use tollhouse_core::ids::{ServerId, ServerIdError};
+use tollhouse_proxy::settings::OverHttp;
 
 use super::block::{Value, entries, wrong_type};
 use super::blocks::Server;
 use super::finding::{Code, Findings};
 use super::near::nearest;
 use super::node::{At, Content, Entry, Node};
+use super::values::OneOf;
 
 /// The keys of an entry that are read.
-const KNOWN: [&str; 11] =
-    ["type", "command", "args", "env", "cwd", "url", "httpUrl", "serverUrl", "headers", "timeouts", "disabled"];
+const KNOWN: [&str; 12] = [
+    "type",
+    "transport",
+    "command",
+    "args",
+    "env",
+    "cwd",
+    "url",
+    "httpUrl",
+    "serverUrl",
+    "headers",
+    "timeouts",
+    "disabled",
+];
 
 /// Reads the servers of a client's file.
 pub(crate) fn servers(root: &Node, findings: &mut Findings) -> Vec<(At<ServerId>, At<Server>)> {
@@ -64,11 +78,10 @@ fn server(entry: &Entry, findings: &mut Findings) -> Option<At<Server>> {
     if of("disabled").and_then(|node| bool::read(node, findings)) == Some(true) {
         return None;
     }
-    if let Some(kind) = of("type")
-        && !served(kind, &entry.key.value, findings)
-    {
-        return None;
-    }
+    let transport = match of("type").or_else(|| of("transport")) {
+        Some(kind) => transport(kind, findings)?,
+        None => None,
+    };
     for Entry { key, .. } in list.iter().filter(|entry| !KNOWN.contains(&entry.key.value.as_str())) {
         let finding =
             findings.warning(Code::UnknownKey, &key.place, format!("`{}` is not read by Tollhouse", key.place.path));
@@ -83,11 +96,12 @@ fn server(entry: &Entry, findings: &mut Findings) -> Option<At<Server>> {
         args: of("args").and_then(|node| Value::read_at(node, findings)),
         env: of("env").and_then(|node| Value::read_at(node, findings)),
         cwd: of("cwd").and_then(|node| Value::read_at(node, findings)),
-        // Gemini CLI keeps `url` for the older transport, and Windsurf has a word of its own.
+        // Gemini CLI keeps `url` for the older transport, which is found out, and Windsurf has a word of its own.
         url: of("httpUrl")
             .or_else(|| of("url"))
             .or_else(|| of("serverUrl"))
             .and_then(|node| Value::read_at(node, findings)),
+        transport,
         headers: of("headers").and_then(|node| Value::read_at(node, findings)),
         timeouts: of("timeouts").and_then(|node| Value::read_at(node, findings)),
         allow_literal_secrets: None,
@@ -95,34 +109,31 @@ fn server(entry: &Entry, findings: &mut Findings) -> Option<At<Server>> {
     Some(At { value: server, place: entry.key.place.clone() })
 }
 
-/// Whether a server of this `type` can be served.
-fn served(kind: &Node, name: &str, findings: &mut Findings) -> bool {
+/// What a server of this `type` speaks at its URL, where the word says more than its other keys; `None` after a finding.
+fn transport(kind: &Node, findings: &mut Findings) -> Option<Option<At<OneOf<OverHttp>>>> {
     const EXPECTED: [&str; 4] = ["stdio", "http", "streamable-http", "sse"];
+    let expected = format!("one of: {}", EXPECTED.join(", "));
     match kind.scalar() {
-        Some("stdio" | "http" | "streamable-http" | "streamableHttp" | "streamable_http") => return true,
-        Some("sse") => {
-            findings
-                .warning(Code::Transport, &kind.place, format!("server `{name}` is left out: it speaks HTTP+SSE"))
-                .detail("this version does not reach servers over that transport, which the protocol has replaced")
-                .hint("many such servers also speak streamable HTTP, often under a URL that ends in `/mcp`")
-                .value(kind.shown());
-        }
+        // Clients write `http` for either, so it is found out.
+        Some("stdio" | "http" | "streamable-http" | "streamableHttp" | "streamable_http") => Some(None),
+        Some("sse") => Some(Some(At { value: OneOf(OverHttp::Sse), place: kind.place.clone() })),
         Some(word) => {
             let finding = findings.error(
                 Code::Value,
                 &kind.place,
                 format!("`{}` is a word that is not known here", kind.place.path),
             );
-            finding.detail("expected one of: stdio, http, streamable-http").value(kind.shown());
+            finding.detail(format!("expected {expected}")).value(kind.shown());
             if let Some(near) = nearest(word, EXPECTED) {
                 finding.hint(format!("did you mean `{near}`?"));
             }
+            None
         }
         None => {
-            wrong_type(kind, "one of: stdio, http, streamable-http", findings);
+            wrong_type(kind, &expected, findings);
+            None
         }
     }
-    false
 }
 
 /// The id for the name that the client uses: itself, or what comes nearest to it.
