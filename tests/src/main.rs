@@ -25,6 +25,7 @@ mod envelope;
 mod front_door;
 mod ids;
 mod mirrored;
+mod over_sse;
 mod start;
 mod trace;
 mod transport;
@@ -33,6 +34,7 @@ mod upstream_stdio;
 
 // What they are made with.
 mod client;
+mod sse;
 mod stdio;
 
 mod gateway;

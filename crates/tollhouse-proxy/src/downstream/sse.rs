@@ -73,11 +73,8 @@ pub(crate) fn open(
     }
     let mailbox = gateway.mailboxes.open(endpoint);
     // A reference without scheme and host: by which name the client came, and over which proxies, only it knows.
-    let address = Event {
-        data: format!("{path}/{}", mailbox.id).into(),
-        event: Some("endpoint".into()),
-        ..Event::default()
-    };
+    let address =
+        Event { data: format!("{path}/{}", mailbox.id).into(), event: Some("endpoint".into()), ..Event::default() };
     let (pieces, receiver) = mpsc::channel(PIECES);
     let first = pieces.try_send(address.encode());
     debug_assert!(first.is_ok(), "it is empty");

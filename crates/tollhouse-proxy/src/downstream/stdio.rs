@@ -61,8 +61,7 @@ pub(crate) async fn serve(
             Ok(Some(Line::TooLong { .. } | Line::Partial(_))) => {}
             Ok(Some(Line::TooLongEnd { .. })) => {
                 let message = format!("the message is larger than {}", gateway.limits.request);
-                let refusal =
-                    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, code::TOO_LARGE, Kind::TooLarge, message);
+                let refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, code::TOO_LARGE, Kind::TooLarge, message);
                 outbox.say(refusal.message(None)).await;
             }
             Ok(None) | Err(_) => break,

@@ -98,13 +98,7 @@ impl Writer {
     }
 
     /// Sends a request whose answer will come into `inbox`.
-    async fn ask(
-        &self,
-        message: Bytes,
-        passed: HeaderMap,
-        inbox: &mut Inbox,
-        clocks: &Clocks,
-    ) -> Result<(), Failure> {
+    async fn ask(&self, message: Bytes, passed: HeaderMap, inbox: &mut Inbox, clocks: &Clocks) -> Result<(), Failure> {
         match self {
             Self::Pipe(pipe) => clocks.within(pipe.send(one_line(message))).await?.map_err(unsent),
             Self::Post(poster) => {
@@ -138,11 +132,7 @@ impl Writer {
 impl Connection {
     /// A connection that is open; whoever reads it gives each message to [`Self::route`]. The receiver gets what
     /// belongs to no call. `stop` is cancelled to end it.
-    pub(crate) fn new(
-        writer: Writer,
-        purpose: Use,
-        stop: CancellationToken,
-    ) -> (Arc<Self>, mpsc::Receiver<Envelope>) {
+    pub(crate) fn new(writer: Writer, purpose: Use, stop: CancellationToken) -> (Arc<Self>, mpsc::Receiver<Envelope>) {
         // Full: the message is dropped and counted (`Self::route`).
         let (unattached, receiver) = mpsc::channel(UNATTACHED);
         let connection = Arc::new(Self {

@@ -275,7 +275,11 @@ mod tests {
             ("//tools.example:8080/m", "/m"),
             ("m?next=http://other.example/", "/a/b/m?next=http://other.example/"),
         ] {
-            assert_eq!(resolve(&base, reference).map(|uri| uri.to_string()).ok().as_deref(), Some(target), "{reference}");
+            assert_eq!(
+                resolve(&base, reference).map(|uri| uri.to_string()).ok().as_deref(),
+                Some(target),
+                "{reference}"
+            );
         }
         let plain = Uri::from_static("https://tools.example/sse");
         assert_eq!(resolve(&plain, "https://tools.example:443/m").unwrap(), "/m");

@@ -61,8 +61,7 @@ impl Server {
         let started = self.spawner.spawn(&self.id, &self.command, self.line_limit).await;
         let Started { child, stdin, stdout } = started.map_err(|error| not_started(&error))?;
         let (connection, unattached) = Connection::new(Writer::Pipe(stdin), purpose, self.stop.child_token());
-        let reader =
-            Reader { connection: connection.clone(), line_limit: self.line_limit, noise: Noise::default() };
+        let reader = Reader { connection: connection.clone(), line_limit: self.line_limit, noise: Noise::default() };
         self.tasks.spawn(attend(child, stdout, reader));
         Ok((connection, unattached))
     }
