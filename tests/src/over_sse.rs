@@ -61,7 +61,7 @@ async fn a_client_gets_everything_on_the_stream_it_opened() {
             [head.get("content-type"), head.get("cache-control"), head.get("x-accel-buffering")],
             ["text/event-stream", "no-store", "no"]
         );
-        assert!(client.address.starts_with(&format!("{path}/")), "{}", client.address);
+        assert!(client.address.starts_with(&format!("{path}/message?sessionId=")), "{}", client.address);
         client.initialize(FIRST).await;
         client.send(r#"{"jsonrpc":"2.0","id":"list","method":"tools/list"}"#).await;
         let listed = client.message().await;
@@ -133,8 +133,10 @@ async fn what_cannot_be_taken_is_refused_on_its_own_request() {
     let mut client = at_one(&gateway).await;
     let call = legacy_call("1", &json!({"nonce": "n"}));
     let to = |path: &str| post(gateway.mcp, path).without("Accept").body(call.clone());
-    let unknown = to(&format!("{}/AAAAAAAAAAAAAAAAAAAAAA", one())).send().await;
-    assert_eq!((unknown.refusal(), unknown.has_id()), ((404, -32600), false));
+    for query in ["", "?", "?sessionId=", "?sessionId=AAAAAAAAAAAAAAAAAAAAAA", "?session=AAAAAAAAAAAAAAAAAAAAAA"] {
+        let unknown = to(&format!("{}/message{query}", one())).send().await;
+        assert_eq!((unknown.refusal(), unknown.has_id()), ((404, -32600), false), "{query}");
+    }
     let elsewhere = to(&client.address.replace(&one(), "/sse")).send().await;
     let other_server = to(&client.address.replace(TESTED, "neighbour")).send().await;
     assert_eq!([elsewhere.status(), other_server.status()], [404, 404], "an id means nothing at another endpoint");

@@ -34,7 +34,7 @@ use tracing::{debug, warn};
 
 use super::body::{Body, KeepAlive, Log, Messages, ReadError, read_capped};
 use super::front_door::TurnedAway;
-use super::sse;
+use super::sse::{self, Door};
 use crate::answer::{Refusal, code};
 use crate::call::Params;
 use crate::dispatch::{self, Arrived, Dispatched};
@@ -113,7 +113,7 @@ async fn connection(gateway: Arc<Gateway>, stream: TcpStream, peer: SocketAddr) 
     let Ok(local) = stream.local_addr().map(|local| local.ip().to_canonical()) else { return };
     let bench = Bench::default();
     let gone = Arc::new(AtomicBool::new(false));
-    let ending = gateway.draining.child_token();
+    let ending = Arc::new(gateway.draining.child_token());
     let service = hyper::service::service_fn(|request| {
         let client =
             Client { gateway: gateway.clone(), peer: peer.ip(), local, gone: gone.clone(), hang_up: ending.clone() };
@@ -164,7 +164,7 @@ struct Client {
     /// Set when the connection has ended before its answer.
     gone: Arc<AtomicBool>,
     /// Ends the connection at once.
-    hang_up: CancellationToken,
+    hang_up: Arc<CancellationToken>,
 }
 
 impl Client {
@@ -200,10 +200,10 @@ impl Client {
     async fn over_sse(self, request: Request<Incoming>, received: Instant) -> Response<Body> {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
-        let Some((endpoint, stream)) = sse::place(&self.gateway, path) else {
+        let Some((endpoint, door)) = sse::door(&self.gateway, path) else {
             return plain(StatusCode::NOT_FOUND, "nothing is served here; MCP is at /mcp and /servers/<id>/mcp");
         };
-        let Some(stream) = stream else {
+        if door == Door::Stream {
             if head.method != Method::GET {
                 return not_allowed("GET");
             }
@@ -212,11 +212,13 @@ impl Client {
             }
             let opened = sse::open(&self.gateway, endpoint, path, self.peer, self.hang_up);
             return opened.map_or_else(|refusal| refuse(&refusal), events);
-        };
+        }
         if head.method != Method::POST {
             return not_allowed("POST");
         }
-        let Some(mailbox) = self.gateway.mailboxes.find(stream, endpoint) else { return refuse(&sse::unknown()) };
+        let Some(mailbox) = sse::mailbox(&self.gateway, endpoint, head.uri.query()) else {
+            return refuse(&sse::unknown());
+        };
         if !sends_json(&head.headers) {
             return not_json();
         }

@@ -36,8 +36,22 @@ const PIECES: usize = 1;
 /// A POST waits this long for its client's earlier messages to be looked at.
 const CROWDED: Duration = Duration::from_secs(30);
 
-/// Where a path leads: to an endpoint, and for a message to the stream it belongs to.
-pub(crate) fn place<'p>(gateway: &Gateway, path: &'p str) -> Option<(Endpoint, Option<&'p str>)> {
+/// Where messages are posted to, below the path of the stream. The name in the query is that of the official SDKs, and
+/// some clients look for it.
+const MESSAGE: &str = "/message";
+const SESSION: &str = "sessionId=";
+
+/// What a path is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// It opens a stream.
+    Stream,
+    /// It takes messages.
+    Message,
+}
+
+/// Where a path leads.
+pub(crate) fn door(gateway: &Gateway, path: &str) -> Option<(Endpoint, Door)> {
     let (endpoint, rest) = match path.strip_prefix("/sse") {
         Some(rest) => (gateway.front(), rest),
         None => {
@@ -45,7 +59,17 @@ pub(crate) fn place<'p>(gateway: &Gateway, path: &'p str) -> Option<(Endpoint, O
             (gateway.endpoint(server)?, rest)
         }
     };
-    if rest.is_empty() { Some((endpoint, None)) } else { rest.strip_prefix('/').map(|id| (endpoint, Some(id))) }
+    match rest {
+        "" => Some((endpoint, Door::Stream)),
+        MESSAGE => Some((endpoint, Door::Message)),
+        _ => None,
+    }
+}
+
+/// The mailbox that a message for `endpoint` names in its query.
+pub(crate) fn mailbox(gateway: &Gateway, endpoint: Endpoint, query: Option<&str>) -> Option<mpsc::Sender<Posted>> {
+    let id = query?.split('&').find_map(|pair| pair.strip_prefix(SESSION))?;
+    gateway.mailboxes.find(id, endpoint)
 }
 
 /// Opens the stream of a client that asked for it at `path`. `hang_up` ends the connection it came over.
@@ -57,7 +81,7 @@ pub(crate) fn open(
     endpoint: Endpoint,
     path: &str,
     peer: IpAddr,
-    hang_up: CancellationToken,
+    hang_up: Arc<CancellationToken>,
 ) -> Result<Body, Refusal> {
     drop(gateway.admit()?);
     let Some((place, evicted)) = gateway.sessions.reserve() else {
@@ -73,8 +97,11 @@ pub(crate) fn open(
     }
     let mailbox = gateway.mailboxes.open(endpoint);
     // A reference without scheme and host: by which name the client came, and over which proxies, only it knows.
-    let address =
-        Event { data: format!("{path}/{}", mailbox.id).into(), event: Some("endpoint".into()), ..Event::default() };
+    let address = Event {
+        data: format!("{path}{MESSAGE}?{SESSION}{}", mailbox.id).into(),
+        event: Some("endpoint".into()),
+        ..Event::default()
+    };
     let (pieces, receiver) = mpsc::channel(PIECES);
     let first = pieces.try_send(address.encode());
     debug_assert!(first.is_ok(), "it is empty");
@@ -115,7 +142,7 @@ struct Stream {
     said: mpsc::Receiver<Bytes>,
     pieces: mpsc::Sender<Bytes>,
     mailbox: Mailbox,
-    hang_up: CancellationToken,
+    hang_up: Arc<CancellationToken>,
     place: Reserved,
 }
 
@@ -152,7 +179,7 @@ impl Stream {
         }
         // In the legacy era a disconnect is no cancellation: what is under way comes to its end, within its clocks, as
         // when a client of a pipe has gone. Only then does the session end at the servers, which could otherwise not
-        // finish. Nobody can fetch the answers any more; the records have them.
+        // finish. Nobody can fetch the answers any more; the records say what became of the calls.
         client.finish().await;
         drop((client, outbox, place));
         if ended.is_none() {
@@ -181,5 +208,40 @@ async fn write(mut said: mpsc::Receiver<Bytes>, pieces: mpsc::Sender<Bytes>) -> 
                 Err(_) => return Ended::Unread,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How the writing of messages ends for a client that takes so many pieces, one after each pause.
+    async fn written(messages: &[usize], pieces: usize, pause: Duration) -> Ended {
+        let (outbox, said) = Outbox::new(WhenFull::DropNotifications);
+        for length in messages {
+            outbox.say("x".repeat(*length).into()).await;
+        }
+        drop(outbox);
+        let (sender, mut receiver) = mpsc::channel(PIECES);
+        let reading = async move {
+            for _ in 0..pieces {
+                tokio::time::sleep(pause).await;
+                receiver.recv().await;
+            }
+            // It stays, and reads no more.
+            tokio::time::sleep(STALL * 10).await;
+        };
+        tokio::select! {
+            ended = write(said, sender) => ended,
+            () = reading => panic!("it is noticed before"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_nothing_is_given_up_and_a_slow_one_is_not() {
+        assert_eq!(written(&[10, 10, 10], 0, STALL).await, Ended::Unread);
+        assert_eq!(written(&[10], 0, STALL).await, Ended::Finished, "what fits is not waited for");
+        assert_eq!(written(&[10 * PIECE], 11, STALL / 2).await, Ended::Finished);
+        assert_eq!(written(&[10 * PIECE], 5, STALL / 2).await, Ended::Unread);
     }
 }
