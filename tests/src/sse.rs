@@ -46,7 +46,8 @@ impl Client {
     /// The next event: type and data; `None` at the end of the stream. Comments are skipped.
     pub(crate) async fn event(&mut self) -> Option<(String, String)> {
         loop {
-            if let Some((event, rest)) = self.unread.split_once("\n\n") {
+            if let Some(end) = self.unread.find("\n\n") {
+                let event: String = self.unread.drain(..end + 2).collect();
                 let (mut kind, mut data) = (String::new(), Vec::new());
                 for line in event.lines() {
                     match line.split_once(": ") {
@@ -55,7 +56,6 @@ impl Client {
                         _ => {}
                     }
                 }
-                self.unread = rest.to_owned();
                 if !data.is_empty() {
                     return Some((kind, data.join("\n")));
                 }

@@ -52,12 +52,11 @@ pub(crate) enum Door {
 
 /// Where a path leads.
 pub(crate) fn door(gateway: &Gateway, path: &str) -> Option<(Endpoint, Door)> {
-    let (endpoint, rest) = match path.strip_prefix("/sse") {
-        Some(rest) => (gateway.front(), rest),
-        None => {
-            let (server, rest) = path.strip_prefix("/servers/")?.split_once("/sse")?;
-            (gateway.endpoint(server)?, rest)
-        }
+    let (endpoint, rest) = if let Some(rest) = path.strip_prefix("/sse") {
+        (gateway.front(), rest)
+    } else {
+        let (server, rest) = path.strip_prefix("/servers/")?.split_once("/sse")?;
+        (gateway.endpoint(server)?, rest)
     };
     match rest {
         "" => Some((endpoint, Door::Stream)),

@@ -19,10 +19,13 @@ const POSTED: usize = 64;
 /// The mailboxes of all streams that are open. Each has its place among the sessions, which bounds them.
 #[derive(Default)]
 pub(crate) struct Mailboxes {
-    open: Mutex<HashMap<Arc<str>, (Endpoint, mpsc::Sender<Posted>)>>,
+    open: Mutex<Open>,
     /// Streams that were ended because nobody read them.
     unread: AtomicU64,
 }
+
+/// Where each was opened, and the way into it, by its id.
+type Open = HashMap<Arc<str>, (Endpoint, mpsc::Sender<Posted>)>;
 
 /// A message as it was posted.
 pub(crate) struct Posted {
@@ -57,7 +60,7 @@ impl Mailboxes {
         self.unread.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, (Endpoint, mpsc::Sender<Posted>)>> {
+    fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -72,15 +72,14 @@ mod tests {
             outbox.say(notification()).await;
         }
         assert_eq!(outbox.dropped(), 5);
-        let waiting = tokio::spawn({
-            let outbox = outbox.clone();
-            async move { outbox.say(answer()).await }
-        });
-        let mut read = Vec::new();
-        while read.len() <= OUTBOX {
-            read.push(messages.recv().await.unwrap());
-        }
-        waiting.await.unwrap();
+        let reading = async {
+            let mut read = Vec::new();
+            while read.len() <= OUTBOX {
+                read.push(messages.recv().await.unwrap());
+            }
+            read
+        };
+        let ((), read) = tokio::join!(outbox.say(answer()), reading);
         assert_eq!((read.last(), outbox.dropped()), (Some(&answer()), 5));
     }
 }

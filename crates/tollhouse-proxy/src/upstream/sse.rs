@@ -220,8 +220,7 @@ fn resolve(base: &Uri, reference: &str) -> Result<Uri, Failure> {
 }
 
 fn has_scheme(reference: &str) -> bool {
-    let colon = reference.find(':').unwrap_or(0);
-    let scheme = &reference[..colon];
+    let (scheme, _) = reference.split_once(':').unwrap_or_default();
     scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
 }

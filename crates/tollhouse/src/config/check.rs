@@ -161,7 +161,7 @@ pub(crate) fn client(
     if servers.is_empty() && !findings.any_error() {
         findings
             .file_error(Code::Empty, "this file leaves no server to serve")
-            .detail("its entries are none, switched off, or of a kind that this version does not reach");
+            .detail("its entries are none, or switched off");
     }
     Loaded {
         settings: Settings {

@@ -78,10 +78,13 @@ fn server(entry: &Entry, findings: &mut Findings) -> Option<At<Server>> {
     if of("disabled").and_then(|node| bool::read(node, findings)) == Some(true) {
         return None;
     }
-    let transport = match of("type").or_else(|| of("transport")) {
-        Some(kind) => transport(kind, findings)?,
-        None => None,
-    };
+    let kind = of("type").or_else(|| of("transport"));
+    if kind.is_some_and(|kind| !known(kind, findings)) {
+        return None;
+    }
+    // Clients write `http` for either transport over HTTP, so that one is found out.
+    let sse = kind.filter(|kind| kind.scalar() == Some("sse"));
+    let transport = sse.map(|kind| At { value: OneOf(OverHttp::Sse), place: kind.place.clone() });
     for Entry { key, .. } in list.iter().filter(|entry| !KNOWN.contains(&entry.key.value.as_str())) {
         let finding =
             findings.warning(Code::UnknownKey, &key.place, format!("`{}` is not read by Tollhouse", key.place.path));
@@ -109,14 +112,12 @@ fn server(entry: &Entry, findings: &mut Findings) -> Option<At<Server>> {
     Some(At { value: server, place: entry.key.place.clone() })
 }
 
-/// What a server of this `type` speaks at its URL, where the word says more than its other keys; `None` after a finding.
-fn transport(kind: &Node, findings: &mut Findings) -> Option<Option<At<OneOf<OverHttp>>>> {
+/// Whether this is a `type` of servers that are known here.
+fn known(kind: &Node, findings: &mut Findings) -> bool {
     const EXPECTED: [&str; 4] = ["stdio", "http", "streamable-http", "sse"];
     let expected = format!("one of: {}", EXPECTED.join(", "));
     match kind.scalar() {
-        // Clients write `http` for either, so it is found out.
-        Some("stdio" | "http" | "streamable-http" | "streamableHttp" | "streamable_http") => Some(None),
-        Some("sse") => Some(Some(At { value: OneOf(OverHttp::Sse), place: kind.place.clone() })),
+        Some("stdio" | "http" | "streamable-http" | "streamableHttp" | "streamable_http" | "sse") => return true,
         Some(word) => {
             let finding = findings.error(
                 Code::Value,
@@ -127,13 +128,12 @@ fn transport(kind: &Node, findings: &mut Findings) -> Option<Option<At<OneOf<Ove
             if let Some(near) = nearest(word, EXPECTED) {
                 finding.hint(format!("did you mean `{near}`?"));
             }
-            None
         }
         None => {
             wrong_type(kind, &expected, findings);
-            None
         }
     }
+    false
 }
 
 /// The id for the name that the client uses: itself, or what comes nearest to it.
