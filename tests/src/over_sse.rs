@@ -364,6 +364,18 @@ async fn a_stream_cut_in_a_call_leaves_its_outcome_unknown_and_the_next_call_ope
 }
 
 #[tokio::test]
+async fn an_answer_over_the_limit_ends_the_stream_and_its_call_is_told_why() {
+    let upstream = server().start().await;
+    let gateway = gateway().with(&upstream).limits("{answer: 64KiB}").start().await;
+    let client = legacy(&gateway, "2025-06-18").await;
+    let answer = client.call("echo", json!({"act": "big"})).await;
+    assert_eq!(answer.outcome(), "unknown");
+    assert_eq!(answer.json()["result"]["_meta"]["dev.tollhouse/cause"], "response_too_large", "{answer:?}");
+    assert_eq!(client.call("echo", json!({"nonce": "n"})).await.text(), "n");
+    gateway.ends_well(&["unknown", "ok"]).await;
+}
+
+#[tokio::test]
 async fn a_server_that_has_forgotten_the_session_gets_it_anew_with_the_next_call() {
     let (upstream, gateway) = sse_upstream().await;
     let client = legacy(&gateway, "2025-06-18").await;

@@ -119,7 +119,7 @@ impl Client {
 ///
 /// An argument `act` has a call do something else than to be answered at once: `progress` (two notifications first),
 /// `ask` (a question first; the text of the result is what came back), `hold` (answered when
-/// [released](Upstream::release)), `cut` (the stream ends instead).
+/// [released](Upstream::release)), `cut` (the stream ends instead), `big` (100 kB are answered).
 pub(crate) fn server() -> Builder {
     Builder {
         transport: None,
@@ -385,6 +385,7 @@ async fn answer(number: usize, body: String, shared: Arc<Shared>) {
             say(format!(r#"{{"jsonrpc":"2.0","id":"{id}","method":"roots/list"}}"#)).await;
             return;
         }
+        "big" => return say(message.result(&message.said(&"x".repeat(100_000)))).await,
         "hold" => shared.released.acquire().await.expect("it is never closed").forget(),
         "cut" => {
             shared.streams.lock().expect("no test panics while it holds the lock").remove(&number);

@@ -74,7 +74,7 @@ pub(crate) fn mailbox(gateway: &Gateway, endpoint: Endpoint, query: Option<&str>
 /// Opens the stream of a client that asked for it at `path`. `hang_up` ends the connection it came over.
 ///
 /// # Errors
-/// The gateway has as many sessions as it may, or takes no more.
+/// The gateway has as many sessions as it may.
 pub(crate) fn open(
     gateway: &Arc<Gateway>,
     endpoint: Endpoint,
@@ -82,7 +82,6 @@ pub(crate) fn open(
     peer: IpAddr,
     hang_up: Arc<CancellationToken>,
 ) -> Result<Body, Refusal> {
-    drop(gateway.admit()?);
     let Some((place, evicted)) = gateway.sessions.reserve() else {
         return Err(Refusal::new(
             StatusCode::TOO_MANY_REQUESTS,

@@ -250,6 +250,13 @@ impl Connection {
         }
     }
 
+    /// Ends the wait for the call that is open, if there is no more than one.
+    pub(crate) fn fail_only(&self, failure: Failure) {
+        if let Some(slot) = self.only_call() {
+            slot.fail(failure);
+        }
+    }
+
     /// Gives a message to the call it belongs to, else to the session.
     pub(crate) fn route(&self, envelope: Envelope) {
         let slot = match &envelope.form {

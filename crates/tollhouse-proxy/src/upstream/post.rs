@@ -33,7 +33,7 @@ pub(crate) struct Poster {
     patience: Duration,
     room: Arc<Semaphore>,
     tasks: TaskTracker,
-    /// Cancelled when the connection is to end, be it by the server's word that it does not know it.
+    /// Cancelled when the connection is to end, also since the server does not know it any more or takes nothing.
     stop: CancellationToken,
 }
 
@@ -84,7 +84,8 @@ impl Poster {
             posted = posting => posted
                 .unwrap_or_else(|_| Err(Failure::new(Kind::Timeout, "the server did not take the message"))),
         };
-        if result.as_ref().is_err_and(|failure| failure.fault.kind == Kind::SessionGone) {
+        let of_no_use = |failure: &Failure| matches!(failure.fault.kind, Kind::SessionGone | Kind::Timeout);
+        if result.as_ref().is_err_and(of_no_use) {
             self.stop.cancel();
         }
         // Who left needs no answer.

@@ -127,7 +127,11 @@ async fn attend(mut stream: Stream, connection: Arc<Connection>) {
                 }
             }
             Ok(None) => break "the server's event stream ended".to_owned(),
-            Err(failure) => break failure.cause,
+            Err(failure) => {
+                // A message that is too large ends the stream. Whose it was is not known, unless there is no choice.
+                connection.fail_only(failure.clone());
+                break failure.cause;
+            }
         }
     };
     connection.end(&Failure::new(Kind::Lost, cause));
