@@ -26,6 +26,7 @@ mod front_door;
 mod ids;
 mod mirrored;
 mod over_sse;
+mod sessions;
 mod start;
 mod trace;
 mod transport;

@@ -251,6 +251,23 @@ async fn a_drain_lets_calls_finish_and_then_ends_the_stream() {
     assert_eq!(gateway.outcomes(), ["ok"]);
 }
 
+#[tokio::test]
+async fn a_path_that_names_a_conversation_leads_to_a_stream_too() {
+    let upstream = upstream::echo().start().await;
+    let gateway = gateway().with(&upstream).start().await;
+    let path = format!("/s/thread-7{}", one());
+    let mut client = client(&gateway, &path).await;
+    assert!(client.address.starts_with(&path), "{}", client.address);
+    client.initialize(FIRST).await;
+    client.send(&act("1", "")).await;
+    assert_eq!(text(&client.message().await), "1");
+    let is_call = |record: &Value| record["extra"]["method"] == "tools/call";
+    until("the call has left its record", || gateway.records().iter().any(is_call)).await;
+    let record = gateway.records().into_iter().find(is_call).unwrap();
+    assert_eq!([&record["extra"]["session"], &record["extra"]["session_source"]], ["thread-7", "path"]);
+    gateway.ends_well(&["ok"]).await;
+}
+
 // Servers.
 
 #[tokio::test]

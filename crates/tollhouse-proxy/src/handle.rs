@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
+use tollhouse_core::record::SessionRef;
 
 use crate::downstream;
 use crate::gateway::Gateway;
@@ -102,9 +103,15 @@ impl Handle {
         Ok(address)
     }
 
-    /// Serves one client over its pipes until its input ends.
-    pub async fn serve_pipe(&self, input: impl AsyncRead + Unpin, output: impl AsyncWrite + Unpin + Send + 'static) {
-        downstream::stdio::serve(self.gateway.clone(), input, output).await;
+    /// Serves one client over its pipes until its input ends. `conversation` is what the client's environment says its
+    /// calls belong to.
+    pub async fn serve_pipe(
+        &self,
+        conversation: Option<SessionRef>,
+        input: impl AsyncRead + Unpin,
+        output: impl AsyncWrite + Unpin + Send + 'static,
+    ) {
+        downstream::stdio::serve(self.gateway.clone(), conversation, input, output).await;
     }
 
     /// How things stand.
@@ -117,9 +124,10 @@ impl Handle {
             calls_in_flight: gateway.calls_in_flight(),
             records: gateway.recorder.counts(),
             servers: gateway
-                .servers
+                .fleet
+                .roster()
                 .iter()
-                .map(|server| {
+                .map(|(_, server)| {
                     let status = server.status();
                     ServerSnapshot {
                         id: server.id.to_string(),

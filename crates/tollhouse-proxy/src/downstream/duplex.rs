@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tollhouse_core::clock;
 use tollhouse_core::era::{Era, Version};
-use tollhouse_core::record::Listener;
+use tollhouse_core::record::{Listener, SessionRef};
 use tollhouse_core::wire::{Envelope, Form, Members};
 
 use crate::answer::{Refusal, code};
@@ -33,9 +33,10 @@ use crate::upstream::CANCELLED;
 /// One client.
 pub(crate) struct Client {
     gateway: Arc<Gateway>,
-    endpoint: Endpoint,
     listener: Listener,
     peer: IpAddr,
+    endpoint: Endpoint,
+    given: Option<SessionRef>,
     calls: TaskTracker,
     outbox: Outbox,
     /// Set by `initialize`.
@@ -45,19 +46,22 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A client that came over `listener` to `endpoint` and gets what is said to it from `outbox`.
+    /// A client that came over `listener` to `endpoint` and gets what is said to it from `outbox`. `given` is the
+    /// conversation it was started or pointed here with.
     pub(crate) fn new(
         gateway: Arc<Gateway>,
-        endpoint: Endpoint,
         listener: Listener,
         peer: IpAddr,
+        endpoint: Endpoint,
+        given: Option<SessionRef>,
         outbox: Outbox,
     ) -> Arc<Self> {
         Arc::new(Self {
             gateway,
-            endpoint,
             listener,
             peer,
+            endpoint,
+            given,
             calls: TaskTracker::new(),
             outbox,
             session: std::sync::Mutex::default(),
@@ -148,6 +152,7 @@ impl Client {
             params,
             headers,
             session: session.clone(),
+            given: self.given.clone(),
         });
         if busy {
             let refusal = Refusal::malformed(code::INVALID_REQUEST, "a request with this id is still under way");

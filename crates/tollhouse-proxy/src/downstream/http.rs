@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tollhouse_core::clock;
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
-use tollhouse_core::record::Listener;
+use tollhouse_core::record::{Listener, SessionRef, SessionSource};
 use tollhouse_core::wire::sse::Event;
 use tollhouse_core::wire::{Envelope, EnvelopeError, Form, members};
 use tracing::{debug, warn};
@@ -41,7 +41,7 @@ use crate::dispatch::{self, Arrived, Dispatched};
 use crate::exchange::{Begun, Cancel, Message, Step, Streaming};
 use crate::gateway::Gateway;
 use crate::links;
-use crate::meta::Meta;
+use crate::meta::{ID_MAX, Meta};
 use crate::session::era;
 use crate::session::legacy::{Endpoint, Outlet, Session};
 use crate::session::mailbox::Posted;
@@ -115,8 +115,14 @@ async fn connection(gateway: Arc<Gateway>, stream: TcpStream, peer: SocketAddr) 
     let gone = Arc::new(AtomicBool::new(false));
     let ending = Arc::new(gateway.draining.child_token());
     let service = hyper::service::service_fn(|request| {
-        let client =
-            Client { gateway: gateway.clone(), peer: peer.ip(), local, gone: gone.clone(), hang_up: ending.clone() };
+        let client = Client {
+            gateway: gateway.clone(),
+            peer: peer.ip(),
+            local,
+            gone: gone.clone(),
+            hang_up: ending.clone(),
+            given: None,
+        };
         let work: Work = Box::pin(client.serve(request));
         *bench.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(work);
         Pending(bench.clone())
@@ -165,17 +171,21 @@ struct Client {
     gone: Arc<AtomicBool>,
     /// Ends the connection at once.
     hang_up: Arc<CancellationToken>,
+    /// The conversation that the request's path names.
+    given: Option<SessionRef>,
 }
 
 impl Client {
-    async fn serve(self, request: Request<Incoming>) -> Response<Body> {
+    async fn serve(mut self, request: Request<Incoming>) -> Response<Body> {
         let received = Instant::now();
         if let Err(why) = self.gateway.front_door.check(request.uri(), request.headers(), self.local) {
             let status = if why == TurnedAway::BadHost { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN };
             return plain(status, why.reason());
         }
-        let endpoint = match request.uri().path() {
-            "/mcp" => Some(self.gateway.front()),
+        let (path, named) = conversation(request.uri().path());
+        self.given = named;
+        let endpoint = match path {
+            "/mcp" => Some(Endpoint::All),
             "/healthz" => {
                 return match *request.method() {
                     Method::GET | Method::HEAD => plain(StatusCode::OK, "ok"),
@@ -200,7 +210,7 @@ impl Client {
     async fn over_sse(self, request: Request<Incoming>, received: Instant) -> Response<Body> {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
-        let Some((endpoint, door)) = sse::door(&self.gateway, path) else {
+        let Some((endpoint, door)) = sse::door(&self.gateway, conversation(path).0) else {
             return plain(StatusCode::NOT_FOUND, "nothing is served here; MCP is at /mcp and /servers/<id>/mcp");
         };
         if door == Door::Stream {
@@ -210,7 +220,7 @@ impl Client {
             if !accepts(&head.headers, "text/event-stream") {
                 return plain(StatusCode::NOT_ACCEPTABLE, "`Accept` must allow text/event-stream");
             }
-            let opened = sse::open(&self.gateway, endpoint, path, self.peer, self.hang_up);
+            let opened = sse::open(&self.gateway, endpoint, path, self.peer, self.given, self.hang_up);
             return opened.map_or_else(|refusal| refuse(&refusal), events);
         }
         if head.method != Method::POST {
@@ -294,6 +304,7 @@ impl Client {
                 params,
                 headers,
                 session: None,
+                given: self.given.clone(),
             });
             return match (understood, era) {
                 (Err(refusal), _) => json(arrived.refuse(&self.gateway, &refusal)),
@@ -491,6 +502,7 @@ impl Client {
                 local: self.local,
                 gone: self.gone.clone(),
                 hang_up: self.hang_up.clone(),
+                given: self.given.clone(),
             };
             let response = Box::pin(client.message(headers.clone(), envelope, endpoint, received)).await;
             answers.extend(collect(response.into_body()).await);
@@ -500,6 +512,18 @@ impl Client {
         }
         let joined = answers.join(&b","[..]);
         json(Message { status: StatusCode::OK, bytes: [b"[", joined.as_slice(), b"]"].concat().into() })
+    }
+}
+
+/// The conversation a path begins with, and the rest of it: `/s/<id>/mcp` is `/mcp`, for clients that can be pointed at
+/// an address of their own and do nothing else to name what they belong to.
+fn conversation(path: &str) -> (&str, Option<SessionRef>) {
+    let parts = path.strip_prefix("/s/").and_then(|rest| Some(rest.split_at(rest.find('/')?)));
+    match parts {
+        Some((id, rest)) if !id.is_empty() && id.len() <= ID_MAX => {
+            (rest, Some(SessionRef { id: id.into(), source: SessionSource::Path }))
+        }
+        _ => (path, None),
     }
 }
 

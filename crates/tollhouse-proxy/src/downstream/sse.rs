@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tollhouse_core::fault::Kind;
-use tollhouse_core::record::Listener;
+use tollhouse_core::record::{Listener, SessionRef};
 use tollhouse_core::wire::sse::Event;
 use tracing::{debug, warn};
 
@@ -53,7 +53,7 @@ pub(crate) enum Door {
 /// Where a path leads.
 pub(crate) fn door(gateway: &Gateway, path: &str) -> Option<(Endpoint, Door)> {
     let (endpoint, rest) = if let Some(rest) = path.strip_prefix("/sse") {
-        (gateway.front(), rest)
+        (Endpoint::All, rest)
     } else {
         let (server, rest) = path.strip_prefix("/servers/")?.split_once("/sse")?;
         (gateway.endpoint(server)?, rest)
@@ -71,7 +71,8 @@ pub(crate) fn mailbox(gateway: &Gateway, endpoint: Endpoint, query: Option<&str>
     gateway.mailboxes.find(id, endpoint)
 }
 
-/// Opens the stream of a client that asked for it at `path`. `hang_up` ends the connection it came over.
+/// Opens the stream of a client that asked for it at `path`. `given` is the conversation that the path names; `hang_up`
+/// ends the connection it came over.
 ///
 /// # Errors
 /// The gateway has as many sessions as it may.
@@ -80,6 +81,7 @@ pub(crate) fn open(
     endpoint: Endpoint,
     path: &str,
     peer: IpAddr,
+    given: Option<SessionRef>,
     hang_up: Arc<CancellationToken>,
 ) -> Result<Body, Refusal> {
     let Some((place, evicted)) = gateway.sessions.reserve() else {
@@ -104,7 +106,7 @@ pub(crate) fn open(
     let first = pieces.try_send(address.encode());
     debug_assert!(first.is_ok(), "it is empty");
     let (outbox, said) = Outbox::new(WhenFull::DropNotifications);
-    let client = Client::new(gateway.clone(), endpoint, Listener::Sse, peer, outbox.clone());
+    let client = Client::new(gateway.clone(), Listener::Sse, peer, endpoint, given, outbox.clone());
     let stream = Stream { gateway: gateway.clone(), client, outbox, said, pieces, mailbox, hang_up, place };
     gateway.tasks.spawn(stream.serve());
     Ok(Body::Messages(Messages { receiver, alive: KeepAlive::new() }))

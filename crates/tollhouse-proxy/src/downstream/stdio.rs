@@ -10,19 +10,22 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tollhouse_core::clock;
 use tollhouse_core::fault::Kind;
-use tollhouse_core::record::Listener;
+use tollhouse_core::record::{Listener, SessionRef, SessionSource};
 use tollhouse_core::wire::Envelope;
 
 use super::duplex::Client;
 use crate::answer::{Refusal, code};
 use crate::gateway::Gateway;
+use crate::session::legacy::Endpoint;
 use crate::session::outbox::{Outbox, WhenFull};
 use crate::upstream::lines::{Line, LineReader, LineWriter, one_line};
 
-/// Serves one client until its input ends.
+/// Serves one client until its input ends. The process is one conversation: the one its environment names, if any.
 pub(crate) async fn serve(
     gateway: Arc<Gateway>,
+    given: Option<SessionRef>,
     input: impl AsyncRead + Unpin,
     output: impl AsyncWrite + Unpin + Send + 'static,
 ) {
@@ -39,8 +42,9 @@ pub(crate) async fn serve(
             }
         }
     });
+    let given = given.unwrap_or_else(process);
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let client = Client::new(gateway.clone(), gateway.front(), Listener::Stdio, peer, outbox.clone());
+    let client = Client::new(gateway.clone(), Listener::Stdio, peer, Endpoint::All, Some(given), outbox.clone());
     let mut lines = LineReader::new(input, gateway.limits.request.bytes());
     loop {
         let line = tokio::select! {
@@ -72,4 +76,9 @@ pub(crate) async fn serve(
     drop((client, outbox));
     let _ = forwarding.await;
     let _ = writing.await;
+}
+
+/// The conversation of a process whose environment names none.
+fn process() -> SessionRef {
+    SessionRef { id: format!("p_{:016x}", clock::distinct_u64()).into(), source: SessionSource::Protocol }
 }
