@@ -95,8 +95,8 @@ pub(crate) fn join(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize,
     }
 }
 
-/// Opens the streams of messages that belong to no call, at every server that is reached over
-/// streamable HTTP. Once per session.
+/// Opens the streams of messages that belong to no call, at every server that is reached over streamable HTTP. Once per
+/// session.
 pub(crate) fn listen(gateway: &Arc<Gateway>, session: &Arc<Session>) {
     if !session.begin_listening() {
         return;

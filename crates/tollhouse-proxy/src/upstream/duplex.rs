@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::wire::{Envelope, Form, Members, members};
@@ -35,6 +35,9 @@ use crate::failure::Failure;
 const INBOX: usize = 256;
 /// Messages that belong to no call and wait for their session. Full: dropped and counted.
 const UNATTACHED: usize = 256;
+
+/// A server that takes longer to say that it has a message may get the next one before; nobody waits for it any more.
+const TOLD: Duration = Duration::from_secs(5);
 
 /// How messages get to the server.
 pub(crate) enum Writer {
@@ -89,11 +92,12 @@ struct SlotState {
 }
 
 impl Writer {
-    /// Sends a message that waits for nothing in `inbox`.
+    /// Sends a message that gets no answer.
     async fn tell(&self, message: Bytes) -> Result<(), Failure> {
         match self {
             Self::Pipe(pipe) => pipe.post(one_line(message)).await.map_err(unsent),
-            Self::Post(poster) => poster.send(message, HeaderMap::new()).await,
+            // It is waited for, so that what is said next does not overtake it.
+            Self::Post(poster) => timeout(TOLD, poster.send(message, HeaderMap::new())).await.unwrap_or(Ok(())),
         }
     }
 
