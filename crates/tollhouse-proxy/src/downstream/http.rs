@@ -171,8 +171,8 @@ struct Client {
     gone: Arc<AtomicBool>,
     /// Ends the connection at once.
     hang_up: Arc<CancellationToken>,
-    /// The conversation that the request's path names.
-    given: Option<SessionRef>,
+    /// The conversation that the request's path names; boxed, since few do.
+    given: Option<Box<SessionRef>>,
 }
 
 impl Client {
@@ -183,7 +183,7 @@ impl Client {
             return plain(status, why.reason());
         }
         let (path, named) = conversation(request.uri().path());
-        self.given = named;
+        self.given = named.map(Box::new);
         let endpoint = match path {
             "/mcp" => Some(Endpoint::All),
             "/healthz" => {
@@ -220,7 +220,8 @@ impl Client {
             if !accepts(&head.headers, "text/event-stream") {
                 return plain(StatusCode::NOT_ACCEPTABLE, "`Accept` must allow text/event-stream");
             }
-            let opened = sse::open(&self.gateway, endpoint, path, self.peer, self.given, self.hang_up);
+            let opened =
+                sse::open(&self.gateway, endpoint, path, self.peer, self.given.map(|given| *given), self.hang_up);
             return opened.map_or_else(|refusal| refuse(&refusal), events);
         }
         if head.method != Method::POST {
@@ -304,7 +305,7 @@ impl Client {
                 params,
                 headers,
                 session: None,
-                given: self.given.clone(),
+                given: self.given.as_deref().cloned(),
             });
             return match (understood, era) {
                 (Err(refusal), _) => json(arrived.refuse(&self.gateway, &refusal)),
