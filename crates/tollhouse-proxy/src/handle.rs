@@ -12,6 +12,8 @@ use tollhouse_core::record::SessionRef;
 use crate::downstream;
 use crate::gateway::Gateway;
 use crate::record::{Counts, Recorder};
+use crate::reload;
+pub use crate::reload::Report;
 use crate::settings::Settings;
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, State};
@@ -80,7 +82,7 @@ impl Handle {
     /// See [`StartError`].
     pub fn start(settings: &Settings, recorder: Recorder) -> Result<Self, StartError> {
         let spawner = Spawner::start().map_err(StartError::Spawner)?;
-        let gateway = Gateway::new(settings, recorder, &spawner).map_err(StartError::Origin)?;
+        let gateway = Gateway::new(settings, recorder, spawner).map_err(StartError::Origin)?;
         let sweeping = gateway.clone();
         gateway.server_tasks.spawn(async move {
             loop {
@@ -101,6 +103,19 @@ impl Handle {
         let address = listener.local_addr()?;
         self.gateway.server_tasks.spawn(downstream::http::serve(self.gateway.clone(), listener));
         Ok(address)
+    }
+
+    /// Puts other settings in force while calls go on.
+    ///
+    /// A server with the same id and the same settings is not touched. One that is gone is missing from lists and paths
+    /// at once; its calls under way finish within the drain limit, then its sessions and processes end. One with other
+    /// settings is another server in its place. Limits, allowed names and the rules for sessions hold from now on, `limits.line` for processes
+    /// started from now on; `limits.records` and `limits.record_bodies` stay as they were.
+    ///
+    /// # Errors
+    /// A server's URL cannot be used. Nothing was changed.
+    pub fn reload(&self, settings: &Settings) -> Result<Report, OriginError> {
+        reload::reload(&self.gateway, settings)
     }
 
     /// Serves one client over its pipes until its input ends. `conversation` is what the client's environment says its
@@ -164,7 +179,8 @@ impl Handle {
                 sleep(Duration::from_millis(10)).await;
             }
         };
-        let _ = timeout(gateway.limits.drain, finished).await;
+        let limit = gateway.limits().drain;
+        let _ = timeout(limit, finished).await;
         for session in gateway.sessions.drain() {
             gateway.end_session(session);
         }

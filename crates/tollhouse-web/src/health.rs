@@ -34,8 +34,42 @@ pub struct Snapshot {
     pub calls_in_flight: u64,
     /// Records given up because the pipeline could not keep pace.
     pub records_dropped: u64,
+    /// How the configuration was read again.
+    pub reloads: Reloads,
     /// The configured servers, in the order of the configuration.
     pub servers: Vec<Server>,
+}
+
+/// How the configuration was read again since the program started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloads {
+    /// How often it was taken.
+    pub applied: u64,
+    /// How often it was refused, and the one in force stayed.
+    pub refused: u64,
+    /// The last time; `None` if there was none.
+    pub last: Option<Reload>,
+}
+
+/// One time the configuration was read again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reload {
+    /// Milliseconds since 1970-01-01 UTC.
+    pub at_unix_ms: u64,
+    /// What came of it.
+    pub result: Taken,
+    /// The first mistake, if it was refused.
+    pub error: Option<String>,
+}
+
+/// What came of a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Taken {
+    /// It is in force.
+    Applied,
+    /// It has mistakes; the one before it stays in force.
+    Refused,
 }
 
 /// Where the program is in its life.
@@ -141,6 +175,9 @@ pub struct Report {
     pub calls_in_flight: u64,
     /// Records given up because the pipeline could not keep pace.
     pub records_dropped: u64,
+    /// How the configuration was read again.
+    #[serde(default)]
+    pub reloads: Reloads,
     /// The configured servers, in the order of the configuration.
     pub servers: Vec<Server>,
 }
@@ -155,6 +192,7 @@ impl From<Snapshot> for Report {
             sessions: now.sessions,
             calls_in_flight: now.calls_in_flight,
             records_dropped: now.records_dropped,
+            reloads: now.reloads,
             servers: now.servers,
         }
     }

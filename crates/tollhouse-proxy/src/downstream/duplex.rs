@@ -172,6 +172,7 @@ impl Client {
         let outlet = Outlet::Channel(self.outbox.clone());
         let (message, session) = dispatch::open_session(&self.gateway, arrived, outlet).await;
         if let Some(session) = session {
+            self.gateway.sessions.note_channel(&session);
             let former = lock(&self.session).replace(session);
             if let Some(former) = former {
                 self.gateway.end_session(former);

@@ -178,7 +178,7 @@ struct Client {
 impl Client {
     async fn serve(mut self, request: Request<Incoming>) -> Response<Body> {
         let received = Instant::now();
-        if let Err(why) = self.gateway.front_door.check(request.uri(), request.headers(), self.local) {
+        if let Err(why) = self.gateway.front_door.load().check(request.uri(), request.headers(), self.local) {
             let status = if why == TurnedAway::BadHost { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN };
             return plain(status, why.reason());
         }
@@ -233,7 +233,7 @@ impl Client {
         if !sends_json(&head.headers) {
             return not_json();
         }
-        let bytes = match read_capped(body, self.gateway.limits.request).await {
+        let bytes = match read_capped(body, self.gateway.limits().request).await {
             Ok(bytes) => bytes,
             Err(error) => return self.unread(error),
         };
@@ -252,7 +252,7 @@ impl Client {
         if error == ReadError::Broken {
             return plain(StatusCode::BAD_REQUEST, "the body did not arrive");
         }
-        let message = format!("the body is larger than {}", self.gateway.limits.request);
+        let message = format!("the body is larger than {}", self.gateway.limits().request);
         let refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, code::TOO_LARGE, Kind::TooLarge, message);
         let mut response = refuse(&refusal);
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -265,7 +265,7 @@ impl Client {
         if let Some(refused) = refuse_content(&head.headers) {
             return refused;
         }
-        let bytes = match read_capped(body, self.gateway.limits.request).await {
+        let bytes = match read_capped(body, self.gateway.limits().request).await {
             Ok(bytes) => bytes,
             Err(error) => return self.unread(error),
         };

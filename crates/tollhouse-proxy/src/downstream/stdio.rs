@@ -45,7 +45,9 @@ pub(crate) async fn serve(
     let given = given.unwrap_or_else(process);
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let client = Client::new(gateway.clone(), Listener::Stdio, peer, Endpoint::All, Some(given), outbox.clone());
-    let mut lines = LineReader::new(input, gateway.limits.request.bytes());
+    // A pipe keeps to it for life.
+    let limit = gateway.limits().request;
+    let mut lines = LineReader::new(input, limit.bytes());
     loop {
         let line = tokio::select! {
             () = gateway.draining.cancelled() => break,
@@ -64,7 +66,7 @@ pub(crate) async fn serve(
             }
             Ok(Some(Line::TooLong { .. } | Line::Partial(_))) => {}
             Ok(Some(Line::TooLongEnd { .. })) => {
-                let message = format!("the message is larger than {}", gateway.limits.request);
+                let message = format!("the message is larger than {limit}");
                 let refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, code::TOO_LARGE, Kind::TooLarge, message);
                 outbox.say(refusal.message(None)).await;
             }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -18,7 +18,7 @@ use tollhouse_core::wire::{Envelope, Form, Members, Span, splice};
 use super::outbox::Outbox;
 use super::streams::{GENERAL, Streams};
 use crate::failure::Failure;
-use crate::settings::Limits;
+use crate::settings::{Limits, LiveLimits};
 use crate::upstream::duplex::Connection;
 use crate::upstream::restart::{Decision, Restart};
 use crate::upstream::{CANCELLED, Link};
@@ -122,6 +122,11 @@ impl Session {
         lock(&self.links).insert(server, link)
     }
 
+    /// Takes out the link to a server that is taken out.
+    pub(crate) fn unlink(&self, server: usize) -> Option<Link> {
+        lock(&self.links).remove(&server)
+    }
+
     pub(crate) fn links(&self) -> Vec<(usize, Link)> {
         let mut links: Vec<_> = lock(&self.links).iter().map(|(server, link)| (*server, link.clone())).collect();
         links.sort_unstable_by_key(|(server, _)| *server);
@@ -218,6 +223,11 @@ impl Session {
         matches!(self.outlet, Outlet::Stream)
     }
 
+    /// Does it listen to its servers?
+    pub(crate) fn is_listening(&self) -> bool {
+        self.listening.load(Ordering::Relaxed)
+    }
+
     /// True the first time.
     pub(crate) fn begin_listening(&self) -> bool {
         !self.listening.swap(true, Ordering::Relaxed)
@@ -279,17 +289,34 @@ impl Drop for Occupied {
     }
 }
 
-/// All sessions over HTTP.
+/// All sessions: those over HTTP, which are found by their ids, and those that live as long as their pipe
+/// or event stream.
 pub(crate) struct Table {
     sessions: Mutex<HashMap<Arc<str>, Arc<Session>>>,
-    /// Places of sessions that live and end with a stream, and are kept there.
+    channels: Mutex<Vec<Weak<Session>>>,
+    /// Places of sessions that live and end with an event stream, and are kept there.
     reserved: AtomicUsize,
-    limits: Limits,
+    limits: LiveLimits,
 }
 
 impl Table {
-    pub(crate) fn new(limits: Limits) -> Self {
-        Self { sessions: Mutex::default(), reserved: AtomicUsize::new(0), limits }
+    pub(crate) fn new(limits: LiveLimits) -> Self {
+        Self { sessions: Mutex::default(), channels: Mutex::default(), reserved: AtomicUsize::new(0), limits }
+    }
+
+    /// Notes a session that its pipe or event stream keeps. There are as many as [`Self::reserve`] lets in, and one
+    /// for a pipe.
+    pub(crate) fn note_channel(&self, session: &Arc<Session>) {
+        let mut channels = lock(&self.channels);
+        channels.retain(|session| session.strong_count() > 0);
+        channels.push(Arc::downgrade(session));
+    }
+
+    /// All sessions there are, whatever carries them.
+    pub(crate) fn every(&self) -> Vec<Arc<Session>> {
+        let mut every: Vec<_> = lock(&self.sessions).values().cloned().collect();
+        every.extend(lock(&self.channels).iter().filter_map(Weak::upgrade));
+        every
     }
 
     /// Is there room for one more, be it that an idle one makes it?
@@ -300,7 +327,8 @@ impl Table {
 
     /// Nobody has to say who they are: all sessions are of one principal.
     fn limit(&self) -> usize {
-        self.limits.sessions.min(self.limits.sessions_per_principal)
+        let limits = self.limits.load();
+        limits.sessions.min(limits.sessions_per_principal)
     }
 
     /// Keeps `session`. At the limit the one that has been idle longest makes room, and is returned to be closed.
@@ -351,7 +379,7 @@ impl Table {
     /// Takes out the sessions that have been idle for too long.
     pub(crate) fn expire(&self) -> Vec<Arc<Session>> {
         let mut sessions = lock(&self.sessions);
-        let idle = self.limits.session_idle;
+        let idle = self.limits.load().session_idle;
         let expired: Vec<_> =
             sessions.values().filter(|session| session.idle().is_some_and(|for_| for_ >= idle)).cloned().collect();
         for session in &expired {

@@ -19,7 +19,7 @@ use super::duplex::{Connection, Use, Writer};
 use super::lines::Line;
 use super::restart::{Noise, Verdict};
 use crate::failure::Failure;
-use crate::settings::{Command, Limits};
+use crate::settings::{Command, LiveLimits};
 
 /// The last lines of standard error that explain an early end.
 const STDERR_LINES: usize = 3;
@@ -29,7 +29,7 @@ pub(crate) struct Server {
     id: ServerId,
     command: Command,
     spawner: Spawner,
-    line_limit: ByteSize,
+    limits: LiveLimits,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -46,11 +46,11 @@ impl Server {
         id: ServerId,
         command: Command,
         spawner: Spawner,
-        limits: &Limits,
+        limits: LiveLimits,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        Self { id, command, spawner, line_limit: limits.line, tasks, stop }
+        Self { id, command, spawner, limits, tasks, stop }
     }
 
     /// Starts a process. The receiver gets what belongs to no call.
@@ -58,10 +58,12 @@ impl Server {
     /// # Cancel safety
     /// Dropped half-way, the process ends.
     pub(crate) async fn open(&self, purpose: Use) -> Result<(Arc<Connection>, mpsc::Receiver<Envelope>), Failure> {
-        let started = self.spawner.spawn(&self.id, &self.command, self.line_limit).await;
+        // A process keeps to it for life.
+        let line_limit = self.limits.load().line;
+        let started = self.spawner.spawn(&self.id, &self.command, line_limit).await;
         let Started { child, stdin, stdout } = started.map_err(|error| not_started(&error))?;
         let (connection, unattached) = Connection::new(Writer::Pipe(stdin), purpose, self.stop.child_token());
-        let reader = Reader { connection: connection.clone(), line_limit: self.line_limit, noise: Noise::default() };
+        let reader = Reader { connection: connection.clone(), line_limit, noise: Noise::default() };
         self.tasks.spawn(attend(child, stdout, reader));
         Ok((connection, unattached))
     }
