@@ -111,17 +111,21 @@ impl Attempt {
         let era = self.call.era();
         let link = self.session.as_ref().map(|(_, link)| link);
         let (upstream, clocks, call) = (&self.upstream, &self.clocks, &mut self.call);
-        let work = async {
-            if !upstream.speaks(era, clocks).await? {
-                return Err(Failure::new(
-                    Kind::EraUnsupported,
-                    format_args!("server `{}` does not speak it", upstream.id),
-                ));
-            }
-            upstream.mirrored.judge(call)?;
-            upstream.call(call, link, clocks).await
+        let done = {
+            // Pinned here and lent: passed on by value, it would be part of two futures.
+            let mut work = pin!(async {
+                if !upstream.speaks(era, clocks).await? {
+                    return Err(Failure::new(
+                        Kind::EraUnsupported,
+                        format_args!("server `{}` does not speak it", upstream.id),
+                    ));
+                }
+                upstream.mirrored.judge(call)?;
+                upstream.call(call, link, clocks).await
+            });
+            cancel.or(upstream.while_open(work.as_mut())).await
         };
-        match cancel.or(upstream.while_open(work)).await {
+        match done {
             None => {
                 // Boxed, as everything rare here: the future of a call is moved with every call.
                 Box::pin(self.give_up("the caller cancelled")).await;

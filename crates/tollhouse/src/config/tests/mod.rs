@@ -454,6 +454,7 @@ fn the_schema_knows_every_key_and_default_that_is_read() {
                 "ToolConfig" => "tool_config",
                 "TimeoutHandling" => "timeout_handling",
                 "SessionRecovery" => "session_recovery",
+                "Names" => "names",
                 "Server" | "Timeouts" => continue,
                 other => panic!("{other} has defaults and no place in this test"),
             };
