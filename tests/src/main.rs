@@ -27,6 +27,7 @@ mod ids;
 mod mirrored;
 mod names;
 mod over_sse;
+mod recorded;
 mod reload;
 mod sessions;
 mod start;
