@@ -107,6 +107,34 @@ async fn what_was_recorded_outlives_the_process_however_it_ends() {
 }
 
 #[tokio::test]
+async fn what_is_counted_can_be_fetched_as_open_metrics() {
+    let upstream = upstream::echo().start().await;
+    let gateway = gateway().with(&upstream).start().await;
+    let client = modern(&gateway);
+    for _ in 0..3 {
+        assert_eq!(client.call("echo", json!({"nonce": "n"})).await.outcome(), "ok");
+    }
+    let counted =
+        r#"mcp_server_operation_duration_seconds_count{mcp_method_name="tools/call",gen_ai_tool_name="echo","#;
+    let text = eventually("the calls are counted", async || {
+        let response = request(gateway.admin, "GET", "/metrics").send().await;
+        let text = String::from_utf8_lossy(&response.body).into_owned();
+        assert!(response.head.get("content-type").starts_with("application/openmetrics-text"));
+        text.lines().any(|line| line.starts_with(counted) && line.ends_with(" 3")).then_some(text)
+    });
+    let text = text.await;
+    for line in [
+        r#"tollhouse_server_state{tollhouse_server_name="tested",state="connected"} 1"#,
+        "# TYPE mcp_client_operation_duration_seconds histogram",
+        "# UNIT mcp_client_operation_duration_seconds seconds",
+        "# EOF",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
+    gateway.ends_well(&["ok"; 3]).await;
+}
+
+#[tokio::test]
 async fn a_question_that_is_not_understood_says_what_is() {
     let upstream = upstream::echo().start().await;
     let gateway = gateway().with(&upstream).start().await;

@@ -1,8 +1,9 @@
-//! What others may see of a call: log lines.
+//! What others may see of a call: log lines and metrics.
 //!
 //! Everything here is made from a finished [`CallRecord`](tollhouse_core::record::CallRecord) or from a diagnostic
 //! event, beside the path of a call: no call waits for it.
 
+pub mod metrics;
 pub mod logs;
 
 mod civil;

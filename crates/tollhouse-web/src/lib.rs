@@ -14,4 +14,4 @@ pub mod health;
 
 pub use api::Recorded;
 pub use health::{Health, Phase, Reload, Reloads, Report, Server, Snapshot, State, Status, Taken};
-pub use server::{Error, serve};
+pub use server::{Error, Figures, Shown, serve};

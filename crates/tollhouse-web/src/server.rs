@@ -1,6 +1,6 @@
 //! The admin listener: door, routes, the headers every answer carries.
 //!
-//! `GET /healthz`, `GET /readyz`, `GET /health`, and what [`crate::api`] lists; `HEAD` likewise. Anything else is 404, but
+//! `GET /healthz`, `GET /readyz`, `GET /health`, `GET /metrics`, and what [`crate::api`] lists; `HEAD` likewise. Anything else is 404, but
 //! only for who is let in.
 
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, StatusCode};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -46,6 +46,27 @@ const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
 ];
 
+/// What counts, written as OpenMetrics text when it is asked for. Must not block or wait.
+pub type Figures = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What the listener shows.
+#[derive(Clone)]
+pub struct Shown {
+    /// How things stand.
+    pub health: Arc<dyn Health>,
+    /// What was recorded, if it is kept.
+    pub recorded: Option<Recorded>,
+    /// What is counted, if it is.
+    pub metrics: Option<Figures>,
+}
+
+impl Shown {
+    /// Health alone.
+    pub fn health(health: impl Health) -> Self {
+        Self { health: Arc::new(health), recorded: None, metrics: None }
+    }
+}
+
 /// Why the listener does not serve.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -64,13 +85,12 @@ pub enum Error {
 /// Dropping it closes the listener and every connection.
 pub async fn serve(
     listener: TcpListener,
-    health: Arc<dyn Health>,
-    recorded: Option<Recorded>,
+    shown: Shown,
     front_door: watch::Receiver<FrontDoor>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let door = Door { bound: listener.local_addr().map_err(Error::Address)?, configured: front_door };
-    let service = TowerToHyperService::new(routes(health, recorded, door));
+    let service = TowerToHyperService::new(routes(shown, door));
     let mut connections = JoinSet::new();
     loop {
         while connections.len() >= CONNECTIONS_MAX {
@@ -120,16 +140,20 @@ struct Door {
     configured: watch::Receiver<FrontDoor>,
 }
 
-fn routes(health: Arc<dyn Health>, recorded: Option<Recorded>, door: Door) -> Router {
+fn routes(shown: Shown, door: Door) -> Router {
+    let Shown { health, recorded, metrics } = shown;
     let health = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/health", get(report))
         .with_state(health);
     let recorded = recorded.map(api::routes).unwrap_or_default();
+    let metrics =
+        metrics.map(|text| Router::new().route("/metrics", get(fetched)).with_state(text)).unwrap_or_default();
     Router::new()
         .merge(health)
         .merge(recorded)
+        .merge(metrics)
         .fallback(async || (StatusCode::NOT_FOUND, "no such page\n"))
         .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"))
         .layer(from_fn_with_state(Arc::new(door), check))
@@ -144,6 +168,10 @@ async fn check(State(door): State<Arc<Door>>, request: Request, next: Next) -> R
     };
     response.headers_mut().extend(HEADERS);
     response
+}
+
+async fn fetched(State(text): State<Figures>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text())
 }
 
 async fn ready(State(health): State<Arc<dyn Health>>) -> (StatusCode, &'static str) {

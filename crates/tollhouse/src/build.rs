@@ -16,7 +16,8 @@ use tollhouse_proxy::record;
 use tollhouse_proxy::settings::FrontDoor;
 use tollhouse_store::Store;
 use tollhouse_telemetry::logs::Log;
-use tollhouse_web::{Phase, Recorded, Reloads, Server, Snapshot, State};
+use tollhouse_telemetry::metrics::{Metrics, Standing};
+use tollhouse_web::{Phase, Recorded, Reloads, Server, Shown, Snapshot, State};
 use tracing::{error, info, warn};
 
 use crate::config::{Finding, Loaded};
@@ -88,7 +89,8 @@ impl Program {
         let (recorder, records) = record::channel(&settings.limits);
         let tasks = TaskTracker::new();
         let kept = wanted.keep.open()?;
-        let pipeline = tasks.spawn(pipeline::run(records, log, kept.clone()));
+        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+        let pipeline = tasks.spawn(pipeline::run(records, log, metrics.clone(), kept.clone()));
         let handle = Handle::start(settings, recorder).context("start the gateway")?;
         let listen = mcp.map(|listener| handle.listen(listener)).transpose().context("serve agents")?;
         let stop_admin = CancellationToken::new();
@@ -97,13 +99,18 @@ impl Program {
         let mut admin = None;
         if let Some(listener) = web {
             admin = Some(listener.local_addr().context("serve health")?);
-            let (stop, shown) = (stop_admin.clone(), kept.clone());
+            let stop = stop_admin.clone();
             let health = Arc::new({
                 let (handle, reloads) = (handle.clone(), reloads.clone());
                 move || snapshot(&handle, &reloads)
             });
+            let figures = Arc::new({
+                let handle = handle.clone();
+                move || metrics.render(&standing(&handle))
+            });
+            let shown = Shown { health, recorded: kept.clone(), metrics: Some(figures) };
             tasks.spawn(async move {
-                if let Err(error) = tollhouse_web::serve(listener, health, shown, allowed, stop).await {
+                if let Err(error) = tollhouse_web::serve(listener, shown, allowed, stop).await {
                     error!(target: "tollhouse.admin", %error, "the admin listener ended");
                 }
             });
@@ -160,6 +167,23 @@ pub(crate) fn snapshot(handle: &Handle, reloads: &Mutex<Reloads>) -> Snapshot {
         records_dropped: now.records.dropped,
         reloads: reloads.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         servers: now.servers.into_iter().map(server).collect(),
+    }
+}
+
+/// What the metrics tell of the data plane beside what was counted.
+fn standing(handle: &Handle) -> Standing {
+    let now = handle.snapshot();
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    Standing {
+        sessions: count(now.sessions),
+        calls_in_flight: count(now.calls_in_flight),
+        records: now.records.recorded,
+        records_dropped: now.records.dropped,
+        servers: now
+            .servers
+            .into_iter()
+            .map(|server| (server.id, server.state.to_owned(), server.tools.map(count)))
+            .collect(),
     }
 }
 

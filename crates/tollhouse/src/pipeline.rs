@@ -1,14 +1,16 @@
 //! The story of a record: what happens to a call once it is over.
 //!
 //! Records are taken in batches, some milliseconds apart, so that a call never wakes anybody: it puts its record down
-//! and goes on. Each is written as a line, put down to be stored, and shown to who follows. Whatever is slow here makes
+//! and goes on. Each is shown to who follows, put down to be stored, counted, and written as a line. Whatever is slow here makes
 //! records wait, then drops and counts them; calls do not notice.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tollhouse_proxy::record::Records;
 use tollhouse_store::Call;
 use tollhouse_telemetry::logs::Log;
+use tollhouse_telemetry::metrics::Metrics;
 use tollhouse_web::Recorded;
 
 /// Records taken at once.
@@ -17,7 +19,7 @@ const BATCH: usize = 512;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Takes records until the last sender is gone.
-pub(crate) async fn run(mut records: Records, log: Log, recorded: Option<Recorded>) {
+pub(crate) async fn run(mut records: Records, log: Log, metrics: Arc<Metrics>, recorded: Option<Recorded>) {
     let mut batch = Vec::with_capacity(BATCH);
     while records.receive(&mut batch, BATCH).await > 0 {
         let full = batch.len() == BATCH;
@@ -29,6 +31,7 @@ pub(crate) async fn run(mut records: Records, log: Log, recorded: Option<Recorde
             recorded.store().push(calls);
         }
         for record in batch.drain(..) {
+            metrics.count(&record);
             log.call(&record);
         }
         if !full {

@@ -121,8 +121,6 @@ fn span(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio::net::TcpListener;
     use tokio::sync::watch;
     use tokio_util::sync::CancellationToken;
@@ -152,11 +150,11 @@ mod tests {
             reloads: Reloads::default(),
             servers: servers.collect(),
         };
-        let (health, stop) = (Arc::new(move || snapshot.clone()), CancellationToken::new());
+        let (health, stop) = (tollhouse_web::Shown::health(move || snapshot.clone()), CancellationToken::new());
         let (_, door) = watch::channel(FrontDoor::default());
         let mut out = Vec::new();
         let exit = tokio::select! {
-            _ = tollhouse_web::serve(listener, health, None, door, stop) => panic!("the listener ended"),
+            _ = tollhouse_web::serve(listener, health, door, stop) => panic!("the listener ended"),
             exit = run(&common, &mut out) => exit.unwrap(),
         };
         (exit, String::from_utf8(out).unwrap())
