@@ -273,8 +273,8 @@ async fn a_path_that_names_a_conversation_leads_to_a_stream_too() {
 #[tokio::test]
 async fn a_session_over_streamable_http_reaches_a_server_of_http_sse() {
     let (upstream, gateway) = sse_upstream().await;
-    assert_eq!(health(&gateway).await["transport"], "sse");
     let client = legacy(&gateway, "2025-06-18").await;
+    assert_eq!(health(&gateway).await["transport"], "sse");
     let listed = client.message("tools/list").send().await.json();
     assert_eq!(listed["result"]["tools"][0]["name"], "echo");
     let called = client.tool("echo").id("\"x\"").arguments(&json!({"nonce": "n"})).send().await;

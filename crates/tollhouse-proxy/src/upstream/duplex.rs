@@ -39,6 +39,9 @@ const UNATTACHED: usize = 256;
 /// A server that takes longer to say that it has a message may get the next one before; nobody waits for it any more.
 const TOLD: Duration = Duration::from_secs(5);
 
+/// What a server still has for the answer to a POST when its stream has ended.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 /// How messages get to the server.
 pub(crate) enum Writer {
     /// As lines, into the standard input of a process.
@@ -107,13 +110,15 @@ impl Writer {
             Self::Pipe(pipe) => clocks.within(pipe.send(one_line(message))).await?.map_err(unsent),
             Self::Post(poster) => {
                 let taken = async {
-                    tokio::select! {
+                    let mut posting = std::pin::pin!(poster.send(message, passed));
+                    let failed = tokio::select! {
                         biased;
-                        taken = poster.send(message, passed) => taken,
-                        // Some servers end the request only when they have done what was asked: the answer shows
-                        // that it was taken.
-                        () = inbox.arrived() => Ok(()),
-                    }
+                        taken = &mut posting => return taken,
+                        failed = inbox.arrived() => failed,
+                    };
+                    // Some servers end the request only when they have done what was asked: the answer shows that it
+                    // was taken. Where the stream has ended instead, the request may still tell that it was refused.
+                    if failed { timeout(LAST_WORD, posting).await.unwrap_or(Ok(())) } else { Ok(()) }
                 };
                 clocks.within(taken).await?
             }
@@ -417,13 +422,16 @@ impl Inbox {
         }
     }
 
-    /// Waits until [`Self::next`] has something to return.
-    async fn arrived(&self) {
+    /// Waits until [`Self::next`] has something to return; true if that is a failure.
+    async fn arrived(&self) -> bool {
         loop {
             {
                 let state = self.slot.lock();
-                if self.peeked.is_some() || !state.messages.is_empty() || state.failure.is_some() {
-                    return;
+                if self.peeked.is_some() || !state.messages.is_empty() {
+                    return false;
+                }
+                if state.failure.is_some() {
+                    return true;
                 }
             }
             self.slot.arrived.notified().await;
