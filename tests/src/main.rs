@@ -29,6 +29,7 @@ mod ids;
 mod many;
 mod mirrored;
 mod names;
+mod over_sse;
 mod recorded;
 mod reload;
 mod retry;
@@ -46,6 +47,7 @@ mod wrap;
 // What they are made with.
 mod client;
 mod home;
+mod sse;
 mod stdio;
 
 mod gateway;

@@ -19,6 +19,7 @@ use crate::seal::Seal;
 use crate::session::identify::Guesses;
 use crate::session::legacy::{Endpoint, Session, Table};
 use crate::session::lent::Lent;
+use crate::session::mailbox::Mailboxes;
 use crate::settings::{self, FrontDoor, Limits, LiveLimits, SessionRule, Settings};
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, Upstream};
@@ -28,9 +29,10 @@ pub(crate) struct Gateway {
     pub(crate) fleet: Fleet,
     pub(crate) names: Names,
     pub(crate) seal: Seal,
-    pub(crate) sessions: Table,
+    pub(crate) sessions: Arc<Table>,
     /// Sessions of the gateway's own.
     pub(crate) lent: Lent,
+    pub(crate) mailboxes: Arc<Mailboxes>,
     pub(crate) guesses: Guesses,
     /// How the session of a call is found, best first.
     pub(crate) session_rules: ArcSwap<Box<[SessionRule]>>,
@@ -68,8 +70,9 @@ impl Gateway {
         Ok(Arc::new(Self {
             seal: Seal::new(),
             names: Names::new(settings.naming, fleet.roster().ids()),
-            sessions: Table::new(limits.clone()),
+            sessions: Arc::new(Table::new(limits.clone())),
             lent: Lent::new(limits.clone()),
+            mailboxes: Arc::default(),
             guesses: Guesses::default(),
             session_rules: ArcSwap::from_pointee(settings.session_rules.clone()),
             limits,

@@ -1,5 +1,5 @@
 //! The links of a legacy session to its servers: opened with the client's own words, opened again when a server's
-//! process has ended, listened to.
+//! process or stream has ended, listened to.
 //!
 //! A session has one link to each server; [`crate::session::legacy`] keeps them, here they come about.
 
@@ -21,7 +21,7 @@ use crate::session::legacy::Session;
 use crate::settings::Timeouts;
 use crate::upstream::{Link, Opened, Upstream};
 
-/// What a client says once its session is open. Said again for a process that took the place of another.
+/// What a client says once its session is open. Said again on a link that took the place of another.
 const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
 /// Opens a server's session for a session that begins.
@@ -33,7 +33,7 @@ pub(crate) async fn open_link(gateway: &Arc<Gateway>, session: &Session, place: 
     upstream.open(initialize, *id, &clocks).await
 }
 
-/// The session's link to a server, opened again if the server's process has ended since.
+/// The session's link to a server, opened again if it has ended since.
 pub(crate) async fn live_link(
     gateway: &Arc<Gateway>,
     session: &Arc<Session>,
@@ -48,10 +48,7 @@ pub(crate) async fn live_link(
 
 /// The session's link to a server, if it has one that lives.
 pub(crate) fn link_at_hand(session: &Session, place: usize) -> Option<Link> {
-    session.link(place).filter(|link| match link {
-        Link::Stdio(connection) => !connection.has_ended(),
-        Link::Http(_) => true,
-    })
+    session.link(place).filter(|link| !link.has_ended())
 }
 
 /// Opens a session's link again.
@@ -63,13 +60,13 @@ async fn reopen(
 ) -> Result<Link, Failure> {
     // One at a time: a second caller finds the link that the first has opened.
     let _turn = session.reopening.lock().await;
-    let uptime = match session.link(place) {
-        Some(Link::Stdio(connection)) if connection.has_ended() => Some(connection.uptime()),
+    let ended = match session.link(place) {
+        Some(Link::Duplex(connection)) if connection.has_ended() => Some(connection),
         Some(link) => return Ok(link),
         None => None,
     };
-    if let Some(uptime) = uptime {
-        clocks.within(session.pause_before_restart(place, uptime)).await??;
+    if let Some(ended) = ended {
+        clocks.within(session.pause_before_restart(place, &ended)).await??;
     }
     let upstream = gateway.fleet.at(place);
     let (initialize, id) = &session.initialize;
@@ -80,7 +77,7 @@ async fn reopen(
     Ok(link)
 }
 
-/// Makes an opened link part of the session: what the process says outside of calls goes to the client.
+/// Makes an opened link part of the session: what the server says outside of calls goes to the client.
 pub(crate) fn join(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize, opened: Opened) {
     if session.is_lent() {
         session.greet(opened.answer);
@@ -132,7 +129,8 @@ pub(crate) async fn refuse_question(gateway: &Gateway, place: usize, link: &Link
     }
 }
 
-/// Opens the streams of messages that belong to no call, at every server that is reached over HTTP. Once per session.
+/// Opens the streams of messages that belong to no call, at every server that is reached over streamable HTTP. Once per
+/// session.
 pub(crate) fn listen(gateway: &Arc<Gateway>, session: &Arc<Session>) {
     if !session.begin_listening() {
         return;
@@ -142,9 +140,10 @@ pub(crate) fn listen(gateway: &Arc<Gateway>, session: &Arc<Session>) {
     }
 }
 
-/// Follows the stream of one server until the session or the server ends. A process needs none: it has a pipe.
+/// Follows the stream of one server until the session or the server ends. A process and a server of HTTP+SSE say
+/// everything where they answer.
 fn attend(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize, link: Link) {
-    if let Link::Stdio(_) = link {
+    if let Link::Duplex(_) = link {
         return;
     }
     let (upstream, session) = (gateway.fleet.at(place), session.clone());

@@ -104,15 +104,26 @@ pub struct Server {
 /// How a server is reached.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Transport {
-    /// Streamable HTTP at one URL.
+    /// A URL.
     Http {
         /// `http` or `https`.
         url: Uri,
         /// Sent with every request; no client header overrides them. Values are marked sensitive.
         headers: HeaderMap,
+        /// Which of the two transports it speaks there; `None`: it is found out.
+        over: Option<OverHttp>,
     },
     /// A child process that speaks lines of JSON.
     Stdio(Command),
+}
+
+/// The two transports over HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverHttp {
+    /// Streamable HTTP, of 2025-03-26 and later: one endpoint, each answer on its own request.
+    Streamable,
+    /// HTTP+SSE, of 2024-11-05: one event stream for all that the server says.
+    Sse,
 }
 
 /// How a child is started. There is no shell in between.

@@ -1,4 +1,4 @@
-//! Streamable HTTP for clients of both eras, on one endpoint, decided per request.
+//! Streamable HTTP for clients of both eras, on one endpoint, decided per request; and the doors of HTTP+SSE.
 //!
 //! A connection serves one request at a time. The request's work lives beside the connection, not inside it: when
 //! the client goes away in the middle, the connection's owner still has the work and takes it to its end, which is
@@ -23,6 +23,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tollhouse_core::clock;
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
@@ -33,6 +34,7 @@ use tracing::{debug, warn};
 
 use super::body::{Body, KeepAlive, Log, Messages, ReadError, read_capped};
 use super::front_door::TurnedAway;
+use super::sse::{self, Door};
 use crate::answer::{Refusal, code};
 use crate::call::Params;
 use crate::dispatch::{self, Arrived, Dispatched};
@@ -42,6 +44,7 @@ use crate::links;
 use crate::meta::{ID_MAX, Meta};
 use crate::session::era;
 use crate::session::legacy::{Endpoint, Outlet, Session};
+use crate::session::mailbox::Posted;
 use crate::session::streams::{GENERAL, ResumeError};
 use crate::upstream::http::{LAST_EVENT_ID, PROTOCOL_VERSION, SESSION_ID};
 
@@ -110,8 +113,16 @@ async fn connection(gateway: Arc<Gateway>, stream: TcpStream, peer: SocketAddr) 
     let Ok(local) = stream.local_addr().map(|local| local.ip().to_canonical()) else { return };
     let bench = Bench::default();
     let gone = Arc::new(AtomicBool::new(false));
+    let ending = Arc::new(gateway.draining.child_token());
     let service = hyper::service::service_fn(|request| {
-        let client = Client { gateway: gateway.clone(), peer: peer.ip(), local, gone: gone.clone(), given: None };
+        let client = Client {
+            gateway: gateway.clone(),
+            peer: peer.ip(),
+            local,
+            gone: gone.clone(),
+            hang_up: ending.clone(),
+            given: None,
+        };
         let work: Work = Box::pin(client.serve(request));
         *bench.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(work);
         Pending(bench.clone())
@@ -124,15 +135,19 @@ async fn connection(gateway: Arc<Gateway>, stream: TcpStream, peer: SocketAddr) 
             .max_headers(HEADERS_MAX)
             .serve_connection(TokioIo::new(stream), service)
     );
-    let draining = gateway.draining.clone();
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = draining.cancelled() => {
-            // What is under way is finished; no further request is read.
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = gateway.stop.cancelled() => Ok(()),
+        () = ending.cancelled() => {
+            if gateway.draining.is_cancelled() {
+                // What is under way is finished; no further request is read.
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = connection.as_mut() => ended,
+                    () = gateway.stop.cancelled() => Ok(()),
+                }
+            } else {
+                // Its client does not read: nothing can be finished here.
+                Ok(())
             }
         }
     };
@@ -154,8 +169,10 @@ struct Client {
     local: IpAddr,
     /// Set when the connection has ended before its answer.
     gone: Arc<AtomicBool>,
-    /// The conversation that the request's path names.
-    given: Option<SessionRef>,
+    /// Ends the connection at once.
+    hang_up: Arc<CancellationToken>,
+    /// The conversation that the request's path names; boxed, since few do.
+    given: Option<Box<SessionRef>>,
 }
 
 impl Client {
@@ -166,7 +183,7 @@ impl Client {
             return plain(status, why.reason());
         }
         let (path, named) = conversation(request.uri().path());
-        self.given = named;
+        self.given = named.map(Box::new);
         let endpoint = match path {
             "/mcp" => Some(Endpoint::All),
             "/healthz" => {
@@ -180,9 +197,7 @@ impl Client {
                 .and_then(|rest| rest.strip_suffix("/mcp"))
                 .and_then(|server| self.gateway.endpoint(server)),
         };
-        let Some(endpoint) = endpoint else {
-            return plain(StatusCode::NOT_FOUND, "nothing is served here; MCP is at /mcp and /servers/<id>/mcp");
-        };
+        let Some(endpoint) = endpoint else { return Box::pin(self.over_sse(request, received)).await };
         match *request.method() {
             Method::POST => self.post(request, endpoint, received).await,
             Method::GET => self.get(request.headers(), endpoint),
@@ -191,27 +206,70 @@ impl Client {
         }
     }
 
+    /// HTTP+SSE: the stream of a client, or a message that belongs to one.
+    async fn over_sse(self, request: Request<Incoming>, received: Instant) -> Response<Body> {
+        let (mut head, body) = request.into_parts();
+        let path = head.uri.path();
+        let Some((endpoint, door)) = sse::door(&self.gateway, conversation(path).0) else {
+            return plain(StatusCode::NOT_FOUND, "nothing is served here; MCP is at /mcp and /servers/<id>/mcp");
+        };
+        if door == Door::Stream {
+            if head.method != Method::GET {
+                return not_allowed("GET");
+            }
+            if !accepts(&head.headers, "text/event-stream") {
+                return plain(StatusCode::NOT_ACCEPTABLE, "`Accept` must allow text/event-stream");
+            }
+            let opened =
+                sse::open(&self.gateway, endpoint, path, self.peer, self.given.map(|given| *given), self.hang_up);
+            return opened.map_or_else(|refusal| refuse(&refusal), events);
+        }
+        if head.method != Method::POST {
+            return not_allowed("POST");
+        }
+        let Some(mailbox) = sse::mailbox(&self.gateway, endpoint, head.uri.query()) else {
+            return refuse(&sse::unknown());
+        };
+        if !sends_json(&head.headers) {
+            return not_json();
+        }
+        let bytes = match read_capped(body, self.gateway.limits().request).await {
+            Ok(bytes) => bytes,
+            Err(error) => return self.unread(error),
+        };
+        let envelope = match Envelope::parse(bytes) {
+            Ok(envelope) => envelope,
+            Err(error) => return refuse(&Refusal::malformed(error.code(), error.to_string())),
+        };
+        // It is of the answer to this request, which says nothing; what is read on the stream is not asked by it.
+        head.headers.remove(ACCEPT);
+        match sse::post(mailbox, Posted { received, headers: head.headers, envelope }).await {
+            Ok(()) => accepted(),
+            Err(refusal) => refuse(&refusal),
+        }
+    }
+
+    /// What is said of a body that was not read.
+    fn unread(&self, error: ReadError) -> Response<Body> {
+        if error == ReadError::Broken {
+            return plain(StatusCode::BAD_REQUEST, "the body did not arrive");
+        }
+        let message = format!("the body is larger than {}", self.gateway.limits().request);
+        let refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, code::TOO_LARGE, Kind::TooLarge, message);
+        let mut response = refuse(&refusal);
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
+
     /// A message from the client.
     async fn post(self, request: Request<Incoming>, endpoint: Endpoint, received: Instant) -> Response<Body> {
         let (head, body) = request.into_parts();
         if let Some(refused) = refuse_content(&head.headers) {
             return refused;
         }
-        let limit = self.gateway.limits().request;
-        let bytes = match read_capped(body, limit).await {
+        let bytes = match read_capped(body, self.gateway.limits().request).await {
             Ok(bytes) => bytes,
-            Err(ReadError::Broken) => return plain(StatusCode::BAD_REQUEST, "the body did not arrive"),
-            Err(ReadError::TooLarge) => {
-                let refusal = Refusal::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    code::TOO_LARGE,
-                    Kind::TooLarge,
-                    format!("the body is larger than {limit}"),
-                );
-                let mut response = refuse(&refusal);
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                return response;
-            }
+            Err(error) => return self.unread(error),
         };
         let envelope = match Envelope::parse(bytes.clone()) {
             Ok(envelope) => envelope,
@@ -249,7 +307,7 @@ impl Client {
                 params,
                 headers,
                 session: None,
-                given: self.given.clone(),
+                given: self.given.as_deref().cloned(),
             });
             return match (understood, era) {
                 (Err(refusal), _) => json(arrived.refuse(&self.gateway, &refusal)),
@@ -446,6 +504,7 @@ impl Client {
                 peer: self.peer,
                 local: self.local,
                 gone: self.gone.clone(),
+                hang_up: self.hang_up.clone(),
                 given: self.given.clone(),
             };
             let response = Box::pin(client.message(headers.clone(), envelope, endpoint, received)).await;
@@ -527,7 +586,7 @@ async fn collect(mut body: Body) -> Vec<Bytes> {
 
 /// Carries the messages of a modern call to its client, until either side is through.
 async fn pump(streaming: Box<Streaming>, sender: mpsc::Sender<Bytes>, gateway: Arc<Gateway>) {
-    let left = tokio_util::sync::CancellationToken::new();
+    let left = CancellationToken::new();
     let watch = left.clone();
     let pumping = async {
         let mut streaming = streaming;
@@ -603,10 +662,8 @@ fn refuse_content(headers: &HeaderMap) -> Option<Response<Body>> {
     if usual(CONTENT_TYPE, "application/json") && usual(ACCEPT, "application/json, text/event-stream") {
         return None;
     }
-    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/json") {
-        return Some(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "`Content-Type` must be application/json"));
+    if !sends_json(headers) {
+        return Some(not_json());
     }
     if !accepts(headers, "application/json") || !accepts(headers, "text/event-stream") {
         return Some(plain(
@@ -615,6 +672,15 @@ fn refuse_content(headers: &HeaderMap) -> Option<Response<Body>> {
         ));
     }
     None
+}
+
+fn sends_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+}
+
+fn not_json() -> Response<Body> {
+    plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "`Content-Type` must be application/json")
 }
 
 fn accepts(headers: &HeaderMap, wanted: &str) -> bool {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tollhouse_core::clock;
@@ -16,10 +16,12 @@ use tollhouse_core::era::Version;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::wire::{Envelope, Form, Members, Span, splice};
 
+use super::outbox::Outbox;
 use super::streams::{GENERAL, Streams};
 use crate::failure::Failure;
 use crate::log_level::LogLevel;
 use crate::settings::{Limits, LiveLimits};
+use crate::upstream::duplex::Connection;
 use crate::upstream::restart::{Decision, Restart};
 use crate::upstream::{CANCELLED, Link};
 
@@ -81,8 +83,8 @@ pub(crate) enum Endpoint {
 pub(crate) enum Outlet {
     /// Into the general stream, for whoever reads it.
     Stream,
-    /// To the client's pipe.
-    Pipe(mpsc::Sender<Bytes>),
+    /// To the one channel the client has.
+    Channel(Outbox),
     /// Nowhere: the session is lent, and no single client is behind it.
     Nobody,
 }
@@ -115,11 +117,8 @@ impl Session {
         limits: &Limits,
         stop: CancellationToken,
     ) -> Self {
-        // 128 bits nobody can guess, in characters a header may hold.
-        let mut secret = [0; 16];
-        clock::secret_bytes(&mut secret);
         Self {
-            id: URL_SAFE_NO_PAD.encode(secret).into(),
+            id: unguessable(),
             endpoint,
             version,
             client,
@@ -196,8 +195,7 @@ impl Session {
     pub(crate) async fn deliver(&self, message: Bytes) {
         match &self.outlet {
             Outlet::Stream => self.streams.append(GENERAL, &message, false),
-            // The client is gone when nobody takes it, and then the session ends.
-            Outlet::Pipe(pipe) => _ = pipe.send(message).await,
+            Outlet::Channel(outbox) => outbox.say(message).await,
             Outlet::Nobody => {}
         }
     }
@@ -244,12 +242,16 @@ impl Session {
         lock(&self.running).contains_key(client_id)
     }
 
-    /// Waits as long as the process of a server must stay down that ended after `uptime`.
+    /// Waits as long as must be waited before a connection to a server takes the place of one that has `ended`.
     ///
     /// # Errors
-    /// It ended too often: it is not started again in this session.
-    pub(crate) async fn pause_before_restart(&self, server: usize, uptime: Duration) -> Result<(), Failure> {
-        let decision = lock(&self.restarts).entry(server).or_default().exited(uptime);
+    /// A process ended too often: it is not started again in this session.
+    pub(crate) async fn pause_before_restart(&self, server: usize, ended: &Connection) -> Result<(), Failure> {
+        let decision = {
+            let mut restarts = lock(&self.restarts);
+            let restart = restarts.entry(server).or_default();
+            if ended.is_pipe() { restart.exited(ended.uptime()) } else { Decision::After(restart.cut(ended.uptime())) }
+        };
         match decision {
             Decision::After(pause) => {
                 tokio::time::sleep(pause).await;
@@ -319,6 +321,13 @@ impl Session {
     }
 }
 
+/// 128 bits nobody can guess, in characters a header and a URI may hold.
+pub(crate) fn unguessable() -> Arc<str> {
+    let mut secret = [0; 16];
+    clock::secret_bytes(&mut secret);
+    URL_SAFE_NO_PAD.encode(secret).into()
+}
+
 /// A call under way; forgotten when dropped.
 pub(crate) struct Running {
     session: Arc<Session>,
@@ -352,36 +361,40 @@ impl Drop for Occupied {
     }
 }
 
-/// All sessions: those over HTTP, which are found by their ids, and those that live as long as their pipe.
+/// All sessions: those over HTTP, which are found by their ids, and those that live as long as their pipe
+/// or event stream.
 pub(crate) struct Table {
     sessions: Mutex<HashMap<Arc<str>, Arc<Session>>>,
-    pipes: Mutex<Vec<Weak<Session>>>,
+    channels: Mutex<Vec<Weak<Session>>>,
+    /// Places of sessions that live and end with an event stream, and are kept there.
+    reserved: AtomicUsize,
     limits: LiveLimits,
 }
 
 impl Table {
     pub(crate) fn new(limits: LiveLimits) -> Self {
-        Self { sessions: Mutex::default(), pipes: Mutex::default(), limits }
+        Self { sessions: Mutex::default(), channels: Mutex::default(), reserved: AtomicUsize::new(0), limits }
     }
 
-    /// Notes a session that its pipe keeps. There are as many as clients on pipes, which is one.
-    pub(crate) fn note_pipe(&self, session: &Arc<Session>) {
-        let mut pipes = lock(&self.pipes);
-        pipes.retain(|session| session.strong_count() > 0);
-        pipes.push(Arc::downgrade(session));
+    /// Notes a session that its pipe or event stream keeps. There are as many as [`Self::reserve`] lets in, and one
+    /// for a pipe.
+    pub(crate) fn note_channel(&self, session: &Arc<Session>) {
+        let mut channels = lock(&self.channels);
+        channels.retain(|session| session.strong_count() > 0);
+        channels.push(Arc::downgrade(session));
     }
 
     /// All sessions there are, whatever carries them.
     pub(crate) fn every(&self) -> Vec<Arc<Session>> {
         let mut every: Vec<_> = lock(&self.sessions).values().cloned().collect();
-        every.extend(lock(&self.pipes).iter().filter_map(Weak::upgrade));
+        every.extend(lock(&self.channels).iter().filter_map(Weak::upgrade));
         every
     }
 
     /// Is there room for one more, be it that an idle one makes it?
     pub(crate) fn has_room(&self) -> bool {
         let sessions = lock(&self.sessions);
-        sessions.len() < self.limit() || sessions.values().any(|session| session.idle().is_some())
+        !self.is_full(&sessions) || sessions.values().any(|session| session.idle().is_some())
     }
 
     /// Nobody has to say who they are: all sessions are of one principal.
@@ -397,13 +410,29 @@ impl Table {
     pub(crate) fn insert(&self, session: Arc<Session>) -> Result<Option<Arc<Session>>, Arc<Session>> {
         let mut sessions = lock(&self.sessions);
         let mut evicted = None;
-        if sessions.len() >= self.limit() {
-            let idlest = sessions.values().filter_map(|session| Some((session.idle()?, session.id.clone()))).max();
-            let Some((_, id)) = idlest else { return Err(session) };
-            evicted = sessions.remove(&id);
+        if self.is_full(&sessions) {
+            evicted = remove_idlest(&mut sessions);
+            if evicted.is_none() {
+                return Err(session);
+            }
         }
         sessions.insert(session.id.clone(), session);
         Ok(evicted)
+    }
+
+    /// Takes a place for a session that lives and ends with its client's stream. At the limit as [`Self::insert`].
+    pub(crate) fn reserve(self: &Arc<Self>) -> Option<(Reserved, Option<Arc<Session>>)> {
+        let mut sessions = lock(&self.sessions);
+        let mut evicted = None;
+        if self.is_full(&sessions) {
+            evicted = Some(remove_idlest(&mut sessions)?);
+        }
+        self.reserved.fetch_add(1, Ordering::Relaxed);
+        Some((Reserved(self.clone()), evicted))
+    }
+
+    fn is_full(&self, sessions: &HashMap<Arc<str>, Arc<Session>>) -> bool {
+        sessions.len() + self.reserved.load(Ordering::Relaxed) >= self.limit()
     }
 
     /// The session `id` opened at `endpoint`.
@@ -416,7 +445,7 @@ impl Table {
     }
 
     pub(crate) fn len(&self) -> usize {
-        lock(&self.sessions).len()
+        lock(&self.sessions).len() + self.reserved.load(Ordering::Relaxed)
     }
 
     /// Takes out the sessions that have been idle for too long.
@@ -434,6 +463,22 @@ impl Table {
     /// Takes out all sessions.
     pub(crate) fn drain(&self) -> Vec<Arc<Session>> {
         lock(&self.sessions).drain().map(|(_, session)| session).collect()
+    }
+}
+
+/// Takes out the session that has been idle longest, if any is.
+fn remove_idlest(sessions: &mut HashMap<Arc<str>, Arc<Session>>) -> Option<Arc<Session>> {
+    let idle = sessions.values().filter_map(|session| Some((session.idle()?, session.id.clone())));
+    let (_, id) = idle.max()?;
+    sessions.remove(&id)
+}
+
+/// A place among the sessions; free again when dropped.
+pub(crate) struct Reserved(Arc<Table>);
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.0.reserved.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

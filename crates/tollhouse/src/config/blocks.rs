@@ -74,7 +74,7 @@ block! {
 
 block! {
     /// One MCP server: either `command`, a program that is started and speaks on its standard input and output, or
-    /// `url`, a server that speaks streamable HTTP. In `command`, `args`, `env`, `cwd`, `url` and `headers`, `${NAME}`
+    /// `url`, a server that is called over HTTP. In `command`, `args`, `env`, `cwd`, `url` and `headers`, `${NAME}`
     /// and `${env:NAME}` stand for a variable, `${NAME:-text}` for the variable or else the text, and `$${` for `${`
     /// itself.
     struct Server {
@@ -88,6 +88,8 @@ block! {
         cwd: Template,
         /// The URL of the server's MCP endpoint, `http` or `https`.
         url: Template,
+        /// What is spoken at the URL: `http`, streamable HTTP, or `sse`, the older HTTP+SSE. Default: found out by asking.
+        transport: OneOf<settings::OverHttp>,
         /// Headers sent with every request to it. A secret is not written here but named: `Bearer ${TOKEN}`.
         headers: Map<Template>,
         /// Its clocks. They go before those of `tool_config` and `timeout_handling`.
@@ -103,8 +105,7 @@ block! {
     }
     later: ["class", "trusted", "stateful", "capture", "inject", "tools"]
     foreign: [
-        ("type", "leave it out: a server with `command` is started, one with `url` is called over streamable HTTP"),
-        ("transport", "leave it out: a server with `command` is started, one with `url` is called over streamable HTTP"),
+        ("type", "leave it out, or write `transport: http` or `transport: sse` beside `url`"),
         ("timeout", "write `timeouts: { idle: … }`"),
         ("disabled", "remove the entry or put it in comments"),
         ("enabled", "remove the entry or put it in comments"),
@@ -278,6 +279,11 @@ block! {
         /// What is done: `notify`.
         action: OneOf<Action>,
     }
+}
+
+impl Words for settings::OverHttp {
+    const NAME: &'static str = "Transport";
+    const WORDS: &'static [(&'static str, Self)] = &[("http", Self::Streamable), ("sse", Self::Sse)];
 }
 
 impl Words for Prefix {
