@@ -11,6 +11,7 @@ use tollhouse_core::fault::Kind;
 
 use crate::answer::{Refusal, code};
 use crate::clocks::Clocks;
+use crate::losses::Losses;
 use crate::names::Names;
 use crate::record::Recorder;
 use crate::session::identify::Guesses;
@@ -31,6 +32,8 @@ pub(crate) struct Gateway {
     /// Whether trace headers go on to servers.
     pub(crate) inject_trace: bool,
     pub(crate) recorder: Recorder,
+    /// What clients lost at a limit.
+    pub(crate) losses: Arc<Losses>,
     in_flight: AtomicUsize,
     /// Cancelled when no more calls are accepted.
     pub(crate) draining: CancellationToken,
@@ -64,6 +67,7 @@ impl Gateway {
             front_door: settings.front_door.clone(),
             inject_trace: settings.inject_trace,
             recorder,
+            losses: Arc::default(),
             in_flight: AtomicUsize::new(0),
             draining: stop.child_token(),
             stop,

@@ -10,13 +10,16 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::downstream;
 use crate::gateway::Gateway;
+use crate::losses;
 use crate::record::{Counts, Recorder};
 use crate::settings::Settings;
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, State};
 
-/// How often sessions are looked through for idle ones.
+/// How often sessions are looked through for idle ones, at least; oftener where they may not be idle for long.
 const SWEEP: Duration = Duration::from_secs(30);
+/// At most.
+const SWEEP_MIN: Duration = Duration::from_millis(100);
 
 /// Why the data plane did not start.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +52,8 @@ pub struct Snapshot {
     pub calls_in_flight: usize,
     /// What happened to records.
     pub records: Counts,
+    /// What clients lost at a limit.
+    pub losses: losses::Counts,
     /// In the order of the configuration.
     pub servers: Vec<ServerSnapshot>,
 }
@@ -81,11 +86,12 @@ impl Handle {
         let spawner = Spawner::start().map_err(StartError::Spawner)?;
         let gateway = Gateway::new(settings, recorder, &spawner).map_err(StartError::Origin)?;
         let sweeping = gateway.clone();
+        let pause = (gateway.limits.session_idle / 4).clamp(SWEEP_MIN, SWEEP);
         gateway.server_tasks.spawn(async move {
             loop {
                 tokio::select! {
                     () = sweeping.stop.cancelled() => return,
-                    () = sleep(SWEEP) => {}
+                    () = sleep(pause) => {}
                 }
                 for session in sweeping.sessions.expire() {
                     sweeping.end_session(session);
@@ -98,7 +104,7 @@ impl Handle {
     /// Serves streamable HTTP on `listener` until the drain.
     pub fn listen(&self, listener: TcpListener) -> std::io::Result<SocketAddr> {
         let address = listener.local_addr()?;
-        self.gateway.server_tasks.spawn(downstream::http::serve(self.gateway.clone(), listener));
+        self.gateway.server_tasks.spawn(downstream::listener::serve(self.gateway.clone(), listener));
         Ok(address)
     }
 
@@ -116,6 +122,7 @@ impl Handle {
             sessions: gateway.sessions.len(),
             calls_in_flight: gateway.calls_in_flight(),
             records: gateway.recorder.counts(),
+            losses: gateway.losses.counts(),
             servers: gateway
                 .servers
                 .iter()

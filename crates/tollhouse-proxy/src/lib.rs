@@ -18,6 +18,7 @@ mod session;
 pub mod upstream;
 mod mirrored;
 pub mod record;
+pub mod losses;
 mod answer;
 mod call;
 mod meta;

@@ -11,5 +11,5 @@ mod server;
 pub mod front_door;
 pub mod health;
 
-pub use health::{Health, Phase, Report, Server, Snapshot, State, Status};
+pub use health::{Health, Losses, Phase, Report, Server, Snapshot, State, Status};
 pub use server::{Error, serve};

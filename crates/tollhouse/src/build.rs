@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use tollhouse_proxy::handle::{Handle, ServerSnapshot};
 use tollhouse_proxy::record;
 use tollhouse_telemetry::logs::Log;
-use tollhouse_web::{Phase, Server, Snapshot, State};
+use tollhouse_web::{Losses, Phase, Server, Snapshot, State};
 use tracing::{error, info, warn};
 
 use crate::config::Loaded;
@@ -110,6 +110,11 @@ pub(crate) fn snapshot(handle: &Handle) -> Snapshot {
         sessions: count(now.sessions),
         calls_in_flight: count(now.calls_in_flight),
         records_dropped: now.records.dropped,
+        losses: Losses {
+            messages_dropped: now.losses.messages_dropped,
+            connections_cut: now.losses.connections_cut,
+            connections_refused: now.losses.connections_refused,
+        },
         servers: now.servers.into_iter().map(server).collect(),
     }
 }

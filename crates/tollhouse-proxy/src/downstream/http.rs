@@ -1,27 +1,16 @@
 //! Streamable HTTP for clients of both eras, on one endpoint, decided per request.
 //!
-//! A connection serves one request at a time. The request's work lives beside the connection, not inside it: when
-//! the client goes away in the middle, the connection's owner still has the work and takes it to its end, which is
-//! cancellation in the modern era and completion in the legacy one. So every call ends in its own code and leaves
-//! its record there, and nothing has to happen in a destructor.
+//! Path: `connection` → **`http`** → `dispatch`, and back.
 
-use std::convert::Infallible;
-use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use ::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tollhouse_core::clock;
 use tollhouse_core::era::{Era, Version};
@@ -29,10 +18,10 @@ use tollhouse_core::fault::Kind;
 use tollhouse_core::record::Listener;
 use tollhouse_core::wire::sse::Event;
 use tollhouse_core::wire::{Envelope, EnvelopeError, Form, members};
-use tracing::{debug, warn};
 
 use super::body::{Body, KeepAlive, Log, Messages, ReadError, read_capped};
 use super::front_door::TurnedAway;
+use super::outbox::{Outbox, Worth, outbox};
 use crate::answer::{Refusal, code};
 use crate::call::Params;
 use crate::dispatch::{self, Arrived, Dispatched};
@@ -49,115 +38,26 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
-/// Headers of a request, all together, and how many.
-const HEAD_MAX: usize = 32 << 10;
-const HEADERS_MAX: usize = 100;
 /// Room for as many as a request usually has.
 const HEADERS: usize = 12;
-/// A client has this long for the head of its request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// After an accept that failed for want of descriptors, others get time to close theirs.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Messages of a modern call that wait for its client. Full: the server is not read any further.
-const MESSAGES: usize = 16;
 
-/// Accepts connections until the gateway drains.
-pub(crate) async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
-    loop {
-        let accepted = tokio::select! {
-            () = gateway.draining.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                gateway.tasks.spawn(connection(gateway.clone(), stream, peer));
-            }
-            Err(error) => {
-                warn!(target: "tollhouse.http", %error, "could not accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// The work of the request that a connection is busy with.
-type Work = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
-
-/// Where the work lives, so that it outlives the connection.
-#[derive(Clone, Default)]
-struct Bench(Arc<Mutex<Option<Work>>>);
-
-/// What the connection waits for: the work on the bench.
-struct Pending(Bench);
-
-impl Future for Pending {
-    type Output = Result<Response<Body>, Infallible>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut bench = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Taken away: the connection has ended, and nobody looks at this any more.
-        let Some(work) = bench.as_mut() else { return Poll::Pending };
-        let response = std::task::ready!(work.as_mut().poll(cx));
-        *bench = None;
-        Poll::Ready(Ok(response))
-    }
-}
-
-async fn connection(gateway: Arc<Gateway>, stream: TcpStream, peer: SocketAddr) {
-    // A message is one write; waiting for more to send would only add latency.
-    let _ = stream.set_nodelay(true);
-    // Without an address it is already gone.
-    let Ok(local) = stream.local_addr().map(|local| local.ip().to_canonical()) else { return };
-    let bench = Bench::default();
-    let gone = Arc::new(AtomicBool::new(false));
-    let service = hyper::service::service_fn(|request| {
-        let client = Client { gateway: gateway.clone(), peer: peer.ip(), local, gone: gone.clone() };
-        let work: Work = Box::pin(client.serve(request));
-        *bench.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(work);
-        Pending(bench.clone())
-    });
-    let mut connection = std::pin::pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .max_buf_size(HEAD_MAX)
-            .max_headers(HEADERS_MAX)
-            .serve_connection(TokioIo::new(stream), service)
-    );
-    let draining = gateway.draining.clone();
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = draining.cancelled() => {
-            // What is under way is finished; no further request is read.
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = gateway.stop.cancelled() => Ok(()),
-            }
-        }
-    };
-    if let Err(error) = ended {
-        debug!(target: "tollhouse.http", %peer, %error, "a connection ended early");
-    }
-    let unfinished = bench.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(work) = unfinished {
-        gone.store(true, Ordering::Relaxed);
-        drop(work.await);
-    }
-}
-
-/// One connection's client, while it is served.
-struct Client {
-    gateway: Arc<Gateway>,
-    peer: IpAddr,
+/// The client of one request.
+#[derive(Clone)]
+pub(super) struct Client {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) peer: IpAddr,
     /// Where it arrived.
-    local: IpAddr,
-    /// Set when the connection has ended before its answer.
-    gone: Arc<AtomicBool>,
+    pub(super) local: IpAddr,
+    /// Set when the client has gone before its answer.
+    pub(super) gone: Arc<AtomicBool>,
 }
 
 impl Client {
-    async fn serve(self, request: Request<Incoming>) -> Response<Body> {
+    /// Serves one request.
+    ///
+    /// # Cancel safety
+    /// None: dropped, a call leaves no record. Whoever polls it sets `gone` when nobody waits any more, and goes on.
+    pub(super) async fn serve(self, request: Request<Incoming>) -> Response<Body> {
         let received = Instant::now();
         if let Err(why) = self.gateway.front_door.check(request.uri(), request.headers(), self.local) {
             let status = if why == TurnedAway::BadHost { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN };
@@ -194,8 +94,14 @@ impl Client {
             return refused;
         }
         let limit = self.gateway.limits.request;
-        let bytes = match read_capped(body, limit).await {
+        let bytes = match read_capped(body, limit, self.gateway.limits.body_idle).await {
             Ok(bytes) => bytes,
+            Err(ReadError::Stalled) => {
+                self.gateway.losses.cut();
+                let mut response = plain(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time");
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                return response;
+            }
             Err(ReadError::Broken) => return plain(StatusCode::BAD_REQUEST, "the body did not arrive"),
             Err(ReadError::TooLarge) => {
                 let refusal = Refusal::new(
@@ -284,10 +190,9 @@ impl Client {
             Begun::Answered(message) => json(message),
             Begun::Cancelled => accepted(),
             Begun::Streaming(streaming) => {
-                // Full: the pump waits, and so does the server.
-                let (sender, receiver) = mpsc::channel(MESSAGES);
-                gateway.tasks.spawn(pump(streaming, sender, gateway.clone()));
-                events(Body::Messages(Messages { receiver, alive: KeepAlive::new() }))
+                let (outbox, outgoing) = outbox(gateway.losses.clone());
+                gateway.tasks.spawn(pump(streaming, outbox, gateway.clone()));
+                events(Body::Messages(Messages { outgoing, alive: KeepAlive::new() }))
             }
         }
     }
@@ -436,9 +341,7 @@ impl Client {
         }
         let mut answers: Vec<Bytes> = Vec::new();
         for envelope in messages {
-            let client =
-                Client { gateway: self.gateway.clone(), peer: self.peer, local: self.local, gone: self.gone.clone() };
-            let response = Box::pin(client.message(headers.clone(), envelope, endpoint, received)).await;
+            let response = Box::pin(self.clone().message(headers.clone(), envelope, endpoint, received)).await;
             answers.extend(collect(response.into_body()).await);
         }
         if answers.is_empty() {
@@ -504,21 +407,22 @@ async fn collect(mut body: Body) -> Vec<Bytes> {
 }
 
 /// Carries the messages of a modern call to its client, until either side is through.
-async fn pump(streaming: Box<Streaming>, sender: mpsc::Sender<Bytes>, gateway: Arc<Gateway>) {
+async fn pump(streaming: Box<Streaming>, outbox: Outbox, gateway: Arc<Gateway>) {
     let left = tokio_util::sync::CancellationToken::new();
     let watch = left.clone();
     let pumping = async {
         let mut streaming = streaming;
         loop {
             let (rest, step) = streaming.next(&Cancel::Token(left.clone())).await;
-            let message = match step {
-                Step::Message(bytes) => bytes,
-                Step::Answer(message) => message.bytes,
+            let (message, worth) = match step {
+                // Of the modern revision's messages on the way of an answer all are notifications.
+                Step::Message(bytes) => (bytes, Worth::Expendable),
+                Step::Answer(message) => (message.bytes, Worth::Needed),
                 // Only streams of sessions are taken up again.
-                Step::Pause(_) => Bytes::new(),
+                Step::Pause(_) => (Bytes::new(), Worth::Expendable),
                 Step::Cancelled => return,
             };
-            if !message.is_empty() && sender.send(Event::message(message).encode()).await.is_err() {
+            if !message.is_empty() && outbox.post(Event::message(message).encode(), worth).await.is_err() {
                 left.cancel();
             }
             match rest {
@@ -530,7 +434,7 @@ async fn pump(streaming: Box<Streaming>, sender: mpsc::Sender<Bytes>, gateway: A
     // MCP 2026-07-28, streamable HTTP: a closed response stream is a cancellation.
     let watching = async {
         tokio::select! {
-            () = sender.closed() => {}
+            () = outbox.gone() => {}
             () = gateway.stop.cancelled() => {}
         }
         watch.cancel();
@@ -540,6 +444,7 @@ async fn pump(streaming: Box<Streaming>, sender: mpsc::Sender<Bytes>, gateway: A
         () = pumping => {}
         () = watching => {}
     }
+    outbox.finish(gateway.limits.write_stall).await;
 }
 
 /// Carries the messages of a legacy call into its stream, whether anybody reads it or not: in this era a disconnect
@@ -657,6 +562,8 @@ fn not_allowed(allow: &'static str) -> Response<Body> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+
     use super::*;
 
     /// It is moved to where it lives with every call, and most of what it may become is rare: that stands in boxes.

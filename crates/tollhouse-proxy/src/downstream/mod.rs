@@ -1,6 +1,11 @@
 //! Towards the clients: bytes in, capped and checked; messages out.
 
+pub(crate) mod listener;
+mod connection;
+mod http2;
+mod http;
+pub(crate) mod stdio;
 mod body;
 mod front_door;
-pub(crate) mod http;
-pub(crate) mod stdio;
+mod outbox;
+mod socket;

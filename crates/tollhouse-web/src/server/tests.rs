@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tollhouse_proxy::settings::FrontDoor;
 
 use super::{Error, serve};
-use crate::health::{Phase, Report, Server, Snapshot, State, Status};
+use crate::health::{Losses, Phase, Report, Server, Snapshot, State, Status};
 
 struct Admin {
     address: String,
@@ -43,6 +43,7 @@ async fn admin(states: &[State]) -> Admin {
         sessions: 2,
         calls_in_flight: 1,
         records_dropped: 0,
+        losses: Losses { messages_dropped: 3, connections_cut: 2, connections_refused: 1 },
         servers: servers.clone(),
     };
     let token = stop.clone();
@@ -101,7 +102,7 @@ async fn the_report_names_every_server_and_sums_them_up() {
 async fn the_report_is_plain_json_with_these_members() {
     let answer = admin(&[State::Connected]).await.get("/health").await;
     assert!(answer.head.contains("content-type: application/json"), "{}", answer.head);
-    let expected = r#"{"status":"ok","version":"1.2.3","uptime_s":7,"draining":false,"sessions":2,"calls_in_flight":1,"records_dropped":0,"servers":[{"id":"a","transport":"stdio","era":null,"state":"connected","reason":null,"tools":3}]}"#;
+    let expected = r#"{"status":"ok","version":"1.2.3","uptime_s":7,"draining":false,"sessions":2,"calls_in_flight":1,"records_dropped":0,"losses":{"messages_dropped":3,"connections_cut":2,"connections_refused":1},"servers":[{"id":"a","transport":"stdio","era":null,"state":"connected","reason":null,"tools":3}]}"#;
     assert_eq!(answer.body, expected);
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri};
-use tollhouse_web::{Report, Server, Status};
+use tollhouse_web::{Losses, Report, Server, Status};
 
 use super::Common;
 use crate::client::Client;
@@ -81,6 +81,12 @@ fn table(report: &Report) -> String {
             report.sessions, report.calls_in_flight, report.records_dropped
         ),
     ];
+    if report.losses != Losses::default() {
+        let Losses { messages_dropped, connections_cut, connections_refused } = report.losses;
+        lines.push(format!(
+            "messages dropped {messages_dropped} · connections cut {connections_cut}, refused {connections_refused}"
+        ));
+    }
     if !report.servers.is_empty() {
         let width = report.servers.iter().map(|server| server.id.len()).fold("server".len(), usize::max);
         lines.push(String::new());
@@ -145,6 +151,7 @@ mod tests {
             sessions: 1,
             calls_in_flight: 2,
             records_dropped: 0,
+            losses: Losses::default(),
             servers: servers.collect(),
         };
         let (health, stop, door) = (Arc::new(move || snapshot.clone()), CancellationToken::new(), FrontDoor::default());
