@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::StatusCode;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,10 +16,15 @@ use crate::losses::Losses;
 use crate::names::Names;
 use crate::record::Recorder;
 use crate::session::identify::Guesses;
-use crate::session::legacy::{Endpoint, Session, Table};
+use crate::session::legacy::{Endpoint, Openings, Session, Table};
+use crate::session::streams::Bounds;
 use crate::settings::{FrontDoor, Limits, Settings};
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, Upstream};
+
+/// Sessions that are ended at their servers at the same time: when thousands have been idle for too long, their servers
+/// get no flood of connections.
+const CLOSING: usize = 32;
 
 /// The shared state of the data plane.
 pub(crate) struct Gateway {
@@ -26,6 +32,9 @@ pub(crate) struct Gateway {
     pub(crate) servers: Vec<Arc<Upstream>>,
     pub(crate) names: Names,
     pub(crate) sessions: Table,
+    pub(crate) openings: Openings,
+    /// Of the streams of each session.
+    pub(crate) stream_bounds: Arc<Bounds>,
     pub(crate) guesses: Guesses,
     pub(crate) limits: Limits,
     pub(crate) front_door: FrontDoor,
@@ -35,6 +44,8 @@ pub(crate) struct Gateway {
     /// What clients lost at a limit.
     pub(crate) losses: Arc<Losses>,
     in_flight: AtomicUsize,
+    /// Sessions that are being ended at their servers; more wait for their turn.
+    closing: Semaphore,
     /// Cancelled when no more calls are accepted.
     pub(crate) draining: CancellationToken,
     /// Cancelled when everything has to end.
@@ -59,15 +70,19 @@ impl Gateway {
         for server in &servers {
             server_tasks.spawn(server.clone().attend());
         }
+        let losses = Arc::<Losses>::default();
         Ok(Arc::new(Self {
             names: Names::default(),
             sessions: Table::new(settings.limits),
+            openings: Openings::default(),
+            stream_bounds: Bounds::new(&settings.limits, losses.clone()),
+            closing: Semaphore::new(CLOSING),
             guesses: Guesses::default(),
             limits: settings.limits,
             front_door: settings.front_door.clone(),
             inject_trace: settings.inject_trace,
             recorder,
-            losses: Arc::default(),
+            losses,
             in_flight: AtomicUsize::new(0),
             draining: stop.child_token(),
             stop,
@@ -123,6 +138,7 @@ impl Gateway {
         session.stop.cancel();
         let gateway = self.clone();
         self.tasks.spawn(async move {
+            let _turn = gateway.closing.acquire().await;
             for (server, link) in session.links() {
                 let server = &gateway.servers[server];
                 let clocks = Clocks::start(Instant::now(), &server.timeouts);

@@ -25,7 +25,7 @@ pub(crate) async fn open_link(gateway: &Arc<Gateway>, session: &Session, place: 
     let upstream = &gateway.servers[place];
     let start = upstream.timeouts.start;
     let clocks = Clocks::start(Instant::now(), &Timeouts { idle: start, hard: start, ..upstream.timeouts });
-    let (initialize, id) = &session.initialize;
+    let (initialize, id) = &*session.initialize;
     upstream.open(initialize, *id, &clocks).await
 }
 
@@ -64,7 +64,7 @@ async fn reopen(
         clocks.within(session.pause_before_restart(place, uptime)).await??;
     }
     let upstream = &gateway.servers[place];
-    let (initialize, id) = &session.initialize;
+    let (initialize, id) = &*session.initialize;
     let opened = upstream.open(initialize, *id, clocks).await?;
     upstream.tell(Bytes::from_static(INITIALIZED), Some(&opened.link), clocks).await?;
     let link = opened.link.clone();

@@ -30,7 +30,7 @@ use crate::gateway::Gateway;
 use crate::links;
 use crate::meta::Meta;
 use crate::session::era;
-use crate::session::legacy::{Endpoint, Outlet, Session};
+use crate::session::legacy::{Endpoint, Full, Outlet, Session};
 use crate::session::streams::{GENERAL, ResumeError};
 use crate::upstream::http::{LAST_EVENT_ID, PROTOCOL_VERSION, SESSION_ID};
 
@@ -245,8 +245,8 @@ impl Client {
 
     async fn initialize(self, arrived: Box<Arrived>) -> Response<Body> {
         // Looked up beforehand, so that no server opens a session in vain; the last place may still be lost to another.
-        if !self.gateway.sessions.has_room() {
-            return too_many_sessions(arrived.refuse(&self.gateway, &all_sessions_in_use()));
+        if let Err(full) = self.gateway.sessions.look_for_room() {
+            return too_many_sessions(arrived.refuse(&self.gateway, &all_sessions_in_use(full)));
         }
         let (message, session) = dispatch::open_session(&self.gateway, arrived, Outlet::Stream).await;
         let mut response = json(message);
@@ -260,9 +260,9 @@ impl Client {
                 response.headers_mut().insert(SESSION_ID, id);
                 response
             }
-            Err(session) => {
+            Err((session, full)) => {
                 self.gateway.end_session(session);
-                let refusal = all_sessions_in_use();
+                let refusal = all_sessions_in_use(full);
                 too_many_sessions(Message { status: refusal.status, bytes: refusal.message(None) })
             }
         }
@@ -352,9 +352,14 @@ impl Client {
     }
 }
 
-fn all_sessions_in_use() -> Refusal {
-    let message = "all sessions are in use, which is the limit";
-    Refusal::new(StatusCode::TOO_MANY_REQUESTS, code::LIMITED, Kind::Limited, message)
+fn all_sessions_in_use(full: Full) -> Refusal {
+    let (message, limit) = match full {
+        Full::All => ("all sessions are in use, which is the limit", "sessions"),
+        Full::Principal => ("all sessions of this principal are in use, which is the limit", "sessions_per_principal"),
+    };
+    let mut refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, code::LIMITED, Kind::Limited, message);
+    refusal.data = Some(format!("\"limit\":\"{limit}\",\"retryAfterMs\":5000"));
+    refusal
 }
 
 fn too_many_sessions(message: Message) -> Response<Body> {

@@ -1,6 +1,6 @@
 //! A legacy session: what `initialize` began, at the client's end and at each server's.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tollhouse_core::era::Version;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::wire::{Envelope, Form, Members, Span, splice};
 
-use super::streams::{GENERAL, Streams};
+use super::streams::{Bounds, GENERAL, Streams};
 use crate::failure::Failure;
 use crate::settings::Limits;
 use crate::upstream::restart::{Decision, Restart};
@@ -30,31 +30,39 @@ pub(crate) struct Session {
     /// The revision the client was told.
     pub(crate) version: Version,
     pub(crate) client: Option<Arc<str>>,
-    /// The client's `initialize`, to open further servers' sessions with.
-    pub(crate) initialize: (Envelope, Span),
+    /// The client's `initialize` and where its id stands, to open further servers' sessions with.
+    pub(crate) initialize: Arc<(Envelope, Span)>,
     pub(crate) streams: Arc<Streams>,
     outlet: Outlet,
-    /// The servers' side, by the server's place in the configuration.
-    links: Mutex<HashMap<usize, Link>>,
-    /// Requests of servers that wait for the client's answer, by the id the client sees.
-    asked: Mutex<HashMap<u64, Asked>>,
+    /// The servers' side, in the order of the configuration. One of them, mostly: lists of so few need no map.
+    links: Mutex<Vec<(usize, Link)>>,
+    /// Requests of servers that wait for the client's answer, by the id the client sees; oldest first.
+    asked: Mutex<Vec<(u64, Asked)>>,
     next_asked: AtomicU64,
-    /// Calls under way, by the client's id: one id may be used by several at once.
-    running: Mutex<HashMap<Box<[u8]>, Vec<Numbered>>>,
+    /// Calls under way, oldest first: one id of the client's may be used by several at once.
+    running: Mutex<Vec<Numbered>>,
     next_running: AtomicU64,
     /// Calls and readers that keep the session from being idle.
     busy: AtomicUsize,
     last_used: Mutex<Instant>,
     /// Held while a link is opened again.
     pub(crate) reopening: tokio::sync::Mutex<()>,
-    restarts: Mutex<HashMap<usize, Restart>>,
+    restarts: Mutex<Vec<(usize, Restart)>>,
     listening: AtomicBool,
     /// Cancelled when the session ends.
     pub(crate) stop: CancellationToken,
 }
 
-/// A call under way: its number within the session, and what cancels it.
-type Numbered = (u64, CancellationToken);
+/// Questions of servers that wait for a client's answer, in one session. At this many the oldest is forgotten.
+const ASKED: usize = 1024;
+
+/// A call under way.
+struct Numbered {
+    /// Within the session.
+    number: u64,
+    client_id: Box<[u8]>,
+    cancelled: CancellationToken,
+}
 
 /// The path a client uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,9 +94,9 @@ impl Session {
         endpoint: Endpoint,
         version: Version,
         client: Option<Arc<str>>,
-        initialize: (Envelope, Span),
+        initialize: Arc<(Envelope, Span)>,
         outlet: Outlet,
-        limits: &Limits,
+        bounds: Arc<Bounds>,
         stop: CancellationToken,
     ) -> Self {
         // 128 bits nobody can guess, in characters a header may hold.
@@ -100,7 +108,7 @@ impl Session {
             version,
             client,
             initialize,
-            streams: Arc::new(Streams::new(limits)),
+            streams: Arc::new(Streams::new(bounds)),
             outlet,
             links: Mutex::default(),
             asked: Mutex::default(),
@@ -117,17 +125,23 @@ impl Session {
     }
 
     pub(crate) fn link(&self, server: usize) -> Option<Link> {
-        lock(&self.links).get(&server).cloned()
+        lock(&self.links).iter().find(|(of, _)| *of == server).map(|(_, link)| link.clone())
     }
 
     pub(crate) fn set_link(&self, server: usize, link: Link) -> Option<Link> {
-        lock(&self.links).insert(server, link)
+        let mut links = lock(&self.links);
+        match links.binary_search_by_key(&server, |(of, _)| *of) {
+            Ok(at) => Some(std::mem::replace(&mut links[at].1, link)),
+            Err(at) => {
+                links.reserve_exact(1);
+                links.insert(at, (server, link));
+                None
+            }
+        }
     }
 
     pub(crate) fn links(&self) -> Vec<(usize, Link)> {
-        let mut links: Vec<_> = lock(&self.links).iter().map(|(server, link)| (*server, link.clone())).collect();
-        links.sort_unstable_by_key(|(server, _)| *server);
-        links
+        lock(&self.links).clone()
     }
 
     /// A message of a server as the client gets it: the id of a question is ours. Answers are not for it.
@@ -159,42 +173,50 @@ impl Session {
     /// Notes a server's request; the id under which the client is asked.
     fn ask(&self, asked: Asked) -> u64 {
         let id = self.next_asked.fetch_add(1, Ordering::Relaxed);
-        lock(&self.asked).insert(id, asked);
+        let mut waiting = lock(&self.asked);
+        if waiting.len() >= ASKED {
+            waiting.remove(0);
+        }
+        waiting.push((id, asked));
         id
     }
 
     /// The request the client's answer `id` belongs to. Each is answered once.
     pub(crate) fn answered(&self, id: u64) -> Option<Asked> {
-        lock(&self.asked).remove(&id)
+        let mut asked = lock(&self.asked);
+        let at = asked.iter().position(|(ours, _)| *ours == id)?;
+        Some(asked.remove(at).1)
     }
 
     /// A server withdraws its request: the id under which the client knows it.
     fn withdrawn(&self, server: usize, id: &[u8]) -> Option<u64> {
         let mut asked = lock(&self.asked);
-        let ours = asked.iter().find(|(_, asked)| asked.server == server && asked.id == id).map(|(ours, _)| *ours)?;
-        asked.remove(&ours);
-        Some(ours)
+        let at = asked.iter().position(|(_, asked)| asked.server == server && asked.id == id)?;
+        Some(asked.remove(at).0)
     }
 
     /// Notes a call under way. The token is cancelled when the client cancels it.
     pub(crate) fn start(self: &Arc<Self>, client_id: &[u8]) -> Running {
         let number = self.next_running.fetch_add(1, Ordering::Relaxed);
         let cancelled = self.stop.child_token();
-        lock(&self.running).entry(client_id.into()).or_default().push((number, cancelled.clone()));
+        lock(&self.running).push(Numbered { number, client_id: client_id.into(), cancelled: cancelled.clone() });
         self.busy.fetch_add(1, Ordering::Relaxed);
-        Running { session: self.clone(), client_id: client_id.into(), number, cancelled }
+        Running { session: self.clone(), number, cancelled }
     }
 
     /// The client cancels its call `client_id`: the newest, if it uses the id more than once. Unknown ids are ignored.
     pub(crate) fn cancel(&self, client_id: &[u8]) {
-        if let Some((_, cancelled)) = lock(&self.running).get(client_id).and_then(|calls| calls.last()) {
+        let running = lock(&self.running);
+        let newest = running.iter().rev().find(|call| *call.client_id == *client_id).map(|call| call.cancelled.clone());
+        drop(running);
+        if let Some(cancelled) = newest {
             cancelled.cancel();
         }
     }
 
     /// Is a call with this id under way?
     pub(crate) fn is_running(&self, client_id: &[u8]) -> bool {
-        lock(&self.running).contains_key(client_id)
+        lock(&self.running).iter().any(|call| *call.client_id == *client_id)
     }
 
     /// Waits as long as the process of a server must stay down that ended after `uptime`.
@@ -202,7 +224,14 @@ impl Session {
     /// # Errors
     /// It ended too often: it is not started again in this session.
     pub(crate) async fn pause_before_restart(&self, server: usize, uptime: Duration) -> Result<(), Failure> {
-        let decision = lock(&self.restarts).entry(server).or_default().exited(uptime);
+        let decision = {
+            let mut restarts = lock(&self.restarts);
+            let at = restarts.iter().position(|(of, _)| *of == server).unwrap_or_else(|| {
+                restarts.push((server, Restart::default()));
+                restarts.len() - 1
+            });
+            restarts[at].1.exited(uptime)
+        };
         match decision {
             Decision::After(pause) => {
                 tokio::time::sleep(pause).await;
@@ -241,21 +270,13 @@ impl Session {
 /// A call under way; forgotten when dropped.
 pub(crate) struct Running {
     session: Arc<Session>,
-    client_id: Box<[u8]>,
     number: u64,
     pub(crate) cancelled: CancellationToken,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let mut running = lock(&self.session.running);
-        if let Some(calls) = running.get_mut(&self.client_id) {
-            calls.retain(|(number, _)| *number != self.number);
-            if calls.is_empty() {
-                running.remove(&self.client_id);
-            }
-        }
-        drop(running);
+        lock(&self.session.running).retain(|call| call.number != self.number);
         self.session.busy.fetch_sub(1, Ordering::Relaxed);
         self.session.touch();
     }
@@ -271,6 +292,47 @@ impl Drop for Occupied {
     }
 }
 
+/// Which limit of sessions is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// That of all.
+    All,
+    /// That of one principal.
+    Principal,
+}
+
+/// What clients open sessions with, kept once: a program says the same every time.
+#[derive(Default)]
+pub(crate) struct Openings(Mutex<VecDeque<Opening>>);
+
+/// An `initialize` with where its id stands, and how its client calls itself.
+type Opening = (Arc<(Envelope, Span)>, Option<Arc<str>>);
+
+/// Openings that are remembered; what is larger, or has not been said for long, is kept by each session itself.
+const OPENINGS: usize = 64;
+const OPENING_MAX: usize = 4 << 10;
+
+impl Openings {
+    /// The same opening, if it has been said lately, else this one.
+    pub(crate) fn share(&self, envelope: Envelope, id: Span, client: Option<&str>) -> Opening {
+        let mut known = lock(&self.0);
+        if let Some(at) = known.iter().position(|(opening, _)| opening.0.bytes == envelope.bytes) {
+            let same = known.remove(at).expect("it was just found");
+            known.push_back(same.clone());
+            return same;
+        }
+        let small = envelope.bytes.len() <= OPENING_MAX;
+        let opening: Opening = (Arc::new((envelope, id)), client.map(Into::into));
+        if small {
+            if known.len() >= OPENINGS {
+                known.pop_front();
+            }
+            known.push_back(opening.clone());
+        }
+        opening
+    }
+}
+
 /// All sessions over HTTP.
 pub(crate) struct Table {
     sessions: Mutex<HashMap<Arc<str>, Arc<Session>>>,
@@ -283,26 +345,35 @@ impl Table {
     }
 
     /// Is there room for one more, be it that an idle one makes it?
-    pub(crate) fn has_room(&self) -> bool {
-        let sessions = lock(&self.sessions);
-        sessions.len() < self.limit() || sessions.values().any(|session| session.idle().is_some())
-    }
-
-    /// Nobody has to say who they are: all sessions are of one principal.
-    fn limit(&self) -> usize {
-        self.limits.sessions.min(self.limits.sessions_per_principal)
-    }
-
-    /// Keeps `session`. At the limit the one that has been idle longest makes room, and is returned to be closed.
     ///
     /// # Errors
-    /// All sessions are in use: the new one is given back.
-    pub(crate) fn insert(&self, session: Arc<Session>) -> Result<Option<Arc<Session>>, Arc<Session>> {
+    /// The limit that is reached by sessions in use.
+    pub(crate) fn look_for_room(&self) -> Result<(), Full> {
+        let sessions = lock(&self.sessions);
+        match self.full(sessions.len()) {
+            Some(full) if sessions.values().all(|session| session.idle().is_none()) => Err(full),
+            _ => Ok(()),
+        }
+    }
+
+    /// The limit that so many sessions reach. Nobody has to say who they are: all are of one principal.
+    fn full(&self, sessions: usize) -> Option<Full> {
+        if sessions >= self.limits.sessions_per_principal {
+            return Some(Full::Principal);
+        }
+        (sessions >= self.limits.sessions).then_some(Full::All)
+    }
+
+    /// Keeps `session`. At a limit the one that has been idle longest makes room, and is returned to be closed.
+    ///
+    /// # Errors
+    /// All sessions are in use: the new one is given back, with the limit that is reached.
+    pub(crate) fn insert(&self, session: Arc<Session>) -> Result<Option<Arc<Session>>, (Arc<Session>, Full)> {
         let mut sessions = lock(&self.sessions);
         let mut evicted = None;
-        if sessions.len() >= self.limit() {
+        if let Some(full) = self.full(sessions.len()) {
             let idlest = sessions.values().filter_map(|session| Some((session.idle()?, session.id.clone()))).max();
-            let Some((_, id)) = idlest else { return Err(session) };
+            let Some((_, id)) = idlest else { return Err((session, full)) };
             evicted = sessions.remove(&id);
         }
         sessions.insert(session.id.clone(), session);
