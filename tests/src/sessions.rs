@@ -26,7 +26,8 @@ async fn sessions(gateway: &Gateway) -> u64 {
 
 /// Does the client's session live?
 async fn lives(client: &Client) -> bool {
-    match client.message("tools/list").send().await.status() {
+    // Its idle connection may have been closed meanwhile.
+    match client.afresh().message("tools/list").send().await.status() {
         200 => true,
         404 => false,
         status => panic!("status {status}"),

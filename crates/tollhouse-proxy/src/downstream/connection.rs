@@ -11,9 +11,9 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -82,8 +82,10 @@ async fn http1(client: Client, socket: Socket, place: OwnedSemaphorePermit) {
     let gone = client.gone.clone();
     let peer = client.peer;
     let bench = Bench::default();
+    let served = AtomicBool::new(false);
     {
         let service = hyper::service::service_fn(|request| {
+            served.store(true, Ordering::Relaxed);
             let work: Work = Box::pin(client.clone().serve(request));
             *bench.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(work);
             Pending(bench.clone())
@@ -108,7 +110,9 @@ async fn http1(client: Client, socket: Socket, place: OwnedSemaphorePermit) {
             }
         };
         if let Err(error) = ended {
-            note(&gateway, peer, &error);
+            // Who has asked something and then rests is not slow.
+            let headless = error.is_timeout() && !served.load(Ordering::Relaxed);
+            note(&gateway, peer, &error, headless);
         }
     }
     drop(place);
@@ -119,16 +123,12 @@ async fn http1(client: Client, socket: Socket, place: OwnedSemaphorePermit) {
     }
 }
 
-/// Notes that a connection ended early, and counts it if its client was too slow.
-pub(super) fn note(gateway: &Gateway, peer: std::net::IpAddr, error: &hyper::Error) {
-    let mut cause: Option<&(dyn Error + 'static)> = error.source();
-    let stalled = std::iter::from_fn(|| {
-        let this = cause?;
-        cause = this.source();
-        Some(this)
-    })
-    .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut));
-    if stalled || error.is_timeout() {
+/// Notes that a connection ended early, and counts it if its client was too slow: because it took nothing, or because
+/// of what the caller knows.
+pub(super) fn note(gateway: &Gateway, peer: IpAddr, error: &hyper::Error, slow: bool) {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    let mut kinds = causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    if slow || kinds.any(|kind| kind == io::ErrorKind::TimedOut) {
         gateway.losses.cut();
     }
     debug!(target: "tollhouse.http", %peer, %error, "a connection ended early");

@@ -81,7 +81,7 @@ pub(super) async fn serve(client: Client, socket: Socket, place: OwnedSemaphoreP
         tokio::select! {
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
-                    note(&gateway, peer, &error);
+                    note(&gateway, peer, &error, false);
                 }
                 break;
             }
