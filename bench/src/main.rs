@@ -68,9 +68,9 @@ enum Verb {
     /// Runs the whole comparison and prints its tables.
     Run(run::Args),
     /// Opens thousands of sessions and prints what each takes of a gateway's memory.
-    Sessions(memory::Sessions),
+    Sessions(memory::OfSessions),
     /// Sends a great many calls and prints how a gateway's memory goes meanwhile.
-    Soak(memory::Soak),
+    Soak(memory::OfCalls),
 }
 
 #[derive(Debug, Subcommand)]

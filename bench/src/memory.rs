@@ -4,7 +4,8 @@
 //! a session's share is taken between two large numbers of sessions, and calls are counted in stretches that should
 //! all show the same.
 
-use std::path::PathBuf;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ const REST: Duration = Duration::from_secs(1);
 const STRETCH: Duration = Duration::from_mins(30);
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Sessions {
+pub(crate) struct OfSessions {
     /// The `tollhouse` binary to measure.
     #[arg(long)]
     tollhouse: PathBuf,
@@ -37,7 +38,7 @@ pub(crate) struct Sessions {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Soak {
+pub(crate) struct OfCalls {
     /// The `tollhouse` binary to measure.
     #[arg(long)]
     tollhouse: PathBuf,
@@ -68,7 +69,9 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set(tollhouse: &std::path::Path) -> anyhow::Result<Self> {
+    async fn set(tollhouse: &Path) -> anyhow::Result<Self> {
+        // It is started in a directory of its own.
+        let tollhouse = tollhouse.canonicalize().with_context(|| format!("find {}", tollhouse.display()))?;
         let directory = tempfile::Builder::new().prefix("tollhouse-bench-").tempdir()?;
         let own = std::env::current_exe().context("find this binary")?;
         let upstream = free_address()?;
@@ -89,7 +92,7 @@ impl Stage {
         let mut arguments = arguments.map(str::to_owned).to_vec();
         arguments.extend(["--admin".to_owned(), free_address()?.to_string()]);
         let start =
-            Start { name: "tollhouse", program: tollhouse, arguments, directory: directory.path(), probe: &probe };
+            Start { name: "tollhouse", program: &tollhouse, arguments, directory: directory.path(), probe: &probe };
         let (gateway, _) = start.run(None, None).await?;
         let pid = gateway.child.id().context("the gateway runs")?;
         Ok(Self { endpoint: probe.endpoint, gateway, pid, _upstream: upstream_process, _directory: directory })
@@ -112,7 +115,7 @@ fn heading() -> String {
 }
 
 /// Opens sessions and prints the share of each in the gateway's memory.
-pub(crate) async fn sessions(args: &Sessions) -> anyhow::Result<()> {
+pub(crate) async fn sessions(args: &OfSessions) -> anyhow::Result<()> {
     let stage = Stage::set(&args.tollhouse).await?;
     let mut clients: Vec<_> = (0..args.clients.max(1)).map(|n| Client::new(&stage.endpoint, n)).collect();
     let first = args.sessions / 10;
@@ -126,10 +129,8 @@ pub(crate) async fn sessions(args: &Sessions) -> anyhow::Result<()> {
         }
         let now = stage.memory_kib().await?;
         let share = (now.saturating_sub(before) * 1024) as f64 / wanted as f64;
-        text += &match count {
-            0 => format!("| {} | {now} | |\n", open.len()),
-            _ => format!("| {} | {now} | {share:.0} |\n", open.len()),
-        };
+        let share = if count == 0 { String::new() } else { format!("{share:.0}") };
+        writeln!(text, "| {} | {now} | {share} |", open.len())?;
         before = now;
     }
     for (client, session) in &open {
@@ -137,7 +138,7 @@ pub(crate) async fn sessions(args: &Sessions) -> anyhow::Result<()> {
     }
     let now = stage.memory_kib().await?;
     let more = (now.saturating_sub(before) * 1024) as f64 / open.len() as f64;
-    text += &format!("| {}, after a call in each | {now} | {more:.0} more |\n", open.len());
+    writeln!(text, "| {}, after a call in each | {now} | {more:.0} more |", open.len())?;
     report::print(&text)?;
     stage.end().await
 }
@@ -188,12 +189,12 @@ impl Client {
 }
 
 /// Sends calls and prints how the gateway's memory goes.
-pub(crate) async fn soak(args: &Soak) -> anyhow::Result<ExitCode> {
+pub(crate) async fn soak(args: &OfCalls) -> anyhow::Result<ExitCode> {
     let stage = Stage::set(&args.tollhouse).await?;
     let tool = find_tool(&stage.endpoint, args.era, None).await?;
     let target = Target { endpoint: stage.endpoint.clone(), era: args.era, tool, size: args.size };
     let mut text = heading() + "\n| calls | resident memory, KiB | calls/s | errors |\n|--:|--:|--:|--:|\n";
-    text += &format!("| 0 | {} | | |\n", stage.memory_kib().await?);
+    writeln!(text, "| 0 | {} | | |", stage.memory_kib().await?)?;
     let (mut done, mut errors) = (0, 0);
     while done < args.calls && errors == 0 {
         let stretch = args.every.clamp(1, args.calls - done);
@@ -204,7 +205,7 @@ pub(crate) async fn soak(args: &Soak) -> anyhow::Result<ExitCode> {
         done += stretch;
         errors += figures.errors;
         let memory = stage.memory_kib().await?;
-        text += &format!("| {done} | {memory} | {:.0} | {} |\n", figures.calls_per_second, figures.errors);
+        writeln!(text, "| {done} | {memory} | {:.0} | {} |", figures.calls_per_second, figures.errors)?;
     }
     report::print(&text)?;
     stage.end().await?;

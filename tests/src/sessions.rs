@@ -142,7 +142,7 @@ async fn a_36_ten_thousand_sessions_cost_little_and_idle_ones_are_forgotten() {
     assert!(grown < 64 * MIB, "memory grew by {grown} bytes");
     let start = std::time::Instant::now();
     while sessions(&gateway).await > 2 {
-        assert!(start.elapsed() < Duration::from_secs(60), "{} sessions are left", sessions(&gateway).await);
+        assert!(start.elapsed() < Duration::from_mins(1), "{} sessions are left", sessions(&gateway).await);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(lives(&read).await, "a session whose stream is read was forgotten");
