@@ -19,6 +19,7 @@
 // The cases, by section of the acceptance tables.
 mod aggregate;
 mod calls;
+mod capacity;
 mod config;
 mod drain;
 mod envelope;

@@ -1,154 +1,125 @@
-//! Legacy sessions by the thousand: how many there may be, who makes room, and what they cost.
+//! Whose conversation a call belongs to, as its record tells.
 
-use std::time::Duration;
+use serde_json::{Value, json};
 
-use serde_json::json;
-use tokio::task::JoinSet;
-
-use crate::client::{Answer, Client, Stream, legacy, legacy_client};
-use crate::gateway::{Gateway, gateway};
-use crate::upstream;
+use crate::client::{legacy, modern};
+use crate::gateway::{Gateway, Process, gateway};
+use crate::stdio::child;
+use crate::upstream::{self, Server as _};
 use crate::wait::until;
 
-/// A megabyte as operators count it.
-const MIB: usize = 1024 * 1024;
-
-const INITIALIZE: &str =
-    r#"{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"test","version":"1"}}"#;
-
-async fn initialize(gateway: &Gateway) -> Answer {
-    legacy_client(gateway, "2025-06-18").message("initialize").params(INITIALIZE).send().await
+/// What the `nth` record says of the session: its id, the rule, how sure that is.
+async fn session_of(process: &Process, nth: usize) -> (Value, Value, Value) {
+    let extra = record(process, nth).await;
+    (extra["session"].clone(), extra["session_source"].clone(), extra["session_confidence"].clone())
 }
 
-async fn sessions(gateway: &Gateway) -> u64 {
-    gateway.health().await["sessions"].as_u64().expect("a number")
+async fn record(process: &Process, nth: usize) -> Value {
+    until("the call has left its record", || process.recorded() > nth).await;
+    process.records()[nth]["extra"].clone()
 }
 
-/// Does the client's session live?
-async fn lives(client: &Client) -> bool {
-    // Its idle connection may have been closed meanwhile.
-    match client.afresh().message("tools/list").send().await.status() {
-        200 => true,
-        404 => false,
-        status => panic!("status {status}"),
-    }
+fn is(id: &str, source: &str, confidence: &str) -> (Value, Value, Value) {
+    (json!(id), json!(source), json!(confidence))
 }
 
-/// Both caps, of all and of one principal. Nobody says who they are, so all are the same one.
-const CAPS: [(&str, &str); 2] = [
-    ("{sessions: 3, sessions_per_principal: 1000}", "sessions"),
-    ("{sessions: 1000, sessions_per_principal: 3}", "sessions_per_principal"),
-];
-
-#[tokio::test]
-async fn a_34_a_session_above_the_limit_is_refused_while_the_others_are_in_use() {
-    for (limits, name) in CAPS {
-        let upstream = upstream::echo().held().start().await;
-        let gateway = gateway().with(&upstream).limits(limits).start().await;
-        let mut held = Vec::new();
-        let mut clients = Vec::new();
-        for n in 0..3 {
-            let client = legacy(&gateway, "2025-06-18").await;
-            held.push(client.tool("echo").arguments(&json!({"nonce": n.to_string()})).sent().await);
-            clients.push(client);
-        }
-        until("the calls are held", || upstream.executions() == 3).await;
-        let opened = upstream.received("initialize").len();
-        for _ in 0..2 {
-            let refused = initialize(&gateway).await;
-            assert_eq!((refused.refusal(), refused.head.get("Retry-After")), ((429, 4290), "5"));
-            assert_eq!(refused.json()["error"]["data"]["limit"], name);
-        }
-        assert_eq!(upstream.received("initialize").len(), opened, "no server opened a session in vain");
-        for client in &clients {
-            assert!(lives(client).await, "an existing session was touched");
-        }
-        upstream.release(3);
-        for call in held {
-            assert_eq!(Stream::of(call).await.rest().await.outcome(), "ok");
-        }
-        until("the others are idle", || gateway.outcomes().len() == 3).await;
-        assert_eq!(initialize(&gateway).await.status(), 200);
-        assert_eq!(sessions(&gateway).await, 3);
-        gateway.ends_well(&["ok"; 3]).await;
-    }
+async fn served_by(path: &str, gateway: &Gateway) -> String {
+    let client = modern(gateway).at(path);
+    client.call("echo", json!({"nonce": "n"})).await.outcome()
 }
 
 #[tokio::test]
-async fn a_34_the_session_that_was_idle_longest_makes_room() {
-    for (limits, _) in CAPS {
-        let upstream = upstream::echo().start().await;
-        let gateway = gateway().with(&upstream).limits(limits).start().await;
-        let first = legacy(&gateway, "2025-06-18").await;
-        let second = legacy(&gateway, "2025-06-18").await;
-        let third = legacy(&gateway, "2025-06-18").await;
-        assert!(lives(&first).await);
-        // The second has been idle longest, since the first was just used; then the third.
-        let fourth = legacy(&gateway, "2025-06-18").await;
-        assert_eq!((lives(&second).await, lives(&first).await, lives(&fourth).await), (false, true, true));
-        let fifth = legacy(&gateway, "2025-06-18").await;
-        assert_eq!((lives(&third).await, lives(&first).await, lives(&fifth).await), (false, true, true));
-        assert_eq!(sessions(&gateway).await, 3);
-        gateway.ends_well(&[]).await;
-    }
-}
-
-#[tokio::test]
-async fn a_34_a_session_whose_stream_is_read_is_not_idle() {
+async fn a_record_names_the_conversation_and_the_rule_that_found_it() {
     let upstream = upstream::echo().start().await;
-    let gateway = gateway().with(&upstream).limits("{sessions: 1}").start().await;
-    let client = legacy(&gateway, "2025-06-18").await;
-    let mut reading = client.verb("GET").sent().await;
-    assert!(reading.head(false).await.is_some());
-    assert_eq!(initialize(&gateway).await.refusal(), (429, 4290));
-    drop(reading);
-    let mut status = 429;
-    while status == 429 {
-        status = initialize(&gateway).await.status();
+    let gateway = gateway().with(&upstream).start().await;
+    let client = modern(&gateway);
+    let codex = r#"{"session_id":"of-codex","turn_id":"turn-7","model":"some-model"}"#;
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let calls = [
+        (client.tool("echo").meta("x-codex-turn-metadata", codex), "of-codex", "x-codex-turn-metadata", "stated"),
+        (client.tool("echo").meta("vscode.conversationId", "\"c\""), "c", "vscode.conversationId", "stated"),
+        (client.tool("echo").field("baggage", "session.id=b"), "b", "baggage", "stated"),
+        (client.tool("echo").field("Tollhouse-Session", "h"), "h", "header", "stated"),
+        (client.tool("echo").field("traceparent", trace), "0af7651916cd43dd8448eb211c80319c", "trace", "turn"),
+    ];
+    for (nth, (call, id, source, confidence)) in calls.into_iter().enumerate() {
+        assert_eq!(call.raw_arguments("{}").send().await.outcome(), "ok");
+        assert_eq!(session_of(&gateway, nth).await, is(id, source, confidence));
     }
-    assert_eq!(status, 200);
-    gateway.ends_well(&[]).await;
+    let of_codex = record(&gateway, 0).await;
+    assert_eq!(
+        (&of_codex["x-codex-turn-metadata.turn_id"], &of_codex["x-codex-turn-metadata.model"]),
+        (&json!("turn-7"), &json!("some-model"))
+    );
+    gateway.ends_well(&["ok"; 5]).await;
 }
 
 #[tokio::test]
-async fn a_36_ten_thousand_sessions_cost_little_and_idle_ones_are_forgotten() {
-    const SESSIONS: usize = 10_000;
-    let upstream = upstream::echo().held().start().await;
-    let limits = "{sessions_per_principal: 20000, session_idle: 6s}";
-    let gateway = gateway().with(&upstream).limits(limits).start().await;
-    let active = legacy(&gateway, "2025-06-18").await;
-    let held = active.tool("echo").arguments(&json!({"nonce": "n"})).sent().await;
-    until("the call is held", || upstream.executions() == 1).await;
-    let read = legacy(&gateway, "2025-06-18").await;
-    let mut reading = read.verb("GET").sent().await;
-    assert!(reading.head(false).await.is_some());
-    let before = gateway.memory();
-    let mut clients = JoinSet::new();
-    for _ in 0..20 {
-        // One connection each: what is measured is sessions.
-        let client = legacy_client(&gateway, "2025-06-18");
-        clients.spawn(async move {
-            for _ in 0..SESSIONS / 20 {
-                let opened = client.message("initialize").params(INITIALIZE).send().await;
-                assert_eq!(opened.status(), 200, "{opened:?}");
-            }
-        });
+async fn a_path_may_name_the_conversation_of_whoever_uses_it() {
+    let upstream = upstream::echo().start().await;
+    let gateway = gateway().with(&upstream).start().await;
+    assert_eq!(served_by("/s/plan-b/servers/tested/mcp", &gateway).await, "ok");
+    assert_eq!(session_of(&gateway, 0).await, is("plan-b", "path", "stated"));
+    for path in ["/s//mcp", "/s/mcp", "/s/a/b/mcp", &format!("/s/{}/mcp", "x".repeat(257))] {
+        assert_eq!(served_by(path, &gateway).await, "0 finals", "{path}");
     }
-    while let Some(done) = clients.join_next().await {
-        done.expect("no task panics");
-    }
-    let grown = gateway.memory().saturating_sub(before);
-    // An answer, a record and a log line each have passed, too.
-    assert!(grown < 64 * MIB, "memory grew by {grown} bytes");
-    let start = std::time::Instant::now();
-    while sessions(&gateway).await > 2 {
-        assert!(start.elapsed() < Duration::from_mins(1), "{} sessions are left", sessions(&gateway).await);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(lives(&read).await, "a session whose stream is read was forgotten");
-    upstream.release(1);
-    assert_eq!(Stream::of(held).await.rest().await.outcome(), "ok");
-    assert!(lives(&active).await, "a session with a call under way was forgotten");
-    drop(reading);
     gateway.ends_well(&["ok"]).await;
+}
+
+#[tokio::test]
+async fn the_protocols_own_session_is_a_hint_beside_a_better_one() {
+    let upstream = upstream::echo().start().await;
+    let gateway = gateway().with(&upstream).start().await;
+    let client = legacy(&gateway, "2025-06-18").await;
+    let own = client.session.clone().expect("initialize gave one");
+    let (plain, better) = (client.tool("echo"), client.tool("echo").meta("threadId", "\"thread\""));
+    assert_eq!(plain.raw_arguments("{}").send().await.outcome(), "ok");
+    assert_eq!(better.raw_arguments("{}").send().await.outcome(), "ok");
+    // The first record is that of `initialize`.
+    assert_eq!(session_of(&gateway, 1).await, is(&own, "protocol", "connection"));
+    assert_eq!(session_of(&gateway, 2).await, is("thread", "threadId", "stated"));
+    assert_eq!(record(&gateway, 2).await["mcp-session-id"], json!(own));
+    gateway.ends_well(&["ok", "ok"]).await;
+}
+
+#[tokio::test]
+async fn the_order_of_the_rules_is_the_operators() {
+    let upstream = upstream::echo().start().await;
+    let yaml =
+        format!("servers:\n  tested:\n    {}\nsessions: {{ rules: [path, meta] }}\n", upstream.yaml().join("\n    "));
+    let gateway = gateway().alone().config(&yaml).start().await;
+    let client = modern(&gateway).at("/s/of-path/mcp");
+    let call = client.tool("echo").meta("threadId", "\"of-meta\"").raw_arguments("{}");
+    assert_eq!(call.send().await.outcome(), "ok");
+    assert_eq!(session_of(&gateway, 0).await, is("of-path", "path", "stated"));
+    assert_eq!(record(&gateway, 0).await["threadId"], json!("of-meta"));
+    let client = modern(&gateway).at("/mcp");
+    let call = client.tool("echo").field("Tollhouse-Session", "unused").raw_arguments("{}");
+    assert_eq!(call.send().await.outcome(), "ok");
+    let (_, source, confidence) = session_of(&gateway, 1).await;
+    assert_eq!((source, confidence), (json!("guess"), json!("guessed")));
+}
+
+#[tokio::test]
+async fn a_process_is_one_conversation_and_its_environment_may_name_it() {
+    let modern_call = |id: u64| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"echo","arguments":{{}},"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{{}}}}}}}}"#
+        )
+    };
+    let server = child();
+    let mut client = gateway().with(&server).env("CLAUDE_CODE_SESSION_ID", "of-claude").stdio();
+    client.send(&modern_call(1)).await;
+    assert!(client.message().await["result"].is_object());
+    assert_eq!(session_of(&client.process, 0).await, is("of-claude", "CLAUDE_CODE_SESSION_ID", "stated"));
+    client.ends_well(&["ok"]).await;
+    let server = child();
+    let mut client = gateway().with(&server).stdio();
+    for id in [1, 2] {
+        client.send(&modern_call(id)).await;
+        assert!(client.message().await["result"].is_object());
+    }
+    let (first, second) = (session_of(&client.process, 0).await, session_of(&client.process, 1).await);
+    assert_eq!((&first, &first.1), (&second, &json!("protocol")));
+    client.ends_well(&["ok", "ok"]).await;
 }

@@ -29,6 +29,8 @@ pub struct CallRecord {
     pub principal: Principal,
     /// Whose conversation it belongs to, and how that was found.
     pub session: SessionRef,
+    /// What else the request says of where it belongs: every id found, whichever rule won.
+    pub hints: Box<[Hint]>,
     /// The client's era.
     pub era: Era,
     /// The client's protocol revision.
@@ -89,6 +91,10 @@ pub enum SessionSource {
     Baggage,
     /// The header `Tollhouse-Session` or `agent-session-id`.
     Header,
+    /// The path the client was pointed at: `/s/<id>/mcp`.
+    Path,
+    /// A variable that a client sets for the servers it starts; the name is the variable's.
+    Environment(&'static str),
     /// Our `Mcp-Session-Id`, or the stdio process.
     Protocol,
     /// The W3C trace id: one turn, not a conversation.
@@ -104,11 +110,65 @@ impl SessionSource {
             Self::Meta(_) => "meta",
             Self::Baggage => "baggage",
             Self::Header => "header",
+            Self::Path => "path",
+            Self::Environment(_) => "environment",
             Self::Protocol => "protocol",
             Self::Trace => "trace",
             Self::Guess => "guess",
         }
     }
+
+    /// The member or variable that named the session.
+    pub fn key(self) -> Option<&'static str> {
+        match self {
+            Self::Meta(key) | Self::Environment(key) => Some(key),
+            Self::Baggage | Self::Header | Self::Path | Self::Protocol | Self::Trace | Self::Guess => None,
+        }
+    }
+
+    /// How far calls that it groups are one conversation.
+    pub fn confidence(self) -> Confidence {
+        match self {
+            Self::Meta(_) | Self::Baggage | Self::Header | Self::Path | Self::Environment(_) => Confidence::Stated,
+            Self::Protocol => Confidence::Connection,
+            Self::Trace => Confidence::Turn,
+            Self::Guess => Confidence::Guessed,
+        }
+    }
+}
+
+/// How far the calls of a session are one conversation, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Confidence {
+    /// The client says so.
+    Stated,
+    /// They came over one session or process, which clients open per conversation, per launch or per call.
+    Connection,
+    /// They belong to one turn of a conversation.
+    Turn,
+    /// It looks like it.
+    Guessed,
+}
+
+impl Confidence {
+    /// The word used in logs and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stated => "stated",
+            Self::Connection => "connection",
+            Self::Turn => "turn",
+            Self::Guessed => "guessed",
+        }
+    }
+}
+
+/// An id that a request bears beside that of its session: a thread, a turn, a tool use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hint {
+    /// Where it stood: a member of `_meta`, of `baggage`, or a header.
+    pub key: &'static str,
+    /// The id, as it was given.
+    pub value: Box<str>,
 }
 
 /// When what happened, as time since the call arrived (monotonic).

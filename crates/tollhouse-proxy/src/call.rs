@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::ids::{CallId, ServerId};
-use tollhouse_core::record::{CallRecord, Listener, Outcome, Principal, SessionRef, Times, Traffic};
+use tollhouse_core::record::{CallRecord, Hint, Listener, Outcome, Principal, SessionRef, Times, Traffic};
 use tollhouse_core::trace::TraceContext;
 use tollhouse_core::wire::method::{self, Method};
 use tollhouse_core::wire::{Envelope, Form, Span, members};
@@ -25,6 +25,7 @@ pub(crate) struct Call {
     pub(crate) listener: Listener,
     pub(crate) principal: Principal,
     pub(crate) session: SessionRef,
+    hints: Box<[Hint]>,
     pub(crate) version: Version,
     client: Option<Arc<str>>,
     trace: TraceContext,
@@ -55,6 +56,7 @@ pub(crate) struct Caller {
     pub(crate) listener: Listener,
     pub(crate) principal: Principal,
     pub(crate) session: SessionRef,
+    pub(crate) hints: Box<[Hint]>,
     pub(crate) version: Version,
     pub(crate) client: Option<Arc<str>>,
     pub(crate) trace: TraceContext,
@@ -108,6 +110,7 @@ impl Call {
             listener: caller.listener,
             principal: caller.principal,
             session: caller.session,
+            hints: caller.hints,
             version: caller.version,
             client: caller.client,
             trace: caller.trace,
@@ -208,6 +211,7 @@ impl Call {
             bytes: Traffic { request: self.envelope.bytes.len() as u64, response: self.response_bytes },
             principal: self.principal,
             session: self.session,
+            hints: self.hints,
             version: self.version,
             client: self.client,
             method: self.method,

@@ -22,7 +22,7 @@ use crate::gateway::{Admitted, Gateway};
 use crate::links::{join, listen, live_link, open_link};
 use crate::meta::{BAGGAGE_MAX, Meta};
 use crate::router::{self, Routed};
-use crate::session::identify;
+use crate::session::identify::{self, Evidence};
 use crate::session::legacy::{Endpoint, Outlet, Session};
 use crate::upstream::CANCELLED;
 
@@ -41,6 +41,8 @@ pub(crate) struct Arrived {
     pub(crate) headers: HeaderMap,
     /// The legacy session it came in.
     pub(crate) session: Option<Arc<Session>>,
+    /// The conversation that its path or its process names.
+    pub(crate) given: Option<SessionRef>,
 }
 
 /// Who answers.
@@ -60,11 +62,19 @@ impl Arrived {
             Some(session) => session.client.clone(),
             None => self.meta.client(&self.envelope).map(|name| name.as_ref().into()),
         };
-        let session = identify::named(headers, &self.envelope, &self.meta).unwrap_or_else(|| match &self.session {
-            Some(session) => SessionRef { id: session.id.clone(), source: SessionSource::Protocol },
-            None if inbound => identify::of_trace(&trace),
-            None => gateway.guesses.find(client.as_ref(), self.peer, self.received),
-        });
+        let evidence = Evidence {
+            envelope: &self.envelope,
+            meta: &self.meta,
+            headers,
+            given: self.given.as_ref(),
+            session: self.session.as_ref().map(|session| &session.id),
+            trace: inbound.then_some(&trace),
+        };
+        let principal = Principal::Anonymous;
+        let session = evidence
+            .session(&gateway.session_rules)
+            .unwrap_or_else(|| gateway.guesses.find(&principal, client.as_ref(), self.peer, self.received));
+        let hints = evidence.hints(&session);
         let version = match (&self.session, self.era) {
             (Some(session), _) => session.version,
             (None, Era::Modern) => Version::MODERN,
@@ -73,8 +83,9 @@ impl Arrived {
         let params = Params { progress_token: self.meta.progress_token, excess: self.meta.excess, ..self.params };
         let caller = Caller {
             listener: self.listener,
-            principal: Principal::Anonymous,
+            principal,
             session,
+            hints,
             version,
             client,
             trace,
@@ -134,9 +145,9 @@ pub(crate) async fn dispatch(gateway: &Arc<Gateway>, arrived: Box<Arrived>) -> D
     if call.era() == Era::Legacy && call.method == "ping" {
         return answered_here(gateway, call, b"{}");
     }
-    let (call, place) = match endpoint {
-        Endpoint::One(place) => (call, place),
-        Endpoint::All => match Box::pin(router::route(gateway, call, session.as_ref())).await {
+    let (call, place) = match gateway.sole(endpoint) {
+        Some(place) => (call, place),
+        None => match Box::pin(router::route(gateway, call, session.as_ref())).await {
             Routed::One { call, place } => (call, place),
             Routed::Answered(message) => return Dispatched::Answered(message),
         },
@@ -156,7 +167,7 @@ async fn attempt(
     session: Option<Arc<Session>>,
     admitted: Admitted,
 ) -> Dispatched {
-    let upstream = gateway.servers[place].clone();
+    let upstream = gateway.fleet.at(place);
     call.server = Some(upstream.id.clone());
     let clocks = if call.method == "subscriptions/listen" {
         Clocks::unlimited()
@@ -211,9 +222,9 @@ pub(crate) async fn open_session(
         gateway.stop.child_token(),
     ));
     call.session = SessionRef { id: session.id.clone(), source: SessionSource::Protocol };
-    let answer = match endpoint {
-        Endpoint::One(place) => open_one(gateway, &session, place, &mut call).await,
-        Endpoint::All => Ok(answer::result(call.raw_id(), &router::open_all(gateway, &session).await)),
+    let answer = match gateway.sole(endpoint) {
+        Some(place) => open_one(gateway, &session, place, &mut call).await,
+        None => Ok(answer::result(call.raw_id(), &router::open_all(gateway, &session).await)),
     };
     drop(admitted);
     match answer {
@@ -241,7 +252,7 @@ async fn open_one(
     place: usize,
     call: &mut Call,
 ) -> Result<Bytes, Failure> {
-    let upstream = &gateway.servers[place];
+    let upstream = gateway.fleet.at(place);
     call.server = Some(upstream.id.clone());
     let opened = open_link(gateway, session, place).await?;
     let Form::Result { id, result } = opened.answer.form else { unreachable!("an accepted session has a result") };
@@ -316,7 +327,7 @@ pub(crate) async fn notified(gateway: &Arc<Gateway>, session: &Arc<Session>, env
 
 async fn tell_all(gateway: &Arc<Gateway>, session: &Arc<Session>, message: &Bytes) {
     for (place, link) in session.links() {
-        let upstream = &gateway.servers[place];
+        let upstream = gateway.fleet.at(place);
         let clocks = Clocks::start(Instant::now(), &upstream.timeouts);
         if let Err(failure) = upstream.tell(message.clone(), Some(&link), &clocks).await {
             debug!(target: "tollhouse.server", server = %upstream.id, cause = %failure.cause, "a notification was not delivered");
@@ -330,7 +341,7 @@ pub(crate) async fn answered(gateway: &Arc<Gateway>, session: &Arc<Session>, env
     let asked = members::integer(envelope.raw(id)).and_then(|id| u64::try_from(id).ok());
     let Some(asked) = asked.and_then(|id| session.answered(id)) else { return };
     let Some(link) = session.link(asked.server) else { return };
-    let upstream = &gateway.servers[asked.server];
+    let upstream = gateway.fleet.at(asked.server);
     let clocks = Clocks::start(Instant::now(), &upstream.timeouts);
     let message = splice::splice(&envelope.bytes, &[(id, &asked.id)]);
     if let Err(failure) = upstream.tell(message, Some(&link), &clocks).await {

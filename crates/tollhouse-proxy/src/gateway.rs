@@ -12,13 +12,14 @@ use tollhouse_core::fault::Kind;
 
 use crate::answer::{Refusal, code};
 use crate::clocks::Clocks;
+use crate::fleet::Fleet;
 use crate::losses::Losses;
 use crate::names::Names;
 use crate::record::Recorder;
 use crate::session::identify::Guesses;
 use crate::session::legacy::{Endpoint, Openings, Session, Table};
 use crate::session::streams::Bounds;
-use crate::settings::{FrontDoor, Limits, Settings};
+use crate::settings::{FrontDoor, Limits, SessionRule, Settings};
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, Upstream};
 
@@ -28,14 +29,15 @@ const CLOSING: usize = 32;
 
 /// The shared state of the data plane.
 pub(crate) struct Gateway {
-    /// In the order of the configuration.
-    pub(crate) servers: Vec<Arc<Upstream>>,
+    pub(crate) fleet: Fleet,
     pub(crate) names: Names,
     pub(crate) sessions: Table,
     pub(crate) openings: Openings,
     /// Of the streams of each session.
     pub(crate) stream_bounds: Arc<Bounds>,
     pub(crate) guesses: Guesses,
+    /// How the session of a call is found, best first.
+    pub(crate) session_rules: Box<[SessionRule]>,
     pub(crate) limits: Limits,
     pub(crate) front_door: FrontDoor,
     /// Whether trace headers go on to servers.
@@ -78,6 +80,7 @@ impl Gateway {
             stream_bounds: Bounds::new(&settings.limits, losses.clone()),
             closing: Semaphore::new(CLOSING),
             guesses: Guesses::default(),
+            session_rules: settings.session_rules.clone(),
             limits: settings.limits,
             front_door: settings.front_door.clone(),
             inject_trace: settings.inject_trace,
@@ -88,18 +91,21 @@ impl Gateway {
             stop,
             tasks: TaskTracker::new(),
             server_tasks,
-            servers,
+            fleet: Fleet::new(servers),
         }))
     }
 
-    /// `/mcp` with one server is that server.
-    pub(crate) fn front(&self) -> Endpoint {
-        if self.servers.len() == 1 { Endpoint::One(0) } else { Endpoint::All }
+    /// The server that alone answers at an endpoint: `/mcp` with one server is that server.
+    pub(crate) fn sole(&self, endpoint: Endpoint) -> Option<usize> {
+        match endpoint {
+            Endpoint::One(place) => Some(place),
+            Endpoint::All => self.fleet.roster().sole(),
+        }
     }
 
     /// The endpoint of one server.
     pub(crate) fn endpoint(&self, server: &str) -> Option<Endpoint> {
-        self.servers.iter().position(|upstream| upstream.id.as_str() == server).map(Endpoint::One)
+        self.fleet.roster().find(server).map(Endpoint::One)
     }
 
     /// Room for one more call.
@@ -140,7 +146,7 @@ impl Gateway {
         self.tasks.spawn(async move {
             let _turn = gateway.closing.acquire().await;
             for (server, link) in session.links() {
-                let server = &gateway.servers[server];
+                let server = gateway.fleet.at(server);
                 let clocks = Clocks::start(Instant::now(), &server.timeouts);
                 server.close(&link, &clocks).await;
             }

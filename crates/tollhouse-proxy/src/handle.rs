@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
+use tollhouse_core::record::SessionRef;
 
 use crate::downstream;
 use crate::gateway::Gateway;
@@ -108,9 +109,15 @@ impl Handle {
         Ok(address)
     }
 
-    /// Serves one client over its pipes until its input ends.
-    pub async fn serve_pipe(&self, input: impl AsyncRead + Unpin, output: impl AsyncWrite + Unpin + Send + 'static) {
-        downstream::stdio::serve(self.gateway.clone(), input, output).await;
+    /// Serves one client over its pipes until its input ends. `conversation` is what the client's environment says its
+    /// calls belong to.
+    pub async fn serve_pipe(
+        &self,
+        conversation: Option<SessionRef>,
+        input: impl AsyncRead + Unpin,
+        output: impl AsyncWrite + Unpin + Send + 'static,
+    ) {
+        downstream::stdio::serve(self.gateway.clone(), conversation, input, output).await;
     }
 
     /// How things stand.
@@ -124,9 +131,10 @@ impl Handle {
             records: gateway.recorder.counts(),
             losses: gateway.losses.counts(),
             servers: gateway
-                .servers
+                .fleet
+                .roster()
                 .iter()
-                .map(|server| {
+                .map(|(_, server)| {
                     let status = server.status();
                     ServerSnapshot {
                         id: server.id.to_string(),

@@ -13,6 +13,7 @@ mod router;
 mod exchange;
 mod links;
 mod gateway;
+mod fleet;
 mod names;
 mod session;
 pub mod upstream;

@@ -22,7 +22,7 @@ const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initiali
 
 /// Opens a server's session for a session that begins.
 pub(crate) async fn open_link(gateway: &Arc<Gateway>, session: &Session, place: usize) -> Result<Opened, Failure> {
-    let upstream = &gateway.servers[place];
+    let upstream = gateway.fleet.at(place);
     let start = upstream.timeouts.start;
     let clocks = Clocks::start(Instant::now(), &Timeouts { idle: start, hard: start, ..upstream.timeouts });
     let (initialize, id) = &*session.initialize;
@@ -63,7 +63,7 @@ async fn reopen(
     if let Some(uptime) = uptime {
         clocks.within(session.pause_before_restart(place, uptime)).await??;
     }
-    let upstream = &gateway.servers[place];
+    let upstream = gateway.fleet.at(place);
     let (initialize, id) = &*session.initialize;
     let opened = upstream.open(initialize, *id, clocks).await?;
     upstream.tell(Bytes::from_static(INITIALIZED), Some(&opened.link), clocks).await?;
@@ -115,7 +115,7 @@ pub(crate) fn listen(gateway: &Arc<Gateway>, session: &Arc<Session>) {
 }
 
 async fn follow(gateway: &Gateway, session: &Session, place: usize, link: &Link) {
-    let upstream = &gateway.servers[place];
+    let upstream = gateway.fleet.at(place);
     let mut after: Option<String> = None;
     let mut pause = Duration::from_secs(1);
     loop {

@@ -3,11 +3,11 @@
 use tollhouse_core::wire::members::{KeyError, Picked};
 use tollhouse_core::wire::{Envelope, Members, Span, members};
 
-/// Members that known clients use to name the conversation a call belongs to, best first. Not standardised:
-/// what each client sends was read in its source or its users' reports.
-const SESSION_KEYS: [&str; 9] = [
+/// Members by which known clients say where a call belongs. Not standardised: what each client sends was read in its
+/// source or its users' reports. The first [`SESSION_KEYS`] name a conversation, best first.
+const KEYS: [&str; 13] = [
     "dev.tollhouse/session",
-    "x-codex-turn-metadata",
+    CODEX,
     "threadId",
     "vscode.conversationId",
     "openai/session",
@@ -15,6 +15,24 @@ const SESSION_KEYS: [&str; 9] = [
     "sessionID",
     "ai.opencode/sessionID",
     "antigravity.google/conversation_id",
+    "vscode.requestId",
+    "openai/subject",
+    "openai/organization",
+    "claudecode/toolUseId",
+];
+const SESSION_KEYS: usize = 9;
+
+/// No client has longer ids; what is longer is none.
+pub(crate) const ID_MAX: usize = 256;
+
+/// Codex puts an object there.
+const CODEX: &str = "x-codex-turn-metadata";
+/// Its members, and what each is called where ids are listed.
+const CODEX_KEYS: [(&str, &str); 4] = [
+    ("session_id", "x-codex-turn-metadata.session_id"),
+    ("thread_id", "x-codex-turn-metadata.thread_id"),
+    ("turn_id", "x-codex-turn-metadata.turn_id"),
+    ("model", "x-codex-turn-metadata.model"),
 ];
 
 /// Above this a baggage is dropped (W3C baggage, limits: at least this much is to be passed on; we pass no more).
@@ -33,7 +51,9 @@ pub(crate) struct Meta {
     /// A baggage that is too large to be passed on, key and all.
     pub(crate) excess: Option<Span>,
     /// The best member that names a conversation, with its name.
-    pub(crate) session: Option<(&'static str, Span)>,
+    session: Option<(&'static str, Span)>,
+    /// All of `_meta`, if there are any ids in it.
+    ids: Option<Span>,
 }
 
 impl Meta {
@@ -52,31 +72,56 @@ impl Meta {
             "traceparent",
             "baggage",
         ]);
-        let (mut session, mut excess): (Option<(usize, Span)>, _) = (None, None);
+        let (mut session, mut ids, mut excess): (Option<(usize, Span)>, _, _) = (None, None, None);
         for (key, value) in Members::of(text, meta) {
             acted_on.see(key.of(text), value)?;
             if value.end() - value.start() > BAGGAGE_MAX && members::is_key(key.of(text), "baggage") {
                 excess = Some(members::removal(text, key, value));
             }
-            let rank = SESSION_KEYS.iter().position(|name| key.of(text) == name.as_bytes());
-            if let Some(rank) = rank
-                && session.is_none_or(|(best, _)| rank < best)
-            {
+            let Some(rank) = KEYS.iter().position(|name| key.of(text) == name.as_bytes()) else { continue };
+            ids = Some(meta);
+            if rank < SESSION_KEYS && session.is_none_or(|(best, _)| rank < best) {
                 session = Some((rank, value));
             }
         }
         let [version, capabilities, client, progress_token, traceparent, baggage] = acted_on.values();
-        let session = session.map(|(rank, value)| (SESSION_KEYS[rank], value));
-        Ok(Self { version, capabilities, client, progress_token, traceparent, baggage, excess, session })
+        let session = session.map(|(rank, value)| (KEYS[rank], value));
+        Ok(Self { version, capabilities, client, progress_token, traceparent, baggage, excess, session, ids })
     }
 
     /// The conversation the client names, and the member that names it.
     pub(crate) fn session<'a>(&self, envelope: &'a Envelope) -> Option<(&'static str, std::borrow::Cow<'a, str>)> {
         let (key, value) = self.session?;
-        // Codex puts an object there.
-        let value = Members::of(&envelope.bytes, value).get("session_id").unwrap_or(value);
+        let value = if key == CODEX { Members::of(&envelope.bytes, value).get("session_id")? } else { value };
         let id = members::text(envelope.raw(value))?;
-        (!id.is_empty() && id.len() <= 256).then_some((key, id))
+        (!id.is_empty() && id.len() <= ID_MAX).then_some((key, id))
+    }
+
+    /// Is any known client's id there?
+    pub(crate) fn has_ids(&self) -> bool {
+        self.ids.is_some()
+    }
+
+    /// Every id of a known client that is a string, in the order in which it stands there.
+    pub(crate) fn ids(&self, envelope: &Envelope) -> Vec<(&'static str, Box<str>)> {
+        let text = &envelope.bytes;
+        let mut ids = Vec::new();
+        let mut note = |key: &'static str, value: Span| {
+            ids.extend(members::text(value.of(text)).map(|id| (key, id.as_ref().into())));
+        };
+        for (key, value) in self.ids.into_iter().flat_map(|meta| Members::of(text, meta)) {
+            let Some(name) = KEYS.iter().find(|name| key.of(text) == name.as_bytes()) else { continue };
+            if *name != CODEX {
+                note(name, value);
+                continue;
+            }
+            for (member, name) in CODEX_KEYS {
+                if let Some(value) = Members::of(text, value).get(member) {
+                    note(name, value);
+                }
+            }
+        }
+        ids
     }
 
     /// The name the client gives itself.

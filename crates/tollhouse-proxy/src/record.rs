@@ -125,6 +125,7 @@ mod tests {
             request_id: "1".into(),
             principal: Principal::Anonymous,
             session: SessionRef { id: "s".into(), source: SessionSource::Guess },
+            hints: Box::default(),
             era: Era::Modern,
             version: Version::MODERN,
             client: None,

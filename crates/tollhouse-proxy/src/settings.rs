@@ -22,6 +22,34 @@ pub struct Settings {
     /// Whether trace headers go on to servers (`MCP_OTEL_INJECT_TRACEPARENT`). As long as no spans leave the gateway,
     /// they are the caller's.
     pub inject_trace: bool,
+    /// How the session of a call is found: the first rule that finds one counts. Where none does, the same client at
+    /// the same address without a pause of 30 min is taken for one session.
+    pub session_rules: Box<[SessionRule]>,
+}
+
+/// A way to find the session a call belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SessionRule {
+    /// A member of `params._meta` that a known client sets.
+    Meta,
+    /// `session.id` or `gen_ai.conversation.id` in `baggage`.
+    Baggage,
+    /// The header `Tollhouse-Session` or `agent-session-id`.
+    Header,
+    /// The path `/s/<id>/mcp`.
+    Path,
+    /// A variable that a client sets for the servers it starts.
+    Environment,
+    /// The protocol's own session, or the stdio process.
+    Protocol,
+    /// The trace.
+    Trace,
+}
+
+impl SessionRule {
+    /// All, in the order that holds if nothing else is said.
+    pub const ALL: [Self; 7] =
+        [Self::Meta, Self::Baggage, Self::Header, Self::Path, Self::Environment, Self::Protocol, Self::Trace];
 }
 
 /// One MCP server.

@@ -154,7 +154,7 @@ fn call_message(record: &CallRecord) -> String {
 
 fn call_extra(record: &CallRecord) -> Vec<(&'static str, Value)> {
     let text = |text: &str| Value::Text(text.to_owned());
-    let mut extra = Vec::with_capacity(20);
+    let mut extra = Vec::with_capacity(24);
     extra.extend(record.server.as_ref().map(|server| ("server", text(server.as_str()))));
     let kind = match &*record.method {
         "tools/call" => "tool",
@@ -167,10 +167,12 @@ fn call_extra(record: &CallRecord) -> Vec<(&'static str, Value)> {
         ("method", Value::Text(clip(&record.method))),
         ("jsonrpc_id", Value::Text(clip(&record.request_id))),
         ("session", Value::Text(clip(&record.session.id))),
-        ("session_source", text(record.session.source.as_str())),
+        ("session_source", text(record.session.source.key().unwrap_or(record.session.source.as_str()))),
+        ("session_confidence", text(record.session.source.confidence().as_str())),
         ("era", text(record.era.as_str())),
         ("version", text(record.version.as_str())),
     ]);
+    extra.extend(record.hints.iter().map(|hint| (hint.key, Value::Text(clip(&hint.value)))));
     extra.extend(record.client.as_ref().map(|client| ("client", Value::Text(clip(client)))));
     extra.push(("outcome", text(record.outcome.as_str())));
     extra.extend(error_type(&record.outcome).map(|error| ("error_type", Value::Text(error))));

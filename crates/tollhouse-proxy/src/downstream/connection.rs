@@ -41,7 +41,7 @@ pub(super) async fn serve(gateway: Arc<Gateway>, stream: TcpStream, peer: Socket
     let _ = stream.set_nodelay(true);
     // Without an address it is already gone.
     let Ok(local) = stream.local_addr().map(|local| local.ip().to_canonical()) else { return };
-    let client = Client { gateway: gateway.clone(), peer: peer.ip(), local, gone: Arc::default() };
+    let client = Client { gateway: gateway.clone(), peer: peer.ip(), local, gone: Arc::default(), given: None };
     let begun = tokio::select! {
         begun = timeout(gateway.limits.head, Socket::begin(stream, gateway.limits.write_stall)) => begun,
         () = gateway.draining.cancelled() => return,

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tollhouse_core::clock;
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
-use tollhouse_core::record::Listener;
+use tollhouse_core::record::{Listener, SessionRef, SessionSource};
 use tollhouse_core::wire::sse::Event;
 use tollhouse_core::wire::{Envelope, EnvelopeError, Form, members};
 
@@ -28,7 +28,7 @@ use crate::dispatch::{self, Arrived, Dispatched};
 use crate::exchange::{Begun, Cancel, Message, Step, Streaming};
 use crate::gateway::Gateway;
 use crate::links;
-use crate::meta::Meta;
+use crate::meta::{ID_MAX, Meta};
 use crate::session::era;
 use crate::session::legacy::{Endpoint, Full, Outlet, Session};
 use crate::session::streams::{GENERAL, ResumeError};
@@ -50,6 +50,8 @@ pub(super) struct Client {
     pub(super) local: IpAddr,
     /// Set when the client has gone before its answer.
     pub(super) gone: Arc<AtomicBool>,
+    /// The conversation that the request's path names.
+    pub(super) given: Option<SessionRef>,
 }
 
 impl Client {
@@ -57,14 +59,16 @@ impl Client {
     ///
     /// # Cancel safety
     /// None: dropped, a call leaves no record. Whoever polls it sets `gone` when nobody waits any more, and goes on.
-    pub(super) async fn serve(self, request: Request<Incoming>) -> Response<Body> {
+    pub(super) async fn serve(mut self, request: Request<Incoming>) -> Response<Body> {
         let received = Instant::now();
         if let Err(why) = self.gateway.front_door.check(request.uri(), request.headers(), self.local) {
             let status = if why == TurnedAway::BadHost { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN };
             return plain(status, why.reason());
         }
-        let endpoint = match request.uri().path() {
-            "/mcp" => Some(self.gateway.front()),
+        let (path, named) = conversation(request.uri().path());
+        self.given = named;
+        let endpoint = match path {
+            "/mcp" => Some(Endpoint::All),
             "/healthz" => {
                 return match *request.method() {
                     Method::GET | Method::HEAD => plain(StatusCode::OK, "ok"),
@@ -151,6 +155,7 @@ impl Client {
                 params,
                 headers,
                 session: None,
+                given: self.given.clone(),
             });
             return match (understood, era) {
                 (Err(refusal), _) => json(arrived.refuse(&self.gateway, &refusal)),
@@ -349,6 +354,18 @@ impl Client {
         }
         let joined = answers.join(&b","[..]);
         json(Message { status: StatusCode::OK, bytes: [b"[", joined.as_slice(), b"]"].concat().into() })
+    }
+}
+
+/// The conversation a path begins with, and the rest of it: `/s/<id>/mcp` is `/mcp`, for clients that can be pointed at
+/// an address of their own and do nothing else to name what they belong to.
+fn conversation(path: &str) -> (&str, Option<SessionRef>) {
+    let parts = path.strip_prefix("/s/").and_then(|rest| Some(rest.split_at(rest.find('/')?)));
+    match parts {
+        Some((id, rest)) if !id.is_empty() && id.len() <= ID_MAX => {
+            (rest, Some(SessionRef { id: id.into(), source: SessionSource::Path }))
+        }
+        _ => (path, None),
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use tollhouse_core::clock;
 use tollhouse_core::era::Era;
 use tollhouse_core::fault::Kind;
-use tollhouse_core::record::Listener;
+use tollhouse_core::record::{Listener, SessionRef, SessionSource};
 use tollhouse_core::wire::{Envelope, Form, Members};
 
 use crate::answer::{Refusal, code};
@@ -32,9 +32,10 @@ use crate::upstream::lines::{Line, LineReader, LineWriter, one_line};
 /// Messages that wait for the client to read. Full: their calls wait.
 const OUTBOX: usize = 64;
 
-/// Serves one client until its input ends.
+/// Serves one client until its input ends. The process is one conversation: the one its environment names, if any.
 pub(crate) async fn serve(
     gateway: Arc<Gateway>,
+    given: Option<SessionRef>,
     input: impl AsyncRead + Unpin,
     output: impl AsyncWrite + Unpin + Send + 'static,
 ) {
@@ -53,7 +54,8 @@ pub(crate) async fn serve(
         }
     });
     let client = Arc::new(Client {
-        endpoint: gateway.front(),
+        endpoint: Endpoint::All,
+        given: given.unwrap_or_else(process),
         calls: TaskTracker::new(),
         outbox,
         session: std::sync::Mutex::default(),
@@ -84,9 +86,15 @@ pub(crate) async fn serve(
     let _ = writing.await;
 }
 
+/// The conversation of a process whose environment names none.
+fn process() -> SessionRef {
+    SessionRef { id: format!("p_{:016x}", clock::distinct_u64()).into(), source: SessionSource::Protocol }
+}
+
 struct Client {
     gateway: Arc<Gateway>,
     endpoint: Endpoint,
+    given: SessionRef,
     calls: TaskTracker,
     outbox: mpsc::Sender<Bytes>,
     /// Set by `initialize`.
@@ -180,6 +188,7 @@ impl Client {
             params,
             headers: http::HeaderMap::new(),
             session: session.clone(),
+            given: Some(self.given.clone()),
         });
         if busy {
             let refusal = Refusal::malformed(code::INVALID_REQUEST, "a request with this id is still under way");

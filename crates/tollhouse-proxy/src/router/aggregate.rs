@@ -29,10 +29,10 @@ pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&A
     result.extend_from_slice(format!("{{\"{}\":[", kind.items()).as_bytes());
     let (mut count, mut seen, mut ttl) = (0, HashSet::new(), u64::MAX);
     for (place, pages) in pages {
-        let server = &gateway.servers[place].id;
+        let server = gateway.fleet.at(place);
         for page in &pages {
             if kind == Kind::Tool && call.era() == Era::Modern {
-                gateway.servers[place].mirrored.learn(page);
+                server.mirrored.learn(page);
             }
             let Form::Result { result: page_result, .. } = page.form else { continue };
             let found = Members::of(&page.bytes, page_result);
@@ -42,7 +42,7 @@ pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&A
             for item in members::elements(&page.bytes, items) {
                 let Some(key) = Members::of(&page.bytes, item).get(kind.key()) else { continue };
                 let Some(local) = members::text(page.raw(key)) else { continue };
-                let exposed = gateway.names.note(kind, place, server, &local);
+                let exposed = gateway.names.note(kind, place, &server.id, &local);
                 // A resource two servers list is the first one's.
                 if count == ITEMS_MAX || !seen.insert(exposed.clone()) {
                     continue;
@@ -109,7 +109,7 @@ impl Asker {
         method: &'static str,
         params: &[u8],
     ) -> Result<Envelope, Failure> {
-        let upstream = &gateway.servers[place];
+        let upstream = gateway.fleet.at(place);
         let clocks = question_clocks(gateway, place);
         let mut whole = b"{".to_vec();
         if let Some(meta) = &self.meta {
@@ -143,12 +143,12 @@ async fn ask_all<T: Send + 'static>(
     let asker = Asker { meta, session: session.cloned() };
     let places: Vec<usize> = match session {
         Some(session) => session.links().into_iter().map(|(place, _)| place).collect(),
-        None => (0..gateway.servers.len()).collect(),
+        None => gateway.fleet.roster().order.clone(),
     };
     let asking: Vec<_> = places
         .into_iter()
         .map(|place| {
-            let (upstream, clocks) = (gateway.servers[place].clone(), question_clocks(gateway, place));
+            let (upstream, clocks) = (gateway.fleet.at(place), question_clocks(gateway, place));
             let answer = question(gateway.clone(), asker.clone(), place);
             let task = gateway.tasks.spawn(async move {
                 if upstream.speaks(era, &clocks).await? {

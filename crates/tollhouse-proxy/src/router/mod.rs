@@ -72,8 +72,10 @@ fn answered(gateway: &Gateway, call: Box<Call>, result: &[u8]) -> Routed {
 
 /// Opens a link to every server that takes one; the result of `initialize`.
 pub(crate) async fn open_all(gateway: &Arc<Gateway>, session: &Arc<Session>) -> Bytes {
-    let opening: Vec<_> = (0..gateway.servers.len())
-        .map(|place| {
+    let roster = gateway.fleet.roster();
+    let opening: Vec<_> = roster
+        .iter()
+        .map(|(place, _)| {
             let (gateway, session) = (gateway.clone(), session.clone());
             gateway.tasks.clone().spawn(async move { (place, open_link(&gateway, &session, place).await) })
         })
@@ -88,7 +90,7 @@ pub(crate) async fn open_all(gateway: &Arc<Gateway>, session: &Arc<Session>) -> 
             }
             // A server that is down is missing from the lists; the others are not affected.
             Err(failure) => {
-                warn!(target: "tollhouse.server", server = %gateway.servers[place].id, cause = %failure.cause, "not part of a session");
+                warn!(target: "tollhouse.server", server = %gateway.fleet.at(place).id, cause = %failure.cause, "not part of a session");
             }
         }
     }
@@ -168,12 +170,12 @@ async fn by_reference(
 
 /// The clocks of a question that several servers are asked.
 fn question_clocks(gateway: &Gateway, place: usize) -> Clocks {
-    Clocks::start(Instant::now(), &gateway.servers[place].timeouts)
+    Clocks::start(Instant::now(), &gateway.fleet.at(place).timeouts)
 }
 
 /// Why a server is left out, said where it is left out.
 fn left_out(gateway: &Gateway, place: usize, cause: &Failure) {
     if cause.fault.kind != Kind::EraUnsupported {
-        warn!(target: "tollhouse.server", server = %gateway.servers[place].id, cause = %cause.cause, "left out of a list");
+        warn!(target: "tollhouse.server", server = %gateway.fleet.at(place).id, cause = %cause.cause, "left out of a list");
     }
 }

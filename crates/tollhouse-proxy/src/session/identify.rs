@@ -1,7 +1,12 @@
 //! Finds the conversation a call belongs to, by the best of several rules.
 //!
 //! Only legacy clients over HTTP and stdio processes have sessions in the protocol; everybody else leaves hints, and
-//! which rule found the session is recorded with it. A hint groups calls; it never grants anything.
+//! which rule found the session is recorded with it, and every other id that was found beside it. A hint groups calls
+//! of one principal; it never grants anything.
+//!
+//! ```yaml
+//! sessions: { rules: [meta, baggage, header, path, environment, protocol, trace] }
+//! ```
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,11 +16,12 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName};
 use tokio::time::Instant;
 use tollhouse_core::clock;
-use tollhouse_core::record::{SessionRef, SessionSource};
+use tollhouse_core::record::{Hint, Principal, SessionRef, SessionSource};
 use tollhouse_core::trace::{Baggage, Hex, TraceContext};
 use tollhouse_core::wire::{Envelope, members};
 
-use crate::meta::Meta;
+use crate::meta::{ID_MAX, Meta};
+use crate::settings::SessionRule;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
@@ -45,40 +51,107 @@ pub(crate) fn trace(headers: Option<&HeaderMap>, envelope: &Envelope, meta: &Met
     }
 }
 
-/// The session a request names itself, by rules 1 to 3.
-pub(crate) fn named(headers: Option<&HeaderMap>, envelope: &Envelope, meta: &Meta) -> Option<SessionRef> {
-    if let Some((key, id)) = meta.session(envelope) {
-        return Some(SessionRef { id: id.as_ref().into(), source: SessionSource::Meta(key) });
+/// All that a request shows of the conversation it belongs to.
+pub(crate) struct Evidence<'a> {
+    pub(crate) envelope: &'a Envelope,
+    pub(crate) meta: &'a Meta,
+    /// `None` where no header speaks of it.
+    pub(crate) headers: Option<&'a HeaderMap>,
+    /// What its path or its process says.
+    pub(crate) given: Option<&'a SessionRef>,
+    /// Its legacy session.
+    pub(crate) session: Option<&'a Arc<str>>,
+    /// The trace the client gave.
+    pub(crate) trace: Option<&'a TraceContext>,
+}
+
+impl Evidence<'_> {
+    /// The session by the first of `rules` that finds one.
+    pub(crate) fn session(&self, rules: &[SessionRule]) -> Option<SessionRef> {
+        rules.iter().find_map(|rule| self.by(*rule))
     }
-    let text = meta.baggage.and_then(|span| members::text(envelope.raw(span)));
-    let baggage = match (&text, headers) {
-        (Some(text), _) => Baggage::parse([text.as_bytes()]),
-        (None, Some(headers)) if headers.contains_key(BAGGAGE) => {
-            Baggage::parse(headers.get_all(BAGGAGE).iter().map(http::HeaderValue::as_bytes))
+
+    fn by(&self, rule: SessionRule) -> Option<SessionRef> {
+        match rule {
+            SessionRule::Meta => {
+                let (key, id) = self.meta.session(self.envelope)?;
+                Some(SessionRef { id: id.as_ref().into(), source: SessionSource::Meta(key) })
+            }
+            SessionRule::Baggage => {
+                let baggage = self.baggage()?;
+                let id = baggage.session_id.or(baggage.conversation_id).filter(|id| fits(id))?;
+                Some(SessionRef { id: id.into(), source: SessionSource::Baggage })
+            }
+            SessionRule::Header => {
+                let (_, id) = self.header()?;
+                Some(SessionRef { id: id.into(), source: SessionSource::Header })
+            }
+            SessionRule::Path => self.given.filter(|given| given.source == SessionSource::Path).cloned(),
+            SessionRule::Environment => {
+                self.given.filter(|given| matches!(given.source, SessionSource::Environment(_))).cloned()
+            }
+            SessionRule::Protocol => match self.session {
+                Some(id) => Some(SessionRef { id: id.clone(), source: SessionSource::Protocol }),
+                None => self.given.filter(|given| given.source == SessionSource::Protocol).cloned(),
+            },
+            SessionRule::Trace => {
+                let id = Hex(&self.trace?.trace_id).to_string();
+                Some(SessionRef { id: id.into(), source: SessionSource::Trace })
+            }
         }
-        (None, _) => None,
-    };
-    if let Some(id) = baggage.and_then(|baggage| baggage.session_id.or(baggage.conversation_id)) {
-        return Some(SessionRef { id: id.into(), source: SessionSource::Baggage });
     }
-    let headers = headers?;
-    let id = SESSION_HEADERS.iter().find_map(|name| headers.get(name)?.to_str().ok())?;
-    (!id.is_empty() && id.len() <= 256).then(|| SessionRef { id: id.into(), source: SessionSource::Header })
+
+    fn baggage(&self) -> Option<Baggage> {
+        let text = self.meta.baggage.and_then(|span| members::text(self.envelope.raw(span)));
+        match (&text, self.headers) {
+            (Some(text), _) => Baggage::parse([text.as_bytes()]),
+            (None, Some(headers)) if headers.contains_key(BAGGAGE) => {
+                Baggage::parse(headers.get_all(BAGGAGE).iter().map(http::HeaderValue::as_bytes))
+            }
+            (None, _) => None,
+        }
+    }
+
+    fn header(&self) -> Option<(&'static str, &str)> {
+        let headers = self.headers?;
+        let named = SESSION_HEADERS.into_iter().zip(["tollhouse-session", "agent-session-id"]);
+        named.filter_map(|(name, key)| Some((key, headers.get(name)?.to_str().ok()?))).find(|(_, id)| fits(id))
+    }
+
+    /// Every id the request bears beside that of `found`, by whatever rule it would be found.
+    pub(crate) fn hints(&self, found: &SessionRef) -> Box<[Hint]> {
+        let plain = !self.meta.has_ids() && self.meta.baggage.is_none() && self.headers.is_none();
+        if plain && self.given.is_none_or(|given| given.id == found.id) {
+            return Box::default();
+        }
+        let meta = self.meta.has_ids().then(|| self.meta.ids(self.envelope)).into_iter().flatten();
+        let baggage = self.baggage().into_iter().flat_map(|found| {
+            [("session.id", found.session_id), ("gen_ai.conversation.id", found.conversation_id)]
+                .into_iter()
+                .filter_map(|(key, id)| Some((key, id?)))
+        });
+        let header = self.header().map(|(key, id)| (key, id.into()));
+        let session = self.session.map(|id| ("mcp-session-id", (&**id).into()));
+        let given = self.given.map(|given| (given.source.key().unwrap_or(given.source.as_str()), (&*given.id).into()));
+        let all = meta.chain(baggage).chain(header).chain(session).chain(given);
+        all.map(|(key, value)| Hint { key, value })
+            .filter(|hint| fits(&hint.value) && *hint.value != *found.id)
+            .collect()
+    }
 }
 
-/// Rule 5: the trace is one turn of a conversation.
-pub(crate) fn of_trace(trace: &TraceContext) -> SessionRef {
-    SessionRef { id: Hex(&trace.trace_id).to_string().into(), source: SessionSource::Trace }
+fn fits(id: &str) -> bool {
+    !id.is_empty() && id.len() <= ID_MAX
 }
 
-/// Rule 6: the same client at the same address, without a long pause.
+/// The last rule: the same client of one principal at one address, without a long pause.
 #[derive(Default)]
 pub(crate) struct Guesses {
     known: Mutex<HashMap<Stranger, Guess>>,
 }
 
-/// All that is known of a client that names no session: what it calls itself, and where it is.
-type Stranger = (Option<Arc<str>>, IpAddr);
+/// All that is known of a client that names no session: whose it is, what it calls itself, and where it is.
+type Stranger = (Principal, Option<Arc<str>>, IpAddr);
 
 struct Guess {
     id: Arc<str>,
@@ -86,7 +159,13 @@ struct Guess {
 }
 
 impl Guesses {
-    pub(crate) fn find(&self, client: Option<&Arc<str>>, address: IpAddr, now: Instant) -> SessionRef {
+    pub(crate) fn find(
+        &self,
+        principal: &Principal,
+        client: Option<&Arc<str>>,
+        address: IpAddr,
+        now: Instant,
+    ) -> SessionRef {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= GUESSES {
             known.retain(|_, guess| now.duration_since(guess.last) < IDLE_GAP);
@@ -95,7 +174,7 @@ impl Guesses {
             }
         }
         let fresh = || Guess { id: format!("g_{:016x}", clock::distinct_u64()).into(), last: now };
-        let guess = known.entry((client.cloned(), address)).or_insert_with(fresh);
+        let guess = known.entry((principal.clone(), client.cloned(), address)).or_insert_with(fresh);
         if now.duration_since(guess.last) >= IDLE_GAP {
             *guess = fresh();
         }
@@ -119,27 +198,72 @@ mod tests {
         pairs.iter().map(|(k, v)| (HeaderName::from_static(k), http::HeaderValue::from_static(v))).collect()
     }
 
+    /// The session found by `rules` in a request with all of this.
+    fn found(meta: &str, sent: &HeaderMap, given: Option<&SessionRef>, rules: &[SessionRule]) -> Option<String> {
+        let (envelope, meta) = request(meta);
+        let evidence =
+            Evidence { envelope: &envelope, meta: &meta, headers: Some(sent), given, session: None, trace: None };
+        evidence.session(rules).map(|session| format!("{} by {}", session.id, session.source.as_str()))
+    }
+
     #[test]
     fn the_best_rule_wins() {
-        let sent = headers(&[("agent-session-id", "from-header"), ("baggage", "session.id=from-baggage")]);
-        let (envelope, meta) = request(r#"{"threadId":"from-meta"}"#);
-        assert_eq!(named(Some(&sent), &envelope, &meta).unwrap().id.as_ref(), "from-meta");
-        let (envelope, meta) = request("{}");
-        assert_eq!(named(Some(&sent), &envelope, &meta).unwrap().id.as_ref(), "from-baggage");
-        let sent = headers(&[("agent-session-id", "from-header")]);
-        assert_eq!(named(Some(&sent), &envelope, &meta).unwrap().id.as_ref(), "from-header");
-        assert_eq!(named(None, &envelope, &meta), None);
+        let path = SessionRef { id: "of-path".into(), source: SessionSource::Path };
+        let all = headers(&[("agent-session-id", "of-header"), ("baggage", "session.id=of-baggage")]);
+        let some = headers(&[("agent-session-id", "of-header")]);
+        let in_order = &SessionRule::ALL[..];
+        for (meta, sent, rules, expected) in [
+            (r#"{"threadId":"of-meta"}"#, &all, in_order, "of-meta by meta"),
+            ("{}", &all, in_order, "of-baggage by baggage"),
+            ("{}", &some, in_order, "of-header by header"),
+            ("{}", &HeaderMap::new(), in_order, "of-path by path"),
+            (r#"{"threadId":"of-meta"}"#, &all, &[SessionRule::Path, SessionRule::Meta], "of-path by path"),
+        ] {
+            assert_eq!(found(meta, sent, Some(&path), rules).as_deref(), Some(expected));
+        }
+        assert_eq!(found("{}", &HeaderMap::new(), None, in_order), None);
+        assert_eq!(found(r#"{"threadId":"of-meta"}"#, &all, None, &[SessionRule::Trace]), None);
+    }
+
+    #[test]
+    fn every_id_beside_the_sessions_is_kept() {
+        let (envelope, meta) = request(
+            r#"{"claudecode/toolUseId":"t","x-codex-turn-metadata":{"session_id":"s","turn_id":"n","model":"m"},"threadId":7}"#,
+        );
+        let sent = headers(&[("baggage", "session.id=b"), ("tollhouse-session", "h")]);
+        let evidence = Evidence {
+            envelope: &envelope,
+            meta: &meta,
+            headers: Some(&sent),
+            given: None,
+            session: Some(&"p".into()),
+            trace: None,
+        };
+        let session = evidence.session(&SessionRule::ALL).unwrap();
+        let hints: Vec<_> =
+            evidence.hints(&session).iter().map(|hint| format!("{}={}", hint.key, hint.value)).collect();
+        assert_eq!(
+            hints,
+            [
+                "claudecode/toolUseId=t",
+                "x-codex-turn-metadata.turn_id=n",
+                "x-codex-turn-metadata.model=m",
+                "session.id=b",
+                "tollhouse-session=h",
+                "mcp-session-id=p",
+            ]
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_long_pause_begins_another_conversation() {
         let guesses = Guesses::default();
-        let address = IpAddr::from([127, 0, 0, 1]);
-        let first = guesses.find(None, address, Instant::now());
+        let find = || guesses.find(&Principal::Anonymous, None, IpAddr::from([127, 0, 0, 1]), Instant::now());
+        let first = find();
         tokio::time::advance(IDLE_GAP / 2).await;
-        assert_eq!(guesses.find(None, address, Instant::now()), first);
+        assert_eq!(find(), first);
         tokio::time::advance(IDLE_GAP).await;
-        assert_ne!(guesses.find(None, address, Instant::now()), first);
+        assert_ne!(find(), first);
     }
 
     #[test]

@@ -21,6 +21,7 @@ fn record() -> CallRecord {
         request_id: "1".into(),
         principal: Principal::Anonymous,
         session: SessionRef { id: "s-1".into(), source: SessionSource::Protocol },
+        hints: Box::default(),
         era: Era::Legacy,
         version: Version::V2025_11_25,
         client: Some("inspector".into()),
@@ -78,7 +79,7 @@ fn the_line_of_a_call_has_the_agreed_keys_in_their_order() {
         concat!(
             r#","request_id":"ID","trace_id":"12345678901234567890123456789012","span_id":"1234567890123456","#,
             r#""extra":{"server":"files","tool":"files__read","method":"tools/call","jsonrpc_id":"1","session":"s-1","#,
-            r#""session_source":"protocol","era":"legacy","version":"2025-11-25","client":"inspector","outcome":"ok","#,
+            r#""session_source":"protocol","session_confidence":"connection","era":"legacy","version":"2025-11-25","client":"inspector","outcome":"ok","#,
             r#""attempts":1,"bytes":{"request":424,"response":788},"#,
             r#""times_ms":{"total":15.230,"gateway":0.230,"upstream":15.000,"first_response":9.000},"#,
             r#""arguments":"{path:str(11),depth:int}"}}"#
@@ -114,7 +115,7 @@ fn what_did_not_exist_is_not_in_the_line() {
     assert_eq!(
         line["extra"],
         json!({
-            "method": "tools/list", "jsonrpc_id": "1", "session": "s-1", "session_source": "protocol",
+            "method": "tools/list", "jsonrpc_id": "1", "session": "s-1", "session_source": "protocol", "session_confidence": "connection",
             "era": "legacy", "version": "2025-11-25", "outcome": "ok", "attempts": 1,
             "bytes": {"request": 424, "response": 788},
             "times_ms": {"total": 0.09, "gateway": 0.09, "upstream": 0.0},

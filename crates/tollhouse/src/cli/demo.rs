@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Context as _;
-use tollhouse_proxy::settings::{FrontDoor, Limits, Settings};
+use tollhouse_proxy::settings::{FrontDoor, Limits, SessionRule, Settings};
 
 use super::Common;
 use crate::build::Wanted;
@@ -35,6 +35,7 @@ pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
         limits: Limits::default(),
         front_door: FrontDoor::default(),
         inject_trace: true,
+        session_rules: SessionRule::ALL.into(),
     };
     let loaded = Loaded { settings, log: config::Log::default(), listen: None, admin: None, notices: Vec::new() };
     // The calls are shown by the agent; their log lines would only repeat it.

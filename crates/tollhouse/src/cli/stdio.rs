@@ -1,8 +1,11 @@
 //! `tollhouse stdio`: the gateway for the one client that starts it.
 
+use tollhouse_core::record::{SessionRef, SessionSource};
+
 use super::Common;
 use crate::build::Wanted;
-use crate::config::{self, env::Process};
+use crate::config;
+use crate::config::env::{Environment, Process};
 use crate::exit::Exit;
 use crate::run;
 
@@ -28,10 +31,21 @@ pub(crate) async fn run(common: &Common) -> anyhow::Result<Exit> {
     let wanted = Wanted { listen: common.listen, admin: common.admin };
     run::gateway(&loaded, wanted, log, async |program, stop| {
         tokio::select! {
-            () = program.handle.serve_pipe(tokio::io::stdin(), tokio::io::stdout()) => {}
+            () = program.handle.serve_pipe(conversation(&Process), tokio::io::stdin(), tokio::io::stdout()) => {}
             () = stop.cancelled() => {}
         }
         Ok(Exit::Ok)
     })
     .await
+}
+
+/// Variables by which clients tell the servers they start which conversation those belong to.
+const VARIABLES: [&str; 1] = ["CLAUDE_CODE_SESSION_ID"];
+
+/// The conversation that the client's environment names.
+fn conversation(env: &dyn Environment) -> Option<SessionRef> {
+    VARIABLES.iter().find_map(|name| {
+        let id = env.var(name)?.into_string().ok().filter(|id| !id.is_empty() && id.len() <= 256)?;
+        Some(SessionRef { id: id.into(), source: SessionSource::Environment(name) })
+    })
 }

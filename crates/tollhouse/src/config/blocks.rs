@@ -3,7 +3,7 @@
 //! These structs are the documentation too: `docs/reference/configuration.md` and the JSON Schema are made from
 //! their comments. What the values mean together is said in `check`.
 
-use tollhouse_proxy::settings;
+use tollhouse_proxy::settings::{self, SessionRule};
 
 use super::block::{List, Map, block};
 use super::values::{Address, Count, Kept, Length, OneOf, Rule, Share, Size, Template, Text, Words};
@@ -33,6 +33,8 @@ block! {
         allowed_hosts: List<Kept<Host>>,
         /// Origins from which browsers may call, beside loopback ones: `https://app.example`.
         allowed_origins: List<Kept<Origin>>,
+        /// How calls are grouped into sessions where the protocol has none.
+        sessions: Sessions,
         /// What is logged, and how. The variables `MCP_LOG_LEVEL` and `MCP_LOG_FORMAT` go before it.
         log: Log,
         /// What is recorded of calls. Accepted, not yet in force.
@@ -110,6 +112,18 @@ block! {
         idle: Length = Length::written(settings::Timeouts::default().idle),
         /// The whole call.
         hard: Length = Length::written(settings::Timeouts::default().hard),
+    }
+}
+
+block! {
+    /// Whose conversation a call belongs to. What a client says of it groups calls of one principal; it grants nothing.
+    struct Sessions {
+        /// The rules, best first; one that is left out is not used. `meta`: a member of `_meta` that a known client sets.
+        /// `baggage`: `session.id` or `gen_ai.conversation.id`. `header`: `Tollhouse-Session` or `agent-session-id`.
+        /// `path`: `/s/<id>/mcp`. `environment`: `CLAUDE_CODE_SESSION_ID` of `tollhouse stdio`. `protocol`:
+        /// `Mcp-Session-Id`, or the stdio process. `trace`: the trace id, which is one turn. Default: all, in this order.
+        /// Where none finds a session, the same client at the same address without a pause of 30 min is taken for one.
+        rules: List<OneOf<SessionRule>>,
     }
 }
 
@@ -250,6 +264,19 @@ pub(crate) enum LogFormat {
 impl Words for LogFormat {
     const NAME: &'static str = "LogFormat";
     const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
+impl Words for SessionRule {
+    const NAME: &'static str = "SessionRule";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("meta", Self::Meta),
+        ("baggage", Self::Baggage),
+        ("header", Self::Header),
+        ("path", Self::Path),
+        ("environment", Self::Environment),
+        ("protocol", Self::Protocol),
+        ("trace", Self::Trace),
+    ];
 }
 
 /// What an alert does.

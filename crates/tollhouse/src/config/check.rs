@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use tollhouse_core::ids::ServerId;
-use tollhouse_proxy::settings::{Command, FrontDoor, Limits, Server, Settings, Timeouts, Transport};
+use tollhouse_proxy::settings::{Command, FrontDoor, Limits, Server, SessionRule, Settings, Timeouts, Transport};
 
 use super::block::List;
 use super::blocks::{self, File, LogFormat};
@@ -139,6 +139,7 @@ pub(crate) fn own(file: &File, root: &Place, env: &dyn Environment, findings: &m
                 origins: texts(file.allowed_origins.as_ref()),
             },
             inject_trace: inject_trace(env),
+            session_rules: session_rules(file),
         },
         log: file.log.as_ref().map(|log| log_of(&log.value)).unwrap_or_default(),
         listen: file.listen.as_ref().map(|listen| listen.value.0),
@@ -169,6 +170,7 @@ pub(crate) fn client(
             limits: Limits::default(),
             front_door: FrontDoor::default(),
             inject_trace: inject_trace(env),
+            session_rules: SessionRule::ALL.into(),
         },
         log: Log::default(),
         listen: None,
@@ -185,6 +187,15 @@ fn texts<R>(written: Option<&At<List<Kept<R>>>>) -> Vec<String> {
 fn inject_trace(env: &dyn Environment) -> bool {
     let off = |value: OsString| ["0", "false", "no"].iter().any(|off| value.eq_ignore_ascii_case(off));
     !env.var("MCP_OTEL_INJECT_TRACEPARENT").is_some_and(off)
+}
+
+/// How sessions are found. An empty list means that none is looked for.
+fn session_rules(file: &File) -> Box<[SessionRule]> {
+    let written = file.sessions.as_ref().and_then(|sessions| sessions.value.rules.as_ref());
+    match written {
+        Some(rules) => rules.value.0.iter().map(|rule| rule.value.0).collect(),
+        None => SessionRule::ALL.into(),
+    }
 }
 
 fn log_of(log: &blocks::Log) -> Log {
