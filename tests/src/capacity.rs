@@ -111,6 +111,17 @@ async fn a_34_a_session_whose_stream_is_read_is_not_idle() {
 }
 
 #[tokio::test]
+async fn an_initialize_too_large_to_be_kept_is_refused() {
+    let upstream = upstream::echo().start().await;
+    let gateway = gateway().with(&upstream).start().await;
+    let name = "n".repeat(64 << 10);
+    let params = INITIALIZE.replace("test", &name);
+    let refused = legacy_client(&gateway, "2025-06-18").message("initialize").params(&params).send().await;
+    assert_eq!((refused.refusal(), sessions(&gateway).await), ((413, 4130), 0));
+    gateway.ends_well(&[]).await;
+}
+
+#[tokio::test]
 async fn a_36_ten_thousand_sessions_cost_little_and_idle_ones_are_forgotten() {
     const SESSIONS: usize = 10_000;
     let upstream = upstream::echo().held().start().await;

@@ -413,6 +413,37 @@ async fn a_83_an_answer_that_gets_no_room_to_be_sent_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn a_83_a_client_cannot_let_some_streams_wait_by_taking_others() {
+    const INITIAL_WINDOW_SIZE: u16 = 4;
+    let upstream = upstream::echo().start().await;
+    let gateway = gateway().with(&upstream).limits("{write_stall: 2s}").start().await;
+    let client = modern(&gateway);
+    let mut connection = Connection::open_with(&gateway, &[(INITIAL_WINDOW_SIZE, 0)]).await;
+    connection.send(&call(&client, "waits")).await;
+    let mut taken = 0;
+    let taking = async {
+        while connection.write(&request(&call(&client, "taken"), connection.next)).await {
+            let stream = connection.next;
+            connection.next += 2;
+            connection.write(&frame(WINDOW_UPDATE, 0, stream, &(1_u32 << 20).to_be_bytes())).await;
+            loop {
+                let Some(frame) = connection.frame().await else { return };
+                if frame.stream == stream && frame.flags & END_STREAM != 0 {
+                    break;
+                }
+            }
+            taken += 1;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    soon("the end of the connection", taking).await;
+    assert!(taken > 0, "no stream was taken");
+    gateway.lost("connections_cut", 1).await;
+    let outcomes = gateway.outcomes();
+    assert!(outcomes.len() > taken && outcomes.iter().all(|outcome| outcome == "ok"), "{outcomes:?}");
+}
+
+#[tokio::test]
 async fn a_83_a_connection_without_requests_is_closed() {
     let upstream = upstream::echo().start().await;
     let gateway = gateway().with(&upstream).limits("{head: 1s}").start().await;

@@ -120,7 +120,7 @@ fn assert_slow((took, answer): (Duration, String), limit: Duration) {
 async fn a_21_silent_connections_are_closed_and_their_descriptors_return() {
     many_descriptors();
     let upstream = upstream::echo().start().await;
-    let gateway = gateway().with(&upstream).limits("{head: 3s}").start().await;
+    let gateway = gateway().with(&upstream).limits("{head: 10s}").start().await;
     slowest_healthy_call(&gateway, 1).await;
     let baseline = gateway.open_descriptors();
     let mut silent = Vec::new();

@@ -8,10 +8,8 @@
 //! Path: `listener` → **`connection`** → `http`.
 
 use std::convert::Infallible;
-use std::error::Error;
 use std::future::Future;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,13 +24,12 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::body::Body;
-use super::http::Client;
+use super::http::{Client, HEAD_MAX};
 use super::http2;
-use super::socket::{Http, Socket};
+use super::socket::{Http, Socket, took_nothing};
 use crate::gateway::Gateway;
 
-/// Headers of a request, all together, and how many.
-pub(super) const HEAD_MAX: usize = 32 << 10;
+/// Headers of a request.
 const HEADERS_MAX: usize = 100;
 
 /// Serves one connection; its `place` is free again as soon as it is closed.
@@ -112,7 +109,10 @@ async fn http1(client: Client, socket: Socket, place: OwnedSemaphorePermit) {
         if let Err(error) = ended {
             // Who has asked something and then rests is not slow.
             let headless = error.is_timeout() && !served.load(Ordering::Relaxed);
-            note(&gateway, peer, &error, headless);
+            if headless || took_nothing(&error) {
+                gateway.losses.cut();
+            }
+            debug!(target: "tollhouse.http", %peer, %error, "a connection ended early");
         }
     }
     drop(place);
@@ -121,15 +121,4 @@ async fn http1(client: Client, socket: Socket, place: OwnedSemaphorePermit) {
         gone.store(true, Ordering::Relaxed);
         drop(work.await);
     }
-}
-
-/// Notes that a connection ended early, and counts it if its client was too slow: because it took nothing, or because
-/// of what the caller knows.
-pub(super) fn note(gateway: &Gateway, peer: IpAddr, error: &hyper::Error, slow: bool) {
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    let mut kinds = causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
-    if slow || kinds.any(|kind| kind == io::ErrorKind::TimedOut) {
-        gateway.losses.cut();
-    }
-    debug!(target: "tollhouse.http", %peer, %error, "a connection ended early");
 }

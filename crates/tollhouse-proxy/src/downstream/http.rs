@@ -38,6 +38,8 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+/// Headers of a request, all together.
+pub(super) const HEAD_MAX: usize = 32 << 10;
 /// Room for as many as a request usually has.
 const HEADERS: usize = 12;
 

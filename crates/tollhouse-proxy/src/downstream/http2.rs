@@ -9,6 +9,7 @@
 //!
 //! Path: `connection` → **`http2`** → `http`.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -27,11 +28,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
+use tracing::debug;
 
 use super::body::Body;
-use super::connection::{HEAD_MAX, note};
-use super::http::Client;
-use super::socket::{PROGRESS, Socket};
+use super::http::{Client, HEAD_MAX};
+use super::socket::{PROGRESS, Socket, took_nothing};
 
 /// Streams at once.
 const STREAMS: u32 = 100;
@@ -81,7 +82,10 @@ pub(super) async fn serve(client: Client, socket: Socket, place: OwnedSemaphoreP
         tokio::select! {
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
-                    note(&gateway, peer, &error, false);
+                    if took_nothing(&error) {
+                        gateway.losses.cut();
+                    }
+                    debug!(target: "tollhouse.http", %peer, %error, "a connection ended early");
                 }
                 break;
             }
@@ -152,21 +156,26 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
 struct Flow(Mutex<State>);
 
 struct State {
-    /// Open streams.
-    streams: usize,
+    /// Open streams, and how many there have been.
+    open: usize,
+    opened: u64,
     /// When the last of them ended.
     idle_since: Instant,
-    /// Bytes handed on to be sent.
-    unsent: usize,
-    /// When some of them were last sent, and what was sent since.
+    /// What is handed on to be sent, by the number of its stream: a client that takes one stream may let others wait.
+    unsent: BTreeMap<u64, Unsent>,
+}
+
+/// What is to be sent on one stream.
+struct Unsent {
+    bytes: usize,
+    /// When some of it was last sent, and what was sent since.
     moved: Instant,
     sent: usize,
 }
 
 impl Default for Flow {
     fn default() -> Self {
-        let now = Instant::now();
-        Self(Mutex::new(State { streams: 0, idle_since: now, unsent: 0, moved: now, sent: 0 }))
+        Self(Mutex::new(State { open: 0, opened: 0, idle_since: Instant::now(), unsent: BTreeMap::new() }))
     }
 }
 
@@ -178,54 +187,54 @@ impl Flow {
     /// How long there has been no stream.
     fn idle(&self) -> Option<Duration> {
         let state = self.lock();
-        (state.streams == 0).then(|| state.idle_since.elapsed())
+        (state.open == 0).then(|| state.idle_since.elapsed())
     }
 
-    /// How long the client has taken next to nothing of what is to be sent.
+    /// How long the client has taken next to nothing of what is to be sent on some stream.
     fn stalled(&self) -> Option<Duration> {
-        let state = self.lock();
-        (state.unsent > 0).then(|| state.moved.elapsed())
+        self.lock().unsent.values().map(|unsent| unsent.moved.elapsed()).max()
     }
 
-    fn queued(&self, bytes: usize) {
-        let mut state = self.lock();
-        if state.unsent == 0 {
-            state.restart();
-        }
-        state.unsent += bytes;
-    }
-
-    fn sent(&self, bytes: usize) {
-        let mut state = self.lock();
-        state.unsent -= bytes;
-        state.sent += bytes;
-        if state.sent >= PROGRESS {
-            state.restart();
+    fn queued(&self, stream: u64, bytes: usize) {
+        if bytes > 0 {
+            let mut state = self.lock();
+            let fresh = || Unsent { bytes: 0, moved: Instant::now(), sent: 0 };
+            state.unsent.entry(stream).or_insert_with(fresh).bytes += bytes;
         }
     }
-}
 
-impl State {
-    fn restart(&mut self) {
-        self.moved = Instant::now();
-        self.sent = 0;
+    fn sent(&self, stream: u64, bytes: usize) {
+        let mut state = self.lock();
+        let Some(unsent) = state.unsent.get_mut(&stream) else { return };
+        unsent.bytes -= bytes;
+        unsent.sent += bytes;
+        if unsent.bytes == 0 {
+            state.unsent.remove(&stream);
+        } else if unsent.sent >= PROGRESS {
+            (unsent.moved, unsent.sent) = (Instant::now(), 0);
+        }
     }
 }
 
 /// A stream is open.
-struct Open(Arc<Flow>);
+struct Open {
+    flow: Arc<Flow>,
+    number: u64,
+}
 
 impl Open {
     fn new(flow: &Arc<Flow>) -> Self {
-        flow.lock().streams += 1;
-        Self(flow.clone())
+        let mut state = flow.lock();
+        state.open += 1;
+        state.opened += 1;
+        Self { flow: flow.clone(), number: state.opened }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.streams -= 1;
+        let mut state = self.flow.lock();
+        state.open -= 1;
         state.idle_since = Instant::now();
     }
 }
@@ -242,12 +251,12 @@ impl http_body::Body for Watched {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, Infallible>>> {
         let next = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
-        let flow = &self.open.0;
+        let Open { flow, number } = &self.open;
         Poll::Ready(next.map(|frame| {
             frame.map(|frame| {
                 frame.map_data(|bytes| {
-                    flow.queued(bytes.len());
-                    Piece { bytes, flow: flow.clone() }
+                    flow.queued(*number, bytes.len());
+                    Piece { bytes, flow: flow.clone(), stream: *number }
                 })
             })
         }))
@@ -266,6 +275,7 @@ impl http_body::Body for Watched {
 struct Piece {
     bytes: Bytes,
     flow: Arc<Flow>,
+    stream: u64,
 }
 
 impl Buf for Piece {
@@ -279,13 +289,13 @@ impl Buf for Piece {
 
     fn advance(&mut self, count: usize) {
         self.bytes.advance(count);
-        self.flow.sent(count);
+        self.flow.sent(self.stream, count);
     }
 }
 
 impl Drop for Piece {
     fn drop(&mut self) {
         // Thrown away with its stream.
-        self.flow.sent(self.bytes.len());
+        self.flow.sent(self.stream, self.bytes.len());
     }
 }

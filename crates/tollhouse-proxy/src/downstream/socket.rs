@@ -6,6 +6,7 @@
 //! A write that the client does not take stands still, and with it everything that is to follow: after a while the
 //! connection is given up. There is a clock only while a write waits.
 
+use std::error::Error as _;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -125,6 +126,13 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
+}
+
+/// Did a connection end because its client took nothing for too long?
+pub(super) fn took_nothing(error: &hyper::Error) -> bool {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    let mut kinds = causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    kinds.any(|kind| kind == io::ErrorKind::TimedOut)
 }
 
 #[cfg(test)]
