@@ -81,6 +81,7 @@ pub(crate) struct Builder {
     servers: Vec<(String, Vec<String>)>,
     timeouts: Option<String>,
     limits: Option<String>,
+    names: Option<String>,
     alone: bool,
     raw: Option<String>,
     arguments: Vec<String>,
@@ -96,7 +97,7 @@ impl Builder {
     }
 
     /// Adds one more server.
-    pub(crate) fn server(mut self, id: &str, server: &impl Server) -> Self {
+    pub(crate) fn server(mut self, id: &str, server: &(impl Server + ?Sized)) -> Self {
         self.servers.push((id.to_owned(), server.yaml()));
         self
     }
@@ -116,6 +117,12 @@ impl Builder {
     /// Sets limits, written as a YAML mapping.
     pub(crate) fn limits(mut self, yaml: &str) -> Self {
         self.limits = Some(yaml.to_owned());
+        self
+    }
+
+    /// Says what tools are called, written as a YAML mapping.
+    pub(crate) fn names(mut self, yaml: &str) -> Self {
+        self.names = Some(yaml.to_owned());
         self
     }
 
@@ -166,6 +173,9 @@ impl Builder {
         if let Some(limits) = &self.limits {
             let _ = writeln!(yaml, "limits: {limits}");
         }
+        if let Some(names) = &self.names {
+            let _ = writeln!(yaml, "names: {names}");
+        }
         yaml
     }
 
@@ -196,7 +206,7 @@ impl Builder {
         let told = Arc::new(Mutex::new(Told::default()));
         let mut collectors = JoinSet::new();
         collectors.spawn(collect(child.stderr.take().expect("it is piped"), Arc::clone(&told)));
-        Process { child, told, collectors, _dir: dir }
+        Process { child, told, collectors, dir }
     }
 
     /// Starts `tollhouse serve` and waits until it says where it listens.
@@ -248,12 +258,43 @@ pub(crate) struct Process {
     pub(crate) child: Child,
     told: Arc<Mutex<Told>>,
     collectors: JoinSet<()>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Process {
     fn told(&self) -> MutexGuard<'_, Told> {
         self.told.lock().expect("no test panics while it holds the lock")
+    }
+
+    /// Puts another configuration in the place of its own, as editors do: by renaming.
+    pub(crate) fn rewrite(&self, builder: &Builder) {
+        self.rewrite_raw(&builder.yaml());
+    }
+
+    /// The same with a text.
+    pub(crate) fn rewrite_raw(&self, yaml: &str) {
+        let (new, config) = (self.dir.path().join("new.yaml"), self.dir.path().join("tollhouse.yaml"));
+        std::fs::write(&new, yaml).and_then(|()| std::fs::rename(&new, config)).expect("the directory is writable");
+    }
+
+    /// Writes another configuration into its own file.
+    pub(crate) fn overwrite(&self, builder: &Builder) {
+        std::fs::write(self.dir.path().join("tollhouse.yaml"), builder.yaml()).expect("the directory is writable");
+    }
+
+    /// The fields of the lines that tell that its configuration was read again.
+    pub(crate) fn reloads(&self) -> Vec<Value> {
+        let told = self.told();
+        let lines = told.lines.iter().filter(|line| line.contains("the configuration was read again"));
+        lines.map(|line| serde_json::from_str::<Value>(line).expect("a line is JSON")["extra"].clone()).collect()
+    }
+
+    /// Has it read another configuration, and waits until it is in force.
+    pub(crate) async fn reload(&self, builder: &Builder) {
+        let before = self.reloads().len();
+        self.rewrite(builder);
+        self.signal(Signal::HUP);
+        until("the configuration was read again", || self.reloads().len() > before).await;
     }
 
     /// Everything it wrote to stderr so far.

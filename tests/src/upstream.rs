@@ -203,6 +203,8 @@ struct Shared {
 pub(crate) struct Received {
     pub(crate) head: Head,
     pub(crate) message: Option<Message>,
+    /// The message as it was written.
+    pub(crate) body: String,
     left: AtomicBool,
 }
 
@@ -242,6 +244,12 @@ impl Upstream {
     pub(crate) fn received(&self, method: &str) -> Vec<Arc<Received>> {
         let requests = self.shared.requests.lock().expect("no test panics while it holds the lock");
         requests.iter().filter(|request| request.method() == method).cloned().collect()
+    }
+
+    /// How many sessions the gateway has ended.
+    pub(crate) fn deleted(&self) -> usize {
+        let requests = self.shared.requests.lock().expect("no test panics while it holds the lock");
+        requests.iter().filter(|request| request.head.line.starts_with("DELETE")).count()
     }
 
     /// The last call it got.
@@ -286,7 +294,8 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let mut reader = Reader::new(read);
     while let Some(head) = reader.head(true).await {
         let body = String::from_utf8_lossy(&reader.rest().await).into_owned();
-        let received = Arc::new(Received { message: Message::parse(&body), head, left: AtomicBool::new(false) });
+        let message = Message::parse(&body);
+        let received = Arc::new(Received { message, body, head, left: AtomicBool::new(false) });
         shared.requests.lock().expect("no test panics while it holds the lock").push(Arc::clone(&received));
         let call = received.message.as_ref().filter(|message| message.method == shared.plan.scripted);
         match (call, &shared.plan.answer) {

@@ -42,7 +42,11 @@ pub(crate) struct Call {
     /// Where it was routed.
     pub(crate) server: Option<ServerId>,
     /// The name the server knows its tool or prompt by, where the caller uses another.
-    pub(crate) local_name: Option<Box<str>>,
+    pub(crate) local_name: Option<Arc<str>>,
+    /// It came to the endpoint of several servers.
+    pub(crate) aggregated: bool,
+    /// The server's own state, and the sealed one whose place it takes.
+    pub(crate) state: Option<Box<(Span, Vec<u8>)>>,
     /// The id under which the server knows it, once it was sent.
     pub(crate) upstream_id: Option<u64>,
     times: Times,
@@ -122,6 +126,8 @@ impl Call {
             accept: caller.accept,
             server: None,
             local_name: None,
+            aggregated: false,
+            state: None,
             upstream_id: None,
             times: Times::default(),
             attempts: 0,
@@ -177,16 +183,19 @@ impl Call {
         self.times.sent.map(|sent| self.received_at + sent)
     }
 
-    /// The request as the server gets it: its id is ours, and so are its name and progress token where they differ.
+    /// The request as the server gets it: its id is ours, and so are its name and progress token where they differ. A
+    /// state that it brings back is the server's again.
     pub(crate) fn outbound(&self, upstream_id: &[u8], progress_token: Option<&[u8]>) -> Bytes {
         let quoted = self.local_name.as_deref().map(quote);
-        let wanted: [(Option<Span>, Option<&[u8]>); 4] = [
+        let state = self.state.as_deref();
+        let wanted: [(Option<Span>, Option<&[u8]>); 5] = [
             (Some(self.request_id), Some(upstream_id)),
             (self.params.subject, quoted.as_deref()),
             (self.params.progress_token, progress_token),
             (self.params.excess, Some(b"")),
+            (state.map(|(sealed, _)| *sealed), state.map(|(_, own)| own.as_slice())),
         ];
-        let (mut edits, mut count) = ([(Span::EMPTY, &b""[..]); 4], 0);
+        let (mut edits, mut count) = ([(Span::EMPTY, &b""[..]); 5], 0);
         for edit in wanted.into_iter().filter_map(|(span, new)| span.zip(new)) {
             edits[count] = edit;
             count += 1;

@@ -72,7 +72,7 @@ impl Arrived {
         };
         let principal = Principal::Anonymous;
         let session = evidence
-            .session(&gateway.session_rules)
+            .session(&gateway.session_rules.load())
             .unwrap_or_else(|| gateway.guesses.find(&principal, client.as_ref(), self.peer, self.received));
         let hints = evidence.hints(&session);
         let version = match (&self.session, self.era) {
@@ -168,6 +168,8 @@ async fn attempt(
     admitted: Admitted,
 ) -> Dispatched {
     let upstream = gateway.fleet.at(place);
+    // A subscription is no work that a server which leaves could finish.
+    let under_way = (call.method != "subscriptions/listen").then(|| upstream.calls.token());
     call.server = Some(upstream.id.clone());
     let clocks = if call.method == "subscriptions/listen" {
         Clocks::unlimited()
@@ -185,7 +187,16 @@ async fn attempt(
         Ok(session) => (session, None),
         Err(failure) => (None, Some(failure)),
     };
-    let attempt = Attempt { gateway: gateway.clone(), call, upstream, place, session, clocks, _admitted: admitted };
+    let attempt = Attempt {
+        gateway: gateway.clone(),
+        call,
+        upstream,
+        place,
+        session,
+        clocks,
+        _admitted: admitted,
+        _under_way: under_way,
+    };
     match failure {
         None => Dispatched::One(attempt),
         Some(failure) => Dispatched::Answered(Box::pin(attempt.fail(failure)).await),

@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::Outcome;
@@ -52,6 +53,8 @@ pub(crate) struct Attempt {
     pub(crate) clocks: Clocks,
     /// Its place among the calls under way.
     pub(crate) _admitted: Admitted,
+    /// What a server waits for that is taken out.
+    pub(crate) _under_way: Option<TaskTrackerToken>,
 }
 
 /// What the first message of an answer shows.
@@ -118,7 +121,7 @@ impl Attempt {
             upstream.mirrored.judge(call)?;
             upstream.call(call, link, clocks).await
         };
-        match cancel.or(work).await {
+        match cancel.or(upstream.while_open(work)).await {
             None => {
                 // Boxed, as everything rare here: the future of a call is moved with every call.
                 Box::pin(self.give_up("the caller cancelled")).await;
@@ -138,8 +141,14 @@ impl Attempt {
         if self.call.method == "tools/list" && self.call.era() == Era::Modern {
             self.upstream.mirrored.learn(envelope);
         }
+        if self.call.aggregated && self.call.method == "tools/call" {
+            self.gateway.names.see(self.place, envelope);
+        }
         let outcome = classify(&self.call, envelope);
         let bytes = match &envelope.form {
+            Form::Result { id, .. } if outcome == Outcome::InputRequired && self.call.aggregated => {
+                self.with_sealed_state(envelope, *id)
+            }
             Form::Result { id, .. } | Form::Error { id: Some(id), .. } => {
                 splice::splice(&envelope.bytes, &[(*id, self.call.raw_id())])
             }
@@ -152,9 +161,24 @@ impl Attempt {
         self.conclude(Message { status, bytes }, outcome)
     }
 
+    /// An answer that asks for something first, under the caller's id: the state it gives is bound to this call.
+    fn with_sealed_state(&self, envelope: &Envelope, id: Span) -> Bytes {
+        let (call, own) = (&self.call, envelope.member("requestState"));
+        let own = own.filter(|span| call.era() == Era::Modern && envelope.raw(*span) != b"null");
+        let Some(own) = own else { return splice::splice(&envelope.bytes, &[(id, call.raw_id())]) };
+        let sealed = self.gateway.seal.close(envelope.raw(own), call, &self.upstream.id);
+        let mut edits = [(id, call.raw_id()), (own, &sealed[..])];
+        edits.sort_unstable_by_key(|(span, _)| span.start());
+        splice::splice(&envelope.bytes, &edits)
+    }
+
     /// There is no answer: what the caller gets instead, and the record.
-    pub(crate) async fn fail(mut self, failure: Failure) -> Message {
+    pub(crate) async fn fail(mut self, mut failure: Failure) -> Message {
         self.call.answered();
+        if failure.fault.kind == Kind::Lost && self.call.upstream_id.is_none() {
+            // What never left cannot have had an effect.
+            failure.fault = Kind::Unreachable.fault();
+        }
         if failure.fault.kind == Kind::Timeout {
             self.tell_cancelled(&failure.cause).await;
         }
@@ -228,16 +252,18 @@ impl Streaming {
     /// Waits for the next message. After [`Step::Answer`] and [`Step::Cancelled`] there is none.
     pub(crate) async fn next(mut self: Box<Self>, cancel: &Cancel) -> (Option<Box<Self>>, Step) {
         loop {
-            let waited = cancel.or(self.attempt.clocks.within(self.reply.next())).await;
+            let Attempt { upstream, clocks, .. } = &self.attempt;
+            let next = async { clocks.within(self.reply.next()).await.flatten() };
+            let waited = cancel.or(upstream.while_open(next)).await;
             let envelope = match waited {
                 None => {
                     // Closing the connection is what tells a modern HTTP server; a pipe needs a message.
                     Box::pin(self.attempt.give_up("the caller cancelled")).await;
                     return (None, Step::Cancelled);
                 }
-                Some(Ok(Ok(Heard::Message(envelope)))) => envelope,
-                Some(Ok(Ok(Heard::Pause(retry)))) => return (Some(self), Step::Pause(retry)),
-                Some(Ok(Err(failure)) | Err(failure)) => {
+                Some(Ok(Heard::Message(envelope))) => envelope,
+                Some(Ok(Heard::Pause(retry))) => return (Some(self), Step::Pause(retry)),
+                Some(Err(failure)) => {
                     return (None, Step::Answer(Box::pin(self.attempt.fail(failure)).await));
                 }
             };

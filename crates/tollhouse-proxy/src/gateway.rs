@@ -1,8 +1,9 @@
 //! What all calls share: the servers, the sessions, the limits, and the way records leave.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
+use arc_swap::{ArcSwap, Guard};
 use http::StatusCode;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -16,10 +17,11 @@ use crate::fleet::Fleet;
 use crate::losses::Losses;
 use crate::names::Names;
 use crate::record::Recorder;
+use crate::seal::Seal;
 use crate::session::identify::Guesses;
 use crate::session::legacy::{Endpoint, Openings, Session, Table};
 use crate::session::streams::Bounds;
-use crate::settings::{FrontDoor, Limits, SessionRule, Settings};
+use crate::settings::{self, FrontDoor, Limits, LiveLimits, SessionRule, Settings};
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, Upstream};
 
@@ -31,15 +33,16 @@ const CLOSING: usize = 32;
 pub(crate) struct Gateway {
     pub(crate) fleet: Fleet,
     pub(crate) names: Names,
+    pub(crate) seal: Seal,
     pub(crate) sessions: Table,
     pub(crate) openings: Openings,
     /// Of the streams of each session.
     pub(crate) stream_bounds: Arc<Bounds>,
     pub(crate) guesses: Guesses,
     /// How the session of a call is found, best first.
-    pub(crate) session_rules: Box<[SessionRule]>,
-    pub(crate) limits: Limits,
-    pub(crate) front_door: FrontDoor,
+    pub(crate) session_rules: ArcSwap<Box<[SessionRule]>>,
+    limits: LiveLimits,
+    pub(crate) front_door: ArcSwap<FrontDoor>,
     /// Whether trace headers go on to servers.
     pub(crate) inject_trace: bool,
     pub(crate) recorder: Recorder,
@@ -56,33 +59,35 @@ pub(crate) struct Gateway {
     pub(crate) tasks: TaskTracker,
     /// Servers and their processes; they end after the calls.
     pub(crate) server_tasks: TaskTracker,
+    spawner: Spawner,
+    /// Held while other settings are put in force.
+    pub(crate) reloading: Mutex<()>,
 }
 
 impl Gateway {
-    pub(crate) fn new(settings: &Settings, recorder: Recorder, spawner: &Spawner) -> Result<Arc<Self>, OriginError> {
+    pub(crate) fn new(settings: &Settings, recorder: Recorder, spawner: Spawner) -> Result<Arc<Self>, OriginError> {
+        let limits = LiveLimits::new(ArcSwap::from_pointee(settings.limits));
         let stop = CancellationToken::new();
         let server_tasks = TaskTracker::new();
-        let servers = settings
-            .servers
-            .iter()
-            .map(|server| {
-                Upstream::new(server, spawner, &settings.limits, server_tasks.clone(), stop.clone()).map(Arc::new)
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        let server =
+            |server| Upstream::new(server, &spawner, &limits, server_tasks.clone(), stop.child_token()).map(Arc::new);
+        let servers = settings.servers.iter().map(server).collect::<Result<Vec<_>, _>>()?;
         for server in &servers {
             server_tasks.spawn(server.clone().attend());
         }
+        let fleet = Fleet::new(servers, settings.naming);
         let losses = Arc::<Losses>::default();
         Ok(Arc::new(Self {
-            names: Names::default(),
-            sessions: Table::new(settings.limits),
+            seal: Seal::new(),
+            names: Names::new(settings.naming, fleet.roster().ids()),
+            sessions: Table::new(limits.clone()),
             openings: Openings::default(),
-            stream_bounds: Bounds::new(&settings.limits, losses.clone()),
+            stream_bounds: Bounds::new(limits.clone(), losses.clone()),
             closing: Semaphore::new(CLOSING),
             guesses: Guesses::default(),
-            session_rules: settings.session_rules.clone(),
-            limits: settings.limits,
-            front_door: settings.front_door.clone(),
+            session_rules: ArcSwap::from_pointee(settings.session_rules.clone()),
+            limits,
+            front_door: ArcSwap::from_pointee(settings.front_door.clone()),
             inject_trace: settings.inject_trace,
             recorder,
             losses,
@@ -91,15 +96,33 @@ impl Gateway {
             stop,
             tasks: TaskTracker::new(),
             server_tasks,
-            fleet: Fleet::new(servers),
+            fleet,
+            spawner,
+            reloading: Mutex::default(),
         }))
+    }
+
+    /// The limits in force. For a look, not to be kept.
+    pub(crate) fn limits(&self) -> Guard<Arc<Limits>> {
+        self.limits.load()
+    }
+
+    /// Puts other limits in force.
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        self.limits.store(Arc::new(limits));
+    }
+
+    /// A server that joins, not yet asked for anything.
+    pub(crate) fn upstream(&self, server: &settings::Server) -> Result<Arc<Upstream>, OriginError> {
+        let (tasks, stop) = (self.server_tasks.clone(), self.stop.child_token());
+        Upstream::new(server, &self.spawner, &self.limits, tasks, stop).map(Arc::new)
     }
 
     /// The server that alone answers at an endpoint: `/mcp` with one server is that server.
     pub(crate) fn sole(&self, endpoint: Endpoint) -> Option<usize> {
         match endpoint {
             Endpoint::One(place) => Some(place),
-            Endpoint::All => self.fleet.roster().sole(),
+            Endpoint::All => self.fleet.sole(),
         }
     }
 
@@ -121,13 +144,14 @@ impl Gateway {
                 "the gateway is shutting down",
             ));
         }
-        if self.in_flight.fetch_add(1, Ordering::Relaxed) >= self.limits.calls {
+        let limit = self.limits().calls;
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) >= limit {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
             let mut refusal = Refusal::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 code::LIMITED,
                 Kind::Limited,
-                format!("{} calls are under way, which is the limit", self.limits.calls),
+                format!("{limit} calls are under way, which is the limit"),
             );
             refusal.data = Some("\"limit\":\"calls\",\"retryAfterMs\":1000".to_owned());
             return Err(refusal);

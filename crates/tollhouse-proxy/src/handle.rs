@@ -13,6 +13,8 @@ use crate::downstream;
 use crate::gateway::Gateway;
 use crate::losses;
 use crate::record::{Counts, Recorder};
+use crate::reload;
+pub use crate::reload::Report;
 use crate::settings::Settings;
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, State};
@@ -85,11 +87,11 @@ impl Handle {
     /// See [`StartError`].
     pub fn start(settings: &Settings, recorder: Recorder) -> Result<Self, StartError> {
         let spawner = Spawner::start().map_err(StartError::Spawner)?;
-        let gateway = Gateway::new(settings, recorder, &spawner).map_err(StartError::Origin)?;
+        let gateway = Gateway::new(settings, recorder, spawner).map_err(StartError::Origin)?;
         let sweeping = gateway.clone();
-        let pause = (gateway.limits.session_idle / 4).clamp(SWEEP_MIN, SWEEP);
         gateway.server_tasks.spawn(async move {
             loop {
+                let pause = (sweeping.limits().session_idle / 4).clamp(SWEEP_MIN, SWEEP);
                 tokio::select! {
                     () = sweeping.stop.cancelled() => return,
                     () = sleep(pause) => {}
@@ -107,6 +109,20 @@ impl Handle {
         let address = listener.local_addr()?;
         self.gateway.server_tasks.spawn(downstream::listener::serve(self.gateway.clone(), listener));
         Ok(address)
+    }
+
+    /// Puts other settings in force while calls go on.
+    ///
+    /// A server with the same id and the same settings is not touched. One that is gone is missing from lists and paths
+    /// at once; its calls under way finish within the drain limit, then its sessions and processes end. One with other
+    /// settings is another server in its place. Limits, allowed names and the rules for sessions hold from now on,
+    /// `limits.line` for processes and `limits.head` and `limits.write_stall` for connections that begin from now on;
+    /// `limits.records` and `limits.record_bodies` stay as they were.
+    ///
+    /// # Errors
+    /// A server's URL cannot be used. Nothing was changed.
+    pub fn reload(&self, settings: &Settings) -> Result<Report, OriginError> {
+        reload::reload(&self.gateway, settings)
     }
 
     /// Serves one client over its pipes until its input ends. `conversation` is what the client's environment says its
@@ -171,7 +187,8 @@ impl Handle {
                 sleep(Duration::from_millis(10)).await;
             }
         };
-        let _ = timeout(gateway.limits.drain, finished).await;
+        let limit = gateway.limits().drain;
+        let _ = timeout(limit, finished).await;
         for session in gateway.sessions.drain() {
             gateway.end_session(session);
         }

@@ -7,6 +7,7 @@
 
 pub mod handle;
 
+mod reload;
 mod downstream;
 mod dispatch;
 mod router;
@@ -15,6 +16,7 @@ mod links;
 mod gateway;
 mod fleet;
 mod names;
+mod seal;
 mod session;
 pub mod upstream;
 mod mirrored;

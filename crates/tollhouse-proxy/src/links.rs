@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::gateway::Gateway;
 use crate::session::legacy::Session;
 use crate::settings::Timeouts;
-use crate::upstream::{Link, Opened};
+use crate::upstream::{Link, Opened, Upstream};
 
 /// What a client says once its session is open. Said again for a process that took the place of another.
 const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
@@ -74,7 +74,10 @@ async fn reopen(
 
 /// Makes an opened link part of the session: what the process says outside of calls goes to the client.
 pub(crate) fn join(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize, opened: Opened) {
-    session.set_link(place, opened.link);
+    session.set_link(place, opened.link.clone());
+    if session.is_listening() {
+        attend(gateway, session, place, opened.link);
+    }
     if let Some(mut unattached) = opened.unattached {
         let session = session.clone();
         gateway.server_tasks.spawn(async move {
@@ -100,22 +103,26 @@ pub(crate) fn listen(gateway: &Arc<Gateway>, session: &Arc<Session>) {
         return;
     }
     for (place, link) in session.links() {
-        if let Link::Stdio(_) = link {
-            continue;
-        }
-        let (gateway_, session) = (gateway.clone(), session.clone());
-        gateway.server_tasks.spawn(async move {
-            let stop = session.stop.clone();
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = follow(&gateway_, &session, place, &link) => {}
-            }
-        });
+        attend(gateway, session, place, link);
     }
 }
 
-async fn follow(gateway: &Gateway, session: &Session, place: usize, link: &Link) {
-    let upstream = gateway.fleet.at(place);
+/// Follows the stream of one server until the session or the server ends. A process needs none: it has a pipe.
+fn attend(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize, link: Link) {
+    if let Link::Stdio(_) = link {
+        return;
+    }
+    let (upstream, session) = (gateway.fleet.at(place), session.clone());
+    gateway.server_tasks.spawn(async move {
+        tokio::select! {
+            () = session.stop.cancelled() => {}
+            () = upstream.ended() => {}
+            () = follow(&upstream, &session, place, &link) => {}
+        }
+    });
+}
+
+async fn follow(upstream: &Upstream, session: &Session, place: usize, link: &Link) {
     let mut after: Option<String> = None;
     let mut pause = Duration::from_secs(1);
     loop {

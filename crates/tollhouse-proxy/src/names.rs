@@ -1,12 +1,34 @@
-//! The table of names: what clients call a thing, whose it is, and what its server calls it.
+//! The tables of names: what clients call a thing, whose it is, and what its server calls it.
+//!
+//! Tables are made anew whenever a server lists something else than before, from what each server listed last: in the
+//! order of the configuration, then in the server's own. So the same servers always lead to the same names. Calls only
+//! read: a look-up neither waits nor allocates.
+//!
+//! Two things never share a name, and a name is never taken apart. A name that was listed goes on leading where it led
+//! until something else is called so: whoever has just lost a tool still knows best what to say of it.
+//!
+//! Path: request → `router` → **`names`** → `dispatch`.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+mod exposed;
+mod seen;
+mod template;
 
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
 use tollhouse_core::ids::ServerId;
+use tollhouse_core::wire::Envelope;
+use tracing::warn;
 
-/// Model APIs refuse longer tool names.
-const NAME_MAX: usize = 64;
+use self::exposed::Exposure;
+use self::seen::Seen;
+use crate::settings::Naming;
+
+/// Names that lead where they led before, beside those of the last lists. At the limit all of them are forgotten.
+const FORMER_MAX: usize = 10_000;
+/// Names in one warning.
+const TOLD_MAX: usize = 10;
 
 /// What is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +40,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    const ALL: [Self; 4] = [Self::Tool, Self::Prompt, Self::Resource, Self::Template];
+
     pub(crate) const fn method(self) -> &'static str {
         match self {
             Self::Tool => "tools/list",
@@ -56,147 +80,220 @@ impl Kind {
     }
 }
 
-/// What the last lists showed. Entries are replaced, never taken back: a call under a name that has just vanished
-/// still reaches the server that knows best what to say.
-#[derive(Default)]
-pub(crate) struct Names {
-    tables: Mutex<Tables>,
+/// Where a name leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// The place of its server.
+    pub(crate) place: usize,
+    /// What its server calls it.
+    pub(crate) local: Arc<str>,
 }
 
+/// All names.
+pub(crate) struct Names {
+    tables: ArcSwap<Tables>,
+    /// Held while tables are made.
+    source: Mutex<Source>,
+    seen: Seen,
+}
+
+/// The names at one moment.
 #[derive(Default)]
-struct Tables {
-    tools: HashMap<String, (usize, Box<str>)>,
-    prompts: HashMap<String, (usize, Box<str>)>,
-    resources: HashMap<String, usize>,
-    templates: Vec<(String, usize)>,
+pub(crate) struct Tables {
+    kinds: [Arc<Table>; 4],
+    /// The places of the servers, in the order of the configuration.
+    order: Vec<usize>,
+}
+
+/// The names of one kind.
+#[derive(Default)]
+struct Table {
+    targets: HashMap<Arc<str>, Target>,
+    /// Under which name each server's things are listed, by what it calls them; `None`: not at all.
+    exposed: HashMap<usize, HashMap<Arc<str>, Option<Arc<str>>>>,
+    /// What is listed, in order.
+    listed: Vec<Target>,
+}
+
+/// What tables are made of.
+struct Source {
+    naming: Naming,
+    /// Places and ids, in the order of the configuration.
+    servers: Vec<(usize, ServerId)>,
+    /// What each server listed last, in its own order; by kind and place.
+    offered: [HashMap<usize, Vec<Arc<str>>>; 4],
+    /// Names that two servers have had at once: they keep their prefixes though one of them may go.
+    shared: [HashSet<Arc<str>>; 4],
 }
 
 impl Names {
-    /// Notes an item of a list; the name clients know it by.
-    pub(crate) fn note(&self, kind: Kind, place: usize, server: &ServerId, local: &str) -> String {
-        let mut tables = self.lock();
-        match kind {
-            Kind::Tool | Kind::Prompt => {
-                let exposed = exposed(server, local);
-                let table = if kind == Kind::Tool { &mut tables.tools } else { &mut tables.prompts };
-                table.insert(exposed.clone(), (place, local.into()));
-                exposed
-            }
-            Kind::Resource => {
-                // First configured wins.
-                let owner = tables.resources.entry(local.to_owned()).or_insert(place);
-                *owner = place.min(*owner);
-                local.to_owned()
-            }
-            Kind::Template => {
-                if !tables.templates.iter().any(|(template, owner)| template == local && *owner <= place) {
-                    tables.templates.push((local.to_owned(), place));
-                    tables.templates.sort_by_key(|(_, owner)| *owner);
-                }
-                local.to_owned()
-            }
+    /// No names yet of `servers`, which are in the order of the configuration.
+    pub(crate) fn new(naming: Naming, servers: Vec<(usize, ServerId)>) -> Self {
+        let order = servers.iter().map(|(place, _)| *place).collect();
+        let source = Source { naming, servers, offered: Default::default(), shared: Default::default() };
+        Self {
+            tables: ArcSwap::from_pointee(Tables { kinds: Default::default(), order }),
+            source: Mutex::new(source),
+            seen: Seen::default(),
         }
     }
 
-    /// The server of a tool or prompt, and its name there.
-    pub(crate) fn find(&self, kind: Kind, name: &str) -> Option<(usize, Box<str>)> {
-        let tables = self.lock();
-        match kind {
-            Kind::Tool => tables.tools.get(name).cloned(),
-            Kind::Prompt => tables.prompts.get(name).cloned(),
-            Kind::Resource | Kind::Template => None,
+    /// Other servers, or another way to name their things. What left servers offered is forgotten.
+    pub(crate) fn configure(&self, naming: Naming, servers: Vec<(usize, ServerId)>) {
+        let mut source = self.source();
+        let configured: HashSet<usize> = servers.iter().map(|(place, _)| *place).collect();
+        for offered in &mut source.offered {
+            offered.retain(|place, _| configured.contains(place));
         }
+        source.shared = Default::default();
+        source.naming = naming;
+        source.servers = servers;
+        self.seen.retain(|place| configured.contains(&place));
+        self.rebuild(&mut source, &Kind::ALL);
     }
 
-    /// The server of a resource.
+    /// Takes notice of what servers have just listed, each in its own order. The tables that show it.
+    pub(crate) fn learn(&self, kind: Kind, lists: &[(usize, Vec<impl AsRef<str>>)]) -> Arc<Tables> {
+        let mut source = self.source();
+        let Source { servers, offered, .. } = &mut *source;
+        let offered = &mut offered[kind as usize];
+        let mut changed = false;
+        // One may have been taken out while it was asked.
+        for (place, list) in lists.iter().filter(|(place, _)| servers.iter().any(|(at, _)| at == place)) {
+            let same = offered.get(place).is_some_and(|known| {
+                known.len() == list.len() && known.iter().zip(list).all(|(known, listed)| **known == *listed.as_ref())
+            });
+            if !same {
+                changed = true;
+                offered.insert(*place, list.iter().map(|listed| Arc::from(listed.as_ref())).collect());
+            }
+        }
+        if changed {
+            self.rebuild(&mut source, &[kind]);
+        }
+        self.tables.load_full()
+    }
+
+    /// Where the name of a tool or prompt leads.
+    pub(crate) fn find(&self, kind: Kind, name: &str) -> Option<Target> {
+        self.tables.load().kinds[kind as usize].targets.get(name).cloned()
+    }
+
+    /// The server of a resource: the one that listed it, else whose template it fits, else whose results named it.
     pub(crate) fn owner(&self, uri: &str) -> Option<usize> {
-        let tables = self.lock();
-        let fits = || tables.templates.iter().find(|(template, _)| fits(template, uri)).map(|(_, place)| *place);
-        tables.resources.get(uri).copied().or_else(fits)
+        let tables = self.tables.load();
+        let listed = tables.of(Kind::Resource).targets.get(uri).map(|target| target.place);
+        let templates = &tables.of(Kind::Template).listed;
+        let fits = || templates.iter().find(|template| template::fits(&template.local, uri)).map(|it| it.place);
+        listed.or_else(fits).or_else(|| self.seen.owner(uri))
     }
 
     /// The server of a template, by the template itself.
     pub(crate) fn template(&self, template: &str) -> Option<usize> {
-        self.lock().templates.iter().find(|(known, _)| known == template).map(|(_, place)| *place)
+        self.find(Kind::Template, template).map(|target| target.place)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Tables> {
-        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// `<server>__<name>`, cut to what model APIs accept; what was cut is told apart by a hash of the whole.
-fn exposed(server: &ServerId, local: &str) -> String {
-    let whole = format!("{server}__{local}");
-    if whole.len() <= NAME_MAX {
-        return whole;
-    }
-    let keep = whole.floor_char_boundary(NAME_MAX - 9);
-    let (kept, _) = whole.split_at(keep);
-    format!("{kept}_{:08x}", fnv(whole.as_bytes()))
-}
-
-/// FNV-1a (Fowler, Noll, Vo), 32 bits: the same in every process and version.
-fn fnv(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
-}
-
-/// Does `uri` fit an RFC 6570 template? Simple expressions stand for one part of a path, `{+x}` and others for any
-/// text; that is enough to find the owner, who judges the rest.
-fn fits(template: &str, uri: &str) -> bool {
-    let Some((literal, rest)) = template.split_once('{') else { return template == uri };
-    let Some(uri) = uri.strip_prefix(literal) else { return false };
-    let Some((expression, rest)) = rest.split_once('}') else { return false };
-    let any = expression.starts_with(['+', '#', '/', '?', '&', ';', '.']);
-    let ends = uri.char_indices().map(|(at, _)| at).chain([uri.len()]);
-    for end in ends {
-        let (part, remaining) = uri.split_at(end);
-        if !any && part.contains('/') {
-            return false;
+    /// Takes notice of the resources that a result names: a client may read them though no list has them.
+    pub(crate) fn see(&self, place: usize, answer: &Envelope) {
+        if !seen::may_name_resources(answer) {
+            return;
         }
-        if (any || !part.is_empty()) && fits(rest, remaining) {
-            return true;
-        }
+        let tables = self.tables.load();
+        seen::resources(answer, |uri| {
+            if !tables.of(Kind::Resource).targets.contains_key(uri) {
+                self.seen.note(uri, place, &tables.order);
+            }
+        });
     }
-    false
+
+    /// Makes the tables of these kinds anew.
+    fn rebuild(&self, source: &mut Source, kinds: &[Kind]) {
+        let before = self.tables.load_full();
+        let order = source.servers.iter().map(|(place, _)| *place).collect();
+        let made = Kind::ALL.map(|kind| {
+            let former = before.of(kind);
+            if kinds.contains(&kind) { Arc::new(source.table(kind, former)) } else { former.clone() }
+        });
+        self.tables.store(Arc::new(Tables { kinds: made, order }));
+    }
+
+    fn source(&self) -> MutexGuard<'_, Source> {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tables {
+    /// The name under which a server's thing is listed; `None` if it is left out.
+    pub(crate) fn exposed(&self, kind: Kind, place: usize, local: &str) -> Option<&Arc<str>> {
+        self.of(kind).exposed.get(&place)?.get(local)?.as_ref()
+    }
+
+    fn of(&self, kind: Kind) -> &Arc<Table> {
+        &self.kinds[kind as usize]
+    }
+}
+
+impl Source {
+    /// The table of what all servers list, beside names that lead where they led before.
+    fn table(&mut self, kind: Kind, former: &Table) -> Table {
+        let offered = &self.offered[kind as usize];
+        let in_order = || self.servers.iter().filter_map(|(place, id)| Some((*place, id, offered.get(place)?)));
+        let shared = &mut self.shared[kind as usize];
+        if Exposure::of(kind, self.naming) == Exposure::OnCollision {
+            let mut owners: HashMap<&Arc<str>, usize> = HashMap::new();
+            for (place, _, names) in in_order() {
+                for name in names {
+                    if *owners.entry(name).or_insert(place) != place {
+                        shared.insert(name.clone());
+                    }
+                }
+            }
+        }
+        let mut table = Table::default();
+        for (place, id, names) in in_order() {
+            let mut exposed = HashMap::with_capacity(names.len());
+            let mut left_out = Vec::new();
+            for local in names {
+                if exposed.contains_key(local) {
+                    continue;
+                }
+                let free = |name: &str| {
+                    table.targets.get(name).is_none_or(|other| other.place == place && other.local == *local)
+                };
+                let exposure = Exposure::of(kind, self.naming);
+                let name = exposure.name(id, local, shared.contains(local), self.naming.max_length, free);
+                let name: Option<Arc<str>> = name.map(|name| if name == **local { local.clone() } else { name.into() });
+                let target = Target { place, local: local.clone() };
+                if let Some(name) = &name {
+                    table.targets.insert(name.clone(), target.clone());
+                    table.listed.push(target);
+                } else if former.exposed.get(&place).and_then(|names| names.get(local)).is_none_or(Option::is_some) {
+                    left_out.push(&**local);
+                }
+                exposed.insert(local.clone(), name);
+            }
+            tell_left_out(kind, id, &left_out);
+            table.exposed.insert(place, exposed);
+        }
+        let configured = |target: &Target| self.servers.iter().any(|(place, _)| *place == target.place);
+        let lost = former.targets.iter().filter(|(name, to)| !table.targets.contains_key(*name) && configured(to));
+        let lost: Vec<_> = lost.map(|(name, to)| (name.clone(), to.clone())).collect();
+        if lost.len() <= FORMER_MAX {
+            table.targets.extend(lost);
+        }
+        table
+    }
+}
+
+/// Says, once, which of a server's things are left out because an earlier server has the same.
+fn tell_left_out(kind: Kind, server: &ServerId, names: &[&str]) {
+    if names.is_empty() {
+        return;
+    }
+    let (count, kind) = (names.len(), kind.word());
+    let names = names[..count.min(TOLD_MAX)].join(", ");
+    warn!(target: "tollhouse.server", %server, kind, count, names, "left out of the lists: a server before it has the same");
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(text: &str) -> ServerId {
-        ServerId::new(text).unwrap()
-    }
-
-    #[test]
-    fn names_are_looked_up_never_taken_apart() {
-        let names = Names::default();
-        let first = names.note(Kind::Tool, 0, &id("a"), "b__c");
-        let second = names.note(Kind::Tool, 1, &id("a-b"), "c");
-        assert_eq!((first.as_str(), second.as_str()), ("a__b__c", "a-b__c"));
-        assert_eq!(names.find(Kind::Tool, "a__b__c"), Some((0, "b__c".into())));
-        assert_eq!(names.find(Kind::Tool, "a__c"), None);
-    }
-
-    #[test]
-    fn long_names_are_cut_and_stay_distinct() {
-        let long = "x".repeat(100);
-        let (one, two) = (exposed(&id("files"), &format!("{long}1")), exposed(&id("files"), &format!("{long}2")));
-        assert_eq!((one.len(), two.len()), (NAME_MAX, NAME_MAX));
-        assert_ne!(one, two);
-    }
-
-    #[test]
-    fn resources_are_found_by_uri_then_by_template() {
-        let names = Names::default();
-        names.note(Kind::Resource, 1, &id("b"), "file:///x");
-        names.note(Kind::Resource, 0, &id("a"), "file:///x");
-        names.note(Kind::Template, 1, &id("b"), "note://{id}/text");
-        assert_eq!(names.owner("file:///x"), Some(0));
-        assert_eq!(names.owner("note://7/text"), Some(1));
-        assert_eq!(names.owner("note://7/8/text"), None);
-        assert_eq!(names.owner("note:///text"), None);
-        assert!(fits("file:///{+path}", "file:///a/b"));
-    }
-}
+mod tests;

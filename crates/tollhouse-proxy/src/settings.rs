@@ -4,8 +4,10 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::{HeaderMap, Uri};
 use tollhouse_core::ids::ServerId;
 use tollhouse_core::units::ByteSize;
@@ -15,6 +17,8 @@ use tollhouse_core::units::ByteSize;
 pub struct Settings {
     /// In the order of the configuration, which is the order of lists.
     pub servers: Vec<Server>,
+    /// What their things are called where several of them stand behind one path.
+    pub naming: Naming,
     /// Bounds of memory and work.
     pub limits: Limits,
     /// The names and origins under which the listeners may be addressed.
@@ -52,8 +56,36 @@ impl SessionRule {
         [Self::Meta, Self::Baggage, Self::Header, Self::Path, Self::Environment, Self::Protocol, Self::Trace];
 }
 
+/// What tools and prompts are called at `/mcp`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Naming {
+    /// When a name begins with its server's id.
+    pub prefix: Prefix,
+    /// Bytes of a name; a longer one is cut and told apart by a hash. Default 64: model APIs refuse more.
+    pub max_length: usize,
+}
+
+impl Default for Naming {
+    fn default() -> Self {
+        Self { prefix: Prefix::Conditional, max_length: 64 }
+    }
+}
+
+/// When a name begins with its server's id, as in `<server>__<tool>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prefix {
+    /// If there are several servers.
+    Conditional,
+    /// Also with a single server.
+    Always,
+    /// If two servers have the same name.
+    OnCollision,
+    /// Never: of two servers with the same name, the first has it.
+    Never,
+}
+
 /// One MCP server.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Server {
     /// Its name in paths, prefixes and records.
     pub id: ServerId,
@@ -64,7 +96,7 @@ pub struct Server {
 }
 
 /// How a server is reached.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Transport {
     /// Streamable HTTP at one URL.
     Http {
@@ -164,6 +196,9 @@ pub struct Limits {
     /// How long a drain may take. Default 30 s.
     pub drain: Duration,
 }
+
+/// The limits in force: a reload may change them.
+pub(crate) type LiveLimits = Arc<ArcSwap<Limits>>;
 
 impl Default for Limits {
     fn default() -> Self {

@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub records_dropped: u64,
     /// What clients lost at a limit.
     pub losses: Losses,
+    /// How the configuration was read again.
+    pub reloads: Reloads,
     /// The configured servers, in the order of the configuration.
     pub servers: Vec<Server>,
 }
@@ -49,6 +51,38 @@ pub struct Losses {
     pub connections_cut: u64,
     /// Connections refused because there were too many.
     pub connections_refused: u64,
+}
+
+/// How the configuration was read again since the program started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloads {
+    /// How often it was taken.
+    pub applied: u64,
+    /// How often it was refused, and the one in force stayed.
+    pub refused: u64,
+    /// The last time; `None` if there was none.
+    pub last: Option<Reload>,
+}
+
+/// One time the configuration was read again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reload {
+    /// Milliseconds since 1970-01-01 UTC.
+    pub at_unix_ms: u64,
+    /// What came of it.
+    pub result: Taken,
+    /// The first mistake, if it was refused.
+    pub error: Option<String>,
+}
+
+/// What came of a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Taken {
+    /// It is in force.
+    Applied,
+    /// It has mistakes; the one before it stays in force.
+    Refused,
 }
 
 /// Where the program is in its life.
@@ -156,6 +190,9 @@ pub struct Report {
     pub records_dropped: u64,
     /// What clients lost at a limit.
     pub losses: Losses,
+    /// How the configuration was read again.
+    #[serde(default)]
+    pub reloads: Reloads,
     /// The configured servers, in the order of the configuration.
     pub servers: Vec<Server>,
 }
@@ -171,6 +208,7 @@ impl From<Snapshot> for Report {
             calls_in_flight: now.calls_in_flight,
             records_dropped: now.records_dropped,
             losses: now.losses,
+            reloads: now.reloads,
             servers: now.servers,
         }
     }

@@ -11,5 +11,5 @@ mod server;
 pub mod front_door;
 pub mod health;
 
-pub use health::{Health, Losses, Phase, Report, Server, Snapshot, State, Status};
+pub use health::{Health, Losses, Phase, Reload, Reloads, Report, Server, Snapshot, State, Status, Taken};
 pub use server::{Error, serve};

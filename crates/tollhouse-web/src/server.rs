@@ -2,6 +2,7 @@
 //!
 //! `GET /healthz`, `GET /readyz`, `GET /health`; `HEAD` likewise. Anything else is 404, but only for who is let in.
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tollhouse_proxy::settings::FrontDoor;
@@ -50,7 +52,8 @@ pub enum Error {
     Address(#[source] std::io::Error),
 }
 
-/// Serves the admin listener until `stop`, then finishes what is being answered.
+/// Serves the admin listener until `stop`, then finishes what is being answered. Who is let in is looked up in
+/// `front_door` for each request.
 ///
 /// # Errors
 /// [`Error::Address`]: nothing is served.
@@ -60,11 +63,11 @@ pub enum Error {
 pub async fn serve(
     listener: TcpListener,
     health: Arc<dyn Health>,
-    front_door: &FrontDoor,
+    front_door: watch::Receiver<FrontDoor>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let names = Names::new(listener.local_addr().map_err(Error::Address)?, front_door);
-    let service = TowerToHyperService::new(routes(health, names));
+    let door = Door { bound: listener.local_addr().map_err(Error::Address)?, configured: front_door };
+    let service = TowerToHyperService::new(routes(health, door));
     let mut connections = JoinSet::new();
     loop {
         while connections.len() >= CONNECTIONS_MAX {
@@ -108,18 +111,26 @@ async fn connection(stream: TcpStream, service: TowerToHyperService<Router>, sto
     drop(ended);
 }
 
-fn routes(health: Arc<dyn Health>, names: Names) -> Router {
+/// Which names are let in at this moment.
+struct Door {
+    bound: SocketAddr,
+    configured: watch::Receiver<FrontDoor>,
+}
+
+fn routes(health: Arc<dyn Health>, door: Door) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/health", get(report))
         .fallback(async || (StatusCode::NOT_FOUND, "no such page\n"))
         .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"))
-        .layer(from_fn_with_state(Arc::new(names), door))
+        .layer(from_fn_with_state(Arc::new(door), check))
         .with_state(health)
 }
 
-async fn door(State(names): State<Arc<Names>>, request: Request, next: Next) -> Response {
+async fn check(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    // A probe asks a few times a minute: the names need not be kept.
+    let names = Names::new(door.bound, &door.configured.borrow());
     let mut response = match names.admit(request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(refusal) => (StatusCode::FORBIDDEN, format!("{refusal}\n")).into_response(),

@@ -2,20 +2,22 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, bail};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tollhouse_proxy::handle::{Handle, ServerSnapshot};
 use tollhouse_proxy::record;
+use tollhouse_proxy::settings::FrontDoor;
 use tollhouse_telemetry::logs::Log;
-use tollhouse_web::{Losses, Phase, Server, Snapshot, State};
+use tollhouse_web::{Losses, Phase, Reloads, Server, Snapshot, State};
 use tracing::{error, info, warn};
 
-use crate::config::Loaded;
+use crate::config::{Finding, Loaded};
 use crate::pipeline;
 
 /// Which listeners are wanted.
@@ -35,6 +37,10 @@ pub(crate) struct Program {
     pub(crate) tasks: TaskTracker,
     /// Ends the admin listener: last, so that a drain can be watched.
     pub(crate) stop_admin: CancellationToken,
+    /// Who may address the admin listener.
+    pub(crate) front_door: watch::Sender<FrontDoor>,
+    /// How the configuration was read again.
+    pub(crate) reloads: Arc<Mutex<Reloads>>,
 }
 
 impl Program {
@@ -43,33 +49,30 @@ impl Program {
         let settings = &loaded.settings;
         let mcp = bind(wanted.listen, "--listen").await?;
         let web = bind(wanted.admin, "--admin").await?;
-        for notice in &loaded.notices {
-            let place = notice.place.as_ref();
-            let at = place.map(|place| format!("{}:{}:{}", notice.file, place.line, place.column));
-            let (code, detail, hint) = (notice.code.as_str(), notice.detail.as_deref(), notice.hint.as_deref());
-            warn!(target: "tollhouse.config", code, at, detail, hint, "{}", notice.found);
-        }
+        tell_notices(&loaded.notices);
         let (recorder, records) = record::channel(&settings.limits);
         let tasks = TaskTracker::new();
         let pipeline = tasks.spawn(pipeline::run(records, log));
         let handle = Handle::start(settings, recorder).context("start the gateway")?;
         let listen = mcp.map(|listener| handle.listen(listener)).transpose().context("serve agents")?;
         let stop_admin = CancellationToken::new();
+        let (front_door, allowed) = watch::channel(settings.front_door.clone());
+        let reloads = Arc::<Mutex<Reloads>>::default();
         let mut admin = None;
         if let Some(listener) = web {
             admin = Some(listener.local_addr().context("serve health")?);
-            let (front_door, stop) = (settings.front_door.clone(), stop_admin.clone());
+            let stop = stop_admin.clone();
             let health = Arc::new({
-                let handle = handle.clone();
-                move || snapshot(&handle)
+                let (handle, reloads) = (handle.clone(), reloads.clone());
+                move || snapshot(&handle, &reloads)
             });
             tasks.spawn(async move {
-                if let Err(error) = tollhouse_web::serve(listener, health, &front_door, stop).await {
+                if let Err(error) = tollhouse_web::serve(listener, health, allowed, stop).await {
                     error!(target: "tollhouse.admin", %error, "the admin listener ended");
                 }
             });
         }
-        Ok(Self { handle, listen, admin, pipeline, tasks, stop_admin })
+        Ok(Self { handle, listen, admin, pipeline, tasks, stop_admin, front_door, reloads })
     }
 
     /// Tells every address on standard error.
@@ -83,6 +86,15 @@ impl Program {
         if let Some(admin) = self.admin {
             info!(target: "tollhouse.program", "admin listening on http://{admin}");
         }
+    }
+}
+
+/// Tells what the operator should know of a configuration that is in force.
+pub(crate) fn tell_notices(notices: &[Finding]) {
+    for notice in notices {
+        let (code, at) = (notice.code.as_str(), notice.at());
+        let (detail, hint) = (notice.detail.as_deref(), notice.hint.as_deref());
+        warn!(target: "tollhouse.config", code, at, detail, hint, "{}", notice.found);
     }
 }
 
@@ -100,7 +112,7 @@ async fn bind(address: Option<SocketAddr>, flag: &str) -> anyhow::Result<Option<
 }
 
 /// What the admin listener tells of the data plane.
-pub(crate) fn snapshot(handle: &Handle) -> Snapshot {
+pub(crate) fn snapshot(handle: &Handle, reloads: &Mutex<Reloads>) -> Snapshot {
     let now = handle.snapshot();
     let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     Snapshot {
@@ -115,6 +127,7 @@ pub(crate) fn snapshot(handle: &Handle) -> Snapshot {
             connections_cut: now.losses.connections_cut,
             connections_refused: now.losses.connections_refused,
         },
+        reloads: reloads.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         servers: now.servers.into_iter().map(server).collect(),
     }
 }

@@ -8,6 +8,7 @@ mod cli;
 mod demo;
 
 mod run;
+mod reload;
 mod drain;
 mod build;
 mod pipeline;

@@ -9,6 +9,7 @@ use crate::config::env::{Environment as _, Process};
 use crate::config::{self, Loaded, LogFormat};
 use crate::drain::{Signals, drain};
 use crate::exit::Exit;
+use crate::reload::{Hangups, Source, follow};
 
 /// Starts sending log lines to standard error: as told on the command line, else the environment, else the file.
 pub(crate) fn log(told: Option<&str>, file: &config::Log) -> anyhow::Result<Log> {
@@ -24,6 +25,22 @@ pub(crate) fn log(told: Option<&str>, file: &config::Log) -> anyhow::Result<Log>
         .context("begin to write log lines")
 }
 
+/// Builds a gateway from what stands in `source`, and serves until its end as [`gateway`] does. While it runs, it follows
+/// its source.
+///
+/// # Errors
+/// It could not start; nothing was served.
+pub(crate) async fn followed<T, W: Fn(&Loaded) -> Wanted>(
+    source: Source<W>,
+    loaded: &Loaded,
+    log: Log,
+    work: impl AsyncFnOnce(&Program, CancellationToken) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let hangups = Hangups::listen().context("listen to signals")?;
+    let wanted = source.wanted(loaded);
+    served(loaded, wanted, log, work, async |program| follow(program, source, loaded, hangups).await).await
+}
+
 /// Builds a gateway, has it serve what `wanted` says, and ends it in order: when a signal comes, or when `work` is
 /// done, which gets the built gateway and a token that is cancelled by a signal.
 ///
@@ -35,15 +52,32 @@ pub(crate) async fn gateway<T>(
     log: Log,
     work: impl AsyncFnOnce(&Program, CancellationToken) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
+    served(loaded, wanted, log, work, async |_| std::future::pending().await).await
+}
+
+/// `beside` runs beside the work, and its end is as good as a signal.
+async fn served<T>(
+    loaded: &Loaded,
+    wanted: Wanted,
+    log: Log,
+    work: impl AsyncFnOnce(&Program, CancellationToken) -> anyhow::Result<T>,
+    beside: impl AsyncFnOnce(&Program),
+) -> anyhow::Result<T> {
     let mut signals = Signals::listen().context("listen to signals")?;
     let program = Program::build(loaded, wanted, log).await?;
     program.announce();
     let stop = CancellationToken::new();
     let done = {
         let mut working = std::pin::pin!(work(&program, stop.clone()));
+        let stopped = async {
+            tokio::select! {
+                () = signals.first() => {}
+                () = beside(&program) => {}
+            }
+        };
         tokio::select! {
             done = &mut working => done,
-            () = signals.first() => {
+            () = stopped => {
                 stop.cancel();
                 tokio::select! {
                     done = &mut working => done,

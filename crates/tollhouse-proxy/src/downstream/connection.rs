@@ -39,8 +39,12 @@ pub(super) async fn serve(gateway: Arc<Gateway>, stream: TcpStream, peer: Socket
     // Without an address it is already gone.
     let Ok(local) = stream.local_addr().map(|local| local.ip().to_canonical()) else { return };
     let client = Client { gateway: gateway.clone(), peer: peer.ip(), local, gone: Arc::default(), given: None };
+    let (head, write_stall) = {
+        let limits = gateway.limits();
+        (limits.head, limits.write_stall)
+    };
     let begun = tokio::select! {
-        begun = timeout(gateway.limits.head, Socket::begin(stream, gateway.limits.write_stall)) => begun,
+        begun = timeout(head, Socket::begin(stream, write_stall)) => begun,
         () = gateway.draining.cancelled() => return,
     };
     match begun {
@@ -87,10 +91,11 @@ async fn http1(client: Client, socket: Socket, place: OwnedSemaphorePermit) {
             *bench.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(work);
             Pending(bench.clone())
         });
+        let head = gateway.limits().head;
         let mut connection = std::pin::pin!(
             http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(gateway.limits.head)
+                .header_read_timeout(head)
                 .max_buf_size(HEAD_MAX)
                 .max_headers(HEADERS_MAX)
                 .serve_connection(TokioIo::new(socket), service)

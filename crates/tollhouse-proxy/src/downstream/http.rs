@@ -63,7 +63,7 @@ impl Client {
     /// None: dropped, a call leaves no record. Whoever polls it sets `gone` when nobody waits any more, and goes on.
     pub(super) async fn serve(mut self, request: Request<Incoming>) -> Response<Body> {
         let received = Instant::now();
-        if let Err(why) = self.gateway.front_door.check(request.uri(), request.headers(), self.local) {
+        if let Err(why) = self.gateway.front_door.load().check(request.uri(), request.headers(), self.local) {
             let status = if why == TurnedAway::BadHost { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN };
             return plain(status, why.reason());
         }
@@ -99,8 +99,11 @@ impl Client {
         if let Some(refused) = refuse_content(&head.headers) {
             return refused;
         }
-        let limit = self.gateway.limits.request;
-        let bytes = match read_capped(body, limit, self.gateway.limits.body_idle).await {
+        let (limit, idle) = {
+            let limits = self.gateway.limits();
+            (limits.request, limits.body_idle)
+        };
+        let bytes = match read_capped(body, limit, idle).await {
             Ok(bytes) => bytes,
             Err(ReadError::Stalled) => {
                 self.gateway.losses.cut();
@@ -468,7 +471,8 @@ async fn pump(streaming: Box<Streaming>, outbox: Outbox, gateway: Arc<Gateway>) 
         () = pumping => {}
         () = watching => {}
     }
-    outbox.finish(gateway.limits.write_stall).await;
+    let write_stall = gateway.limits().write_stall;
+    outbox.finish(write_stall).await;
 }
 
 /// Carries the messages of a legacy call into its stream, whether anybody reads it or not: in this era a disconnect

@@ -75,8 +75,11 @@ pub(super) async fn serve(client: Client, socket: Socket, place: OwnedSemaphoreP
         .keep_alive_timeout(PING)
         .serve_connection(TokioIo::new(socket), service);
     let mut connection = pin!(connection);
-    let limits = &gateway.limits;
-    let look = (limits.head.min(limits.write_stall) / 4).max(LOOK_MIN);
+    let (head, write_stall) = {
+        let limits = gateway.limits();
+        (limits.head, limits.write_stall)
+    };
+    let look = (head.min(write_stall) / 4).max(LOOK_MIN);
     let (mut draining, mut leaving) = (false, None::<Instant>);
     loop {
         tokio::select! {
@@ -97,13 +100,13 @@ pub(super) async fn serve(client: Client, socket: Socket, place: OwnedSemaphoreP
             () = gateway.stop.cancelled() => break,
             () = sleep(look) => {
                 let idle = flow.idle();
-                if flow.stalled().is_some_and(|stalled| stalled >= limits.write_stall)
-                    || leaving.is_some_and(|since| since.elapsed() >= limits.head)
+                if flow.stalled().is_some_and(|stalled| stalled >= write_stall)
+                    || leaving.is_some_and(|since| since.elapsed() >= head)
                 {
                     gateway.losses.cut();
                     break;
                 }
-                if leaving.is_none() && idle.is_some_and(|idle| idle >= limits.head) {
+                if leaving.is_none() && idle.is_some_and(|idle| idle >= head) {
                     leaving = Some(Instant::now());
                     connection.as_mut().graceful_shutdown();
                 }

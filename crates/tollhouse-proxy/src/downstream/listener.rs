@@ -23,6 +23,8 @@ use crate::gateway::Gateway;
 /// twice as long each time again.
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Connections, however many descriptors there are.
+const PLACES_MAX: usize = 1_000_000;
 /// Clients that are told at the same time that there is no room; more are just disconnected.
 const REFUSALS: usize = 16;
 /// For telling one.
@@ -38,7 +40,7 @@ const REFUSED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 
 /// Accepts connections until the gateway drains.
 pub(crate) async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
-    let places = gateway.limits.connections.min(descriptors() / 2).max(1);
+    let places = (descriptors() / 2).clamp(1, PLACES_MAX);
     let room = Arc::new(Semaphore::new(places));
     let refusals = Arc::new(Semaphore::new(REFUSALS.min(places / 4)));
     let mut pause = PAUSE;
@@ -60,7 +62,9 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
             }
         };
         pause = PAUSE;
-        if let Ok(place) = room.clone().try_acquire_owned() {
+        let wanted = places - room.available_permits() < gateway.limits().connections;
+        let place = if wanted { room.clone().try_acquire_owned().ok() } else { None };
+        if let Some(place) = place {
             gateway.tasks.spawn(connection::serve(gateway.clone(), stream, peer, place));
             continue;
         }

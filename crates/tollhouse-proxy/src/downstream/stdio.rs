@@ -16,6 +16,7 @@ use tollhouse_core::clock;
 use tollhouse_core::era::Era;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::{Listener, SessionRef, SessionSource};
+use tollhouse_core::units::ByteSize;
 use tollhouse_core::wire::{Envelope, Form, Members};
 
 use crate::answer::{Refusal, code};
@@ -53,7 +54,10 @@ pub(crate) async fn serve(
             }
         }
     });
+    // A pipe keeps to it for life.
+    let request_limit = gateway.limits().request;
     let client = Arc::new(Client {
+        request_limit,
         endpoint: Endpoint::All,
         given: given.unwrap_or_else(process),
         calls: TaskTracker::new(),
@@ -62,7 +66,7 @@ pub(crate) async fn serve(
         running: std::sync::Mutex::default(),
         gateway: gateway.clone(),
     });
-    let mut lines = LineReader::new(input, gateway.limits.request.bytes());
+    let mut lines = LineReader::new(input, request_limit.bytes());
     loop {
         let line = tokio::select! {
             () = gateway.draining.cancelled() => break,
@@ -93,6 +97,7 @@ fn process() -> SessionRef {
 
 struct Client {
     gateway: Arc<Gateway>,
+    request_limit: ByteSize,
     endpoint: Endpoint,
     given: SessionRef,
     calls: TaskTracker,
@@ -114,7 +119,7 @@ impl Client {
     }
 
     async fn refuse_too_large(&self) {
-        let limit = self.gateway.limits.request;
+        let limit = self.request_limit;
         let message = format!("the message is larger than {limit}");
         let refusal = Refusal::new(http::StatusCode::PAYLOAD_TOO_LARGE, code::TOO_LARGE, Kind::TooLarge, message);
         self.say(refusal.message(None)).await;
@@ -208,6 +213,7 @@ impl Client {
         let outlet = Outlet::Pipe(self.outbox.clone());
         let (message, session) = dispatch::open_session(&self.gateway, arrived, outlet).await;
         if let Some(session) = session {
+            self.gateway.sessions.note_pipe(&session);
             let former = lock(&self.session).replace(session);
             if let Some(former) = former {
                 self.gateway.end_session(former);

@@ -3,6 +3,7 @@
 //! Items pass as they are, only their names get the server's prefix. A server that does not answer is left out; it
 //! never fails the others.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -18,19 +19,21 @@ use crate::gateway::Gateway;
 use crate::links::live_link;
 use crate::names::Kind;
 use crate::session::legacy::Session;
-use crate::upstream::{ITEMS_MAX, PAGES_MAX};
+use crate::upstream::{ITEMS_MAX, PAGES_MAX, State, Upstream};
 
 /// Everything `kind` that the servers offer, as a result.
 pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Session>>, kind: Kind) -> Vec<u8> {
     let pages =
         ask_all(gateway, call, session, move |gateway, asker, place| Box::pin(drain(gateway, asker, place, kind)))
             .await;
+    let listed: Vec<_> = pages.iter().map(|(place, pages)| (*place, locals(pages, kind))).collect();
+    let tables = gateway.names.learn(kind, &listed);
     let mut result = Vec::with_capacity(4096);
     result.extend_from_slice(format!("{{\"{}\":[", kind.items()).as_bytes());
     let (mut count, mut seen, mut ttl) = (0, HashSet::new(), u64::MAX);
-    for (place, pages) in pages {
-        let server = gateway.fleet.at(place);
-        for page in &pages {
+    for (place, pages) in &pages {
+        let server = gateway.fleet.at(*place);
+        for page in pages {
             if kind == Kind::Tool && call.era() == Era::Modern {
                 server.mirrored.learn(page);
             }
@@ -38,13 +41,9 @@ pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&A
             let found = Members::of(&page.bytes, page_result);
             let page_ttl = found.get("ttlMs").and_then(|span| members::integer(page.raw(span)));
             ttl = ttl.min(page_ttl.and_then(|ttl| u64::try_from(ttl).ok()).unwrap_or(0));
-            let Some(items) = found.get(kind.items()) else { continue };
-            for item in members::elements(&page.bytes, items) {
-                let Some(key) = Members::of(&page.bytes, item).get(kind.key()) else { continue };
-                let Some(local) = members::text(page.raw(key)) else { continue };
-                let exposed = gateway.names.note(kind, place, &server.id, &local);
-                // A resource two servers list is the first one's.
-                if count == ITEMS_MAX || !seen.insert(exposed.clone()) {
+            for (item, key, local) in items(page, kind) {
+                let Some(exposed) = tables.exposed(kind, *place, &local) else { continue };
+                if count == ITEMS_MAX || !seen.insert(exposed) {
                     continue;
                 }
                 if count > 0 {
@@ -52,7 +51,7 @@ pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&A
                 }
                 count += 1;
                 result.extend_from_slice(&page.bytes[item.start()..key.start()]);
-                result.extend_from_slice(&quote(&exposed));
+                result.extend_from_slice(&quote(exposed));
                 result.extend_from_slice(&page.bytes[key.end()..item.end()]);
             }
         }
@@ -67,6 +66,21 @@ pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&A
     }
     result.push(b'}');
     result
+}
+
+/// The items of a page that have a name: item, name, and the name as text.
+fn items(page: &Envelope, kind: Kind) -> impl Iterator<Item = (Span, Span, Cow<'_, str>)> {
+    let text = &page.bytes;
+    let items = page.member(kind.items());
+    items.into_iter().flat_map(|items| members::elements(text, items)).filter_map(move |item| {
+        let key = Members::of(text, item).get(kind.key())?;
+        Some((item, key, members::text(key.of(text))?))
+    })
+}
+
+/// What a server calls the things on its pages, in its order.
+fn locals(pages: &[Envelope], kind: Kind) -> Vec<Cow<'_, str>> {
+    pages.iter().flat_map(|page| items(page, kind)).map(|(_, _, local)| local).take(ITEMS_MAX).collect()
 }
 
 /// All pages of one server.
@@ -141,10 +155,17 @@ async fn ask_all<T: Send + 'static>(
     let era = call.era();
     let meta = (era == Era::Modern).then(|| call.params.meta.map(|span| without_token(call, span))).flatten();
     let asker = Asker { meta, session: session.cloned() };
-    let places: Vec<usize> = match session {
-        Some(session) => session.links().into_iter().map(|(place, _)| place).collect(),
-        None => gateway.fleet.roster().order.clone(),
+    // A session that is older than a server gets its link to it here. One that was down when the session began is
+    // not waited for, again and again.
+    let within_reach = |place: usize, server: &Upstream| match session {
+        Some(session) => {
+            session.link(place).is_some() || matches!(server.status().state, State::Connected | State::Connecting)
+        }
+        None => true,
     };
+    let roster = gateway.fleet.roster();
+    let places: Vec<usize> =
+        roster.iter().filter(|(place, server)| within_reach(*place, server)).map(|(place, _)| place).collect();
     let asking: Vec<_> = places
         .into_iter()
         .map(|place| {

@@ -23,7 +23,7 @@ use crate::exchange::{Message, conclude};
 use crate::failure::Failure;
 use crate::gateway::Gateway;
 use crate::links::{join, open_link};
-use crate::names::Kind as Listed;
+use crate::names::{Kind as Listed, Target};
 use crate::session::legacy::Session;
 use crate::upstream::Opened;
 
@@ -56,8 +56,11 @@ pub(crate) async fn route(gateway: &Arc<Gateway>, mut call: Box<Call>, session: 
         "completion/complete" => by_reference(gateway, &mut call, session).await,
         method => Err(Refusal::unknown_method(call.era(), method)),
     };
-    match found {
-        Ok(place) => Routed::One { call, place },
+    match found.and_then(|place| unseal(gateway, &mut call, place).map(|()| place)) {
+        Ok(place) => {
+            call.aggregated = true;
+            Routed::One { call, place }
+        }
         Err(refusal) => {
             let bytes = refusal.message(Some(call.raw_id()));
             Routed::Answered(conclude(gateway, call, Message { status: refusal.status, bytes }, refusal.outcome()))
@@ -116,20 +119,22 @@ async fn by_name(
     session: Option<&Arc<Session>>,
     kind: Listed,
 ) -> Result<usize, Refusal> {
-    let name = call.name().unwrap_or_default().into_owned();
-    let mut found = gateway.names.find(kind, &name);
+    let find = |call: &Call| gateway.names.find(kind, &call.name().unwrap_or_default());
+    let mut found = find(call);
     if found.is_none() {
         aggregate::list(gateway, call, session, kind).await;
-        found = gateway.names.find(kind, &name);
+        found = find(call);
     }
-    let Some((place, local)) = found else {
+    let Some(Target { place, local }) = found else {
+        let name = call.name().unwrap_or_default();
         return Err(Refusal::unknown_name(format!("{} `{name}` is not offered here", kind.word())));
     };
-    call.local_name = Some(local);
+    let renamed = call.name().as_deref() != Some(&*local);
+    call.local_name = renamed.then_some(local);
     Ok(place)
 }
 
-/// The server of a resource: the one that listed it, else the one whose template it fits.
+/// The server of a resource; see [`crate::names::Names::owner`].
 async fn by_uri(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Session>>) -> Result<usize, Refusal> {
     let uri = call.name().unwrap_or_default().into_owned();
     if let Some(place) = gateway.names.owner(&uri) {
@@ -165,6 +170,26 @@ async fn by_reference(
     match gateway.names.template(&uri) {
         Some(place) => Ok(place),
         None => by_uri(gateway, call, session).await,
+    }
+}
+
+/// Gives a retry the state back that its server gave it, in place of the sealed one.
+fn unseal(gateway: &Gateway, call: &mut Call, place: usize) -> Result<(), Refusal> {
+    if call.era() != Era::Modern {
+        return Ok(());
+    }
+    let picked = call.envelope.pick_params(["requestState"]);
+    let [sealed] = picked.map_err(|error| Refusal::malformed(code::INVALID_REQUEST, error.to_string()))?;
+    let Some(sealed) = sealed.filter(|span| call.envelope.raw(*span) != b"null") else { return Ok(()) };
+    match gateway.seal.open(call.envelope.raw(sealed), call, &gateway.fleet.at(place).id) {
+        Ok(own) => {
+            call.state = Some(Box::new((sealed, own)));
+            Ok(())
+        }
+        Err(broken) => {
+            let (status, kind) = (StatusCode::OK, Kind::Malformed);
+            Err(Refusal::new(status, code::INVALID_PARAMS, kind, broken.to_string()))
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -18,7 +18,7 @@ use tollhouse_core::wire::{Envelope, Form, Members, Span, splice};
 
 use super::streams::{Bounds, GENERAL, Streams};
 use crate::failure::Failure;
-use crate::settings::Limits;
+use crate::settings::LiveLimits;
 use crate::upstream::restart::{Decision, Restart};
 use crate::upstream::{CANCELLED, Link};
 
@@ -140,6 +140,13 @@ impl Session {
         }
     }
 
+    /// Takes out the link to a server that is taken out.
+    pub(crate) fn unlink(&self, server: usize) -> Option<Link> {
+        let mut links = lock(&self.links);
+        let at = links.iter().position(|(of, _)| *of == server)?;
+        Some(links.remove(at).1)
+    }
+
     pub(crate) fn links(&self) -> Vec<(usize, Link)> {
         lock(&self.links).clone()
     }
@@ -246,6 +253,11 @@ impl Session {
         matches!(self.outlet, Outlet::Stream)
     }
 
+    /// Does it listen to its servers?
+    pub(crate) fn is_listening(&self) -> bool {
+        self.listening.load(Ordering::Relaxed)
+    }
+
     /// True the first time.
     pub(crate) fn begin_listening(&self) -> bool {
         !self.listening.swap(true, Ordering::Relaxed)
@@ -333,15 +345,30 @@ impl Openings {
     }
 }
 
-/// All sessions over HTTP.
+/// All sessions: those over HTTP, which are found by their ids, and those that live as long as their pipe.
 pub(crate) struct Table {
     sessions: Mutex<HashMap<Arc<str>, Arc<Session>>>,
-    limits: Limits,
+    pipes: Mutex<Vec<Weak<Session>>>,
+    limits: LiveLimits,
 }
 
 impl Table {
-    pub(crate) fn new(limits: Limits) -> Self {
-        Self { sessions: Mutex::default(), limits }
+    pub(crate) fn new(limits: LiveLimits) -> Self {
+        Self { sessions: Mutex::default(), pipes: Mutex::default(), limits }
+    }
+
+    /// Notes a session that its pipe keeps. There are as many as clients on pipes, which is one.
+    pub(crate) fn note_pipe(&self, session: &Arc<Session>) {
+        let mut pipes = lock(&self.pipes);
+        pipes.retain(|session| session.strong_count() > 0);
+        pipes.push(Arc::downgrade(session));
+    }
+
+    /// All sessions there are, whatever carries them.
+    pub(crate) fn every(&self) -> Vec<Arc<Session>> {
+        let mut every: Vec<_> = lock(&self.sessions).values().cloned().collect();
+        every.extend(lock(&self.pipes).iter().filter_map(Weak::upgrade));
+        every
     }
 
     /// Is there room for one more, be it that an idle one makes it?
@@ -358,10 +385,11 @@ impl Table {
 
     /// The limit that so many sessions reach. Nobody has to say who they are: all are of one principal.
     fn full(&self, sessions: usize) -> Option<Full> {
-        if sessions >= self.limits.sessions_per_principal {
+        let limits = self.limits.load();
+        if sessions >= limits.sessions_per_principal {
             return Some(Full::Principal);
         }
-        (sessions >= self.limits.sessions).then_some(Full::All)
+        (sessions >= limits.sessions).then_some(Full::All)
     }
 
     /// Keeps `session`. At a limit the one that has been idle longest makes room, and is returned to be closed.
@@ -396,7 +424,7 @@ impl Table {
     /// Takes out the sessions that have been idle for too long.
     pub(crate) fn expire(&self) -> Vec<Arc<Session>> {
         let mut sessions = lock(&self.sessions);
-        let idle = self.limits.session_idle;
+        let idle = self.limits.load().session_idle;
         let expired: Vec<_> =
             sessions.values().filter(|session| session.idle().is_some_and(|for_| for_ >= idle)).cloned().collect();
         for session in &expired {

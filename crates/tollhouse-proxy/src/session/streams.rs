@@ -17,7 +17,7 @@ use bytes::Bytes;
 use tollhouse_core::wire::sse::{self, Event};
 
 use crate::losses::Losses;
-use crate::settings::Limits;
+use crate::settings::LiveLimits;
 
 /// The stream of messages that belong to no call.
 pub(crate) const GENERAL: u32 = 0;
@@ -26,14 +26,13 @@ const RETRY_MS: u64 = 3000;
 
 /// What bounds the streams of each session, and where it is counted what they lose.
 pub(crate) struct Bounds {
-    events: usize,
-    bytes: usize,
+    limits: LiveLimits,
     losses: Arc<Losses>,
 }
 
 impl Bounds {
-    pub(crate) fn new(limits: &Limits, losses: Arc<Losses>) -> Arc<Self> {
-        Arc::new(Self { events: limits.events, bytes: limits.event_bytes.bytes(), losses })
+    pub(crate) fn new(limits: LiveLimits, losses: Arc<Losses>) -> Arc<Self> {
+        Arc::new(Self { limits, losses })
     }
 }
 
@@ -208,7 +207,11 @@ impl State {
     /// Brings the logs back within their bounds, if that is possible without losing an answer that somebody waits for
     /// or the one that was just appended to `newest`.
     fn trim(&mut self, bounds: &Bounds, newest: u32) {
-        while self.events > bounds.events || self.bytes > bounds.bytes {
+        let (events, bytes) = {
+            let limits = bounds.limits.load();
+            (limits.events, limits.event_bytes.bytes())
+        };
+        while self.events > events || self.bytes > bytes {
             let delivered = |_, log: &Stream| log.events.front().is_some_and(|kept| kept.place <= log.delivered);
             let expendable = |_, log: &Stream| log.events.front().is_some_and(|kept| kept.kind != Kind::Answer);
             let unwanted = |stream, log: &Stream| stream != newest && !log.read && !log.events.is_empty();
@@ -301,12 +304,15 @@ impl Drop for Reader {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use tollhouse_core::units::ByteSize;
+
+    use super::*;
+    use crate::settings::Limits;
 
     fn streams(events: usize) -> Arc<Streams> {
         let limits = Limits { events, event_bytes: ByteSize::mib(1), ..Limits::default() };
-        Arc::new(Streams::new(Bounds::new(&limits, Arc::default())))
+        let limits = LiveLimits::new(arc_swap::ArcSwap::from_pointee(limits));
+        Arc::new(Streams::new(Bounds::new(limits, Arc::default())))
     }
 
     fn dropped(streams: &Streams) -> u64 {

@@ -23,7 +23,7 @@ use super::{Link, Reply};
 use crate::call::Call;
 use crate::clocks::Clocks;
 use crate::failure::Failure;
-use crate::settings::{Limits, Timeouts};
+use crate::settings::{LiveLimits, Timeouts};
 
 pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 pub(crate) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -51,7 +51,7 @@ pub(crate) struct Server {
     host: HeaderValue,
     headers: HeaderMap,
     next_id: AtomicU64,
-    answer_limit: ByteSize,
+    limits: LiveLimits,
 }
 
 /// A legacy session with it.
@@ -67,7 +67,7 @@ impl Server {
         url: &Uri,
         headers: HeaderMap,
         timeouts: &Timeouts,
-        limits: &Limits,
+        limits: LiveLimits,
     ) -> Result<Self, OriginError> {
         let authority = url.authority().ok_or_else(|| OriginError::Url(url.to_string()))?;
         // Userinfo in a URL is a credential, not a part of the host.
@@ -79,8 +79,18 @@ impl Server {
             host: HeaderValue::from_str(host).map_err(|_| OriginError::Url(url.to_string()))?,
             headers,
             next_id: AtomicU64::new(1),
-            answer_limit: limits.answer,
+            limits,
         })
+    }
+
+    /// How large one message of an answer may be.
+    fn answer_limit(&self) -> ByteSize {
+        self.limits.load().answer
+    }
+
+    /// Closes the connections that no call uses.
+    pub(crate) fn close(&self) {
+        self.pool.close();
     }
 
     /// An id no other request to this server has.
@@ -186,7 +196,7 @@ impl Server {
             Content::Events if status.is_success() => Ok(Reply::Http(Box::new(Events {
                 server: self.clone(),
                 body: answer.body,
-                decoder: Decoder::new(self.answer_limit),
+                decoder: Decoder::new(self.answer_limit()),
                 id,
                 session: session.cloned(),
                 last_event_id: None,
@@ -195,7 +205,7 @@ impl Server {
                 paused: false,
             }))),
             Content::Json => {
-                let bytes = answer.body.whole(self.answer_limit, clocks).await?;
+                let bytes = answer.body.whole(self.answer_limit(), clocks).await?;
                 match Envelope::parse(bytes) {
                     Ok(envelope) if answers(&envelope, id) => Ok(Reply::Whole { envelope, status }),
                     _ if !status.is_success() => Err(refused(status, session)),
@@ -256,7 +266,7 @@ impl Server {
         }
         let answer = clocks.within(self.pool.send(self.post(headers, body), || {})).await??;
         let status = answer.head.status;
-        answer.body.whole(self.answer_limit, clocks).await?;
+        answer.body.whole(self.answer_limit(), clocks).await?;
         if status.is_success() { Ok(()) } else { Err(refused(status, session)) }
     }
 
@@ -267,7 +277,7 @@ impl Server {
         }
         let request = self.bare(Method::DELETE, session, BOTH_KINDS);
         if let Ok(Ok(answer)) = clocks.within(self.pool.send(request, || {})).await {
-            let _ = answer.body.whole(self.answer_limit, clocks).await;
+            let _ = answer.body.whole(self.answer_limit(), clocks).await;
         }
     }
 
@@ -287,7 +297,7 @@ impl Server {
             Content::Events if status.is_success() => Ok(Some(Events {
                 server: self.clone(),
                 body: answer.body,
-                decoder: Decoder::new(self.answer_limit),
+                decoder: Decoder::new(self.answer_limit()),
                 id: 0,
                 session: Some(session.clone()),
                 last_event_id: after.map(Into::into),
@@ -482,7 +492,7 @@ impl Events {
         match self.server.listen(session, self.last_event_id.as_deref()).await {
             Ok(Some(resumed)) => {
                 self.body = resumed.body;
-                self.decoder = Decoder::new(self.server.answer_limit);
+                self.decoder = Decoder::new(self.server.answer_limit());
                 Ok(())
             }
             Ok(None) | Err(_) => {

@@ -37,7 +37,7 @@ use crate::call::Call;
 use crate::clocks::Clocks;
 use crate::failure::Failure;
 use crate::mirrored::Mirrored;
-use crate::settings::{self, Limits, Timeouts};
+use crate::settings::{self, LiveLimits, Timeouts};
 
 pub(crate) const CANCELLED: &str = "notifications/cancelled";
 pub(crate) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
@@ -56,6 +56,12 @@ const PROBE_PAUSE_MAX: Duration = Duration::from_mins(1);
 pub(crate) struct Upstream {
     pub(crate) id: ServerId,
     pub(crate) timeouts: Timeouts,
+    /// As it was configured.
+    pub(crate) configured: settings::Server,
+    /// Calls under way.
+    pub(crate) calls: TaskTracker,
+    /// Cancelled when it was taken out and its calls have had their time.
+    pub(crate) closed: CancellationToken,
     /// The headers its tools ask for.
     pub(crate) mirrored: Mirrored,
     wire: Wire,
@@ -155,10 +161,11 @@ impl Upstream {
     pub(crate) fn new(
         server: &settings::Server,
         spawner: &Spawner,
-        limits: &Limits,
+        limits: &LiveLimits,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Result<Self, OriginError> {
+        let limits = limits.clone();
         let wire = match &server.transport {
             settings::Transport::Http { url, headers } => {
                 Wire::Http(Arc::new(http::Server::new(url, headers.clone(), &server.timeouts, limits)?))
@@ -176,6 +183,9 @@ impl Upstream {
         Ok(Self {
             id: server.id.clone(),
             timeouts: server.timeouts,
+            configured: server.clone(),
+            calls: TaskTracker::new(),
+            closed: CancellationToken::new(),
             mirrored: Mirrored::default(),
             wire,
             status: watch::Sender::new(status),
@@ -193,6 +203,29 @@ impl Upstream {
         match self.wire {
             Wire::Http(_) => "http",
             Wire::Stdio(_) => "stdio",
+        }
+    }
+
+    /// Ends everything of a server that was taken out: its processes or connections, and the work that looks after it.
+    pub(crate) fn end(&self) {
+        self.closed.cancel();
+        self.stop.cancel();
+        if let Wire::Http(server) = &self.wire {
+            server.close();
+        }
+    }
+
+    /// Resolves when nothing of the server goes on.
+    pub(crate) async fn ended(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Waits for `work` of a call that may have been sent, but not beyond the server's time.
+    pub(crate) async fn while_open<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = self.closed.cancelled() => Err(Failure::new(Kind::Lost, "the server was taken out of the configuration")),
         }
     }
 

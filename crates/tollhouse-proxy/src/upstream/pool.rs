@@ -94,6 +94,11 @@ impl Pool {
         }
     }
 
+    /// Closes what is idle.
+    pub(crate) fn close(&self) {
+        self.lock().clear();
+    }
+
     fn take(&self) -> Option<Connection> {
         loop {
             let Idle { mut connection, since } = self.lock().pop()?;

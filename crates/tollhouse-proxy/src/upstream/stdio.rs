@@ -29,7 +29,7 @@ use crate::answer;
 use crate::call::Call;
 use crate::clocks::Clocks;
 use crate::failure::Failure;
-use crate::settings::{Command, Limits};
+use crate::settings::{Command, LiveLimits};
 
 /// Messages of one call that wait to be delivered. Full: further notifications are dropped and counted; the answer
 /// always finds room.
@@ -44,7 +44,7 @@ pub(crate) struct Server {
     id: ServerId,
     command: Command,
     spawner: Spawner,
-    line_limit: ByteSize,
+    limits: LiveLimits,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -99,11 +99,11 @@ impl Server {
         id: ServerId,
         command: Command,
         spawner: Spawner,
-        limits: &Limits,
+        limits: LiveLimits,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        Self { id, command, spawner, line_limit: limits.line, tasks, stop }
+        Self { id, command, spawner, limits, tasks, stop }
     }
 
     /// Starts a process. The receiver gets what belongs to no call.
@@ -111,7 +111,9 @@ impl Server {
     /// # Cancel safety
     /// Dropped half-way, the process ends.
     pub(crate) async fn open(&self, purpose: Use) -> Result<(Arc<Connection>, mpsc::Receiver<Envelope>), Failure> {
-        let started = self.spawner.spawn(&self.id, &self.command, self.line_limit).await;
+        // A process keeps to it for life.
+        let line_limit = self.limits.load().line;
+        let started = self.spawner.spawn(&self.id, &self.command, line_limit).await;
         let Started { child, stdin, stdout } = started.map_err(|error| not_started(&error))?;
         // Full: the message is dropped and counted (`Connection::route`).
         let (unattached, receiver) = mpsc::channel(UNATTACHED);
@@ -121,7 +123,7 @@ impl Server {
             open: Mutex::default(),
             undelivered: AtomicU64::new(0),
             purpose,
-            line_limit: self.line_limit,
+            line_limit,
             started: Instant::now(),
             unattached,
             stop: self.stop.child_token(),

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Context as _;
-use tollhouse_proxy::settings::{FrontDoor, Limits, SessionRule, Settings};
+use tollhouse_proxy::settings::{FrontDoor, Limits, Naming, SessionRule, Settings};
 
 use super::Common;
 use crate::build::Wanted;
@@ -32,6 +32,7 @@ pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     let program = std::env::current_exe().context("find this program, to start the demonstration's servers")?;
     let settings = Settings {
         servers: servers(&program),
+        naming: Naming::default(),
         limits: Limits::default(),
         front_door: FrontDoor::default(),
         inject_trace: true,

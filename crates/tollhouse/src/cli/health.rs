@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri};
-use tollhouse_web::{Losses, Report, Server, Status};
+use tollhouse_web::{Losses, Reload, Report, Server, Status, Taken};
 
 use super::Common;
 use crate::client::Client;
@@ -87,6 +87,9 @@ fn table(report: &Report) -> String {
             "messages dropped {messages_dropped} · connections cut {connections_cut}, refused {connections_refused}"
         ));
     }
+    if let Some(Reload { result: Taken::Refused, error, .. }) = &report.reloads.last {
+        lines.push(format!("the changed configuration was refused: {}", error.as_deref().unwrap_or("see the log")));
+    }
     if !report.servers.is_empty() {
         let width = report.servers.iter().map(|server| server.id.len()).fold("server".len(), usize::max);
         lines.push(String::new());
@@ -127,9 +130,10 @@ mod tests {
     use std::sync::Arc;
 
     use tokio::net::TcpListener;
+    use tokio::sync::watch;
     use tokio_util::sync::CancellationToken;
     use tollhouse_proxy::settings::FrontDoor;
-    use tollhouse_web::{Phase, Snapshot, State};
+    use tollhouse_web::{Phase, Reloads, Snapshot, State};
 
     use super::*;
 
@@ -152,12 +156,14 @@ mod tests {
             calls_in_flight: 2,
             records_dropped: 0,
             losses: Losses::default(),
+            reloads: Reloads::default(),
             servers: servers.collect(),
         };
-        let (health, stop, door) = (Arc::new(move || snapshot.clone()), CancellationToken::new(), FrontDoor::default());
+        let (health, stop) = (Arc::new(move || snapshot.clone()), CancellationToken::new());
+        let (_, door) = watch::channel(FrontDoor::default());
         let mut out = Vec::new();
         let exit = tokio::select! {
-            _ = tollhouse_web::serve(listener, health, &door, stop) => panic!("the listener ended"),
+            _ = tollhouse_web::serve(listener, health, door, stop) => panic!("the listener ended"),
             exit = run(&common, &mut out) => exit.unwrap(),
         };
         (exit, String::from_utf8(out).unwrap())

@@ -2,8 +2,9 @@
 
 use super::Common;
 use crate::build::Wanted;
-use crate::config::{self, env::Process};
+use crate::config::{self, Loaded};
 use crate::exit::Exit;
+use crate::reload::Source;
 use crate::run;
 
 /// What `serve` takes beside the common options.
@@ -25,20 +26,23 @@ pub(crate) struct Args {
 /// Serves until a signal comes.
 pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     let Some(path) = super::configuration(common, "serve")? else { return Ok(Exit::Config) };
-    let loaded = match config::load(&path, &Process) {
+    let wanted = |loaded: &Loaded| Wanted {
+        listen: Some(common.listen_or(loaded.listen)),
+        admin: Some(common.admin_or(loaded.admin)),
+    };
+    let source = Source::at(path, wanted).await;
+    let loaded = match source.load().await {
         Ok(loaded) => loaded,
         Err(report) => return Ok(run::refused(&report)),
     };
-    let listen = common.listen_or(loaded.listen);
-    let admin = common.admin_or(loaded.admin);
-    for address in [listen, admin] {
+    let wanted = source.wanted(&loaded);
+    for address in [wanted.listen, wanted.admin].into_iter().flatten() {
         if let Err(report) = config::check_listen(address, args.insecure) {
             return Ok(run::refused(&report));
         }
     }
     let log = run::log(common.log_level.as_deref(), &loaded.log)?;
-    let wanted = Wanted { listen: Some(listen), admin: Some(admin) };
-    run::gateway(&loaded, wanted, log, async |_, stop| {
+    run::followed(source, &loaded, log, async |_, stop| {
         stop.cancelled().await;
         Ok(Exit::Ok)
     })

@@ -4,9 +4,10 @@ use tollhouse_core::record::{SessionRef, SessionSource};
 
 use super::Common;
 use crate::build::Wanted;
-use crate::config;
+use crate::config::Loaded;
 use crate::config::env::{Environment, Process};
 use crate::exit::Exit;
+use crate::reload::Source;
 use crate::run;
 
 /// What `stdio` takes beside the common options.
@@ -22,14 +23,15 @@ pub(crate) struct Args {}
 /// Serves until the client closes our input, or a signal comes.
 pub(crate) async fn run(common: &Common) -> anyhow::Result<Exit> {
     let Some(path) = super::configuration(common, "stdio")? else { return Ok(Exit::Config) };
-    let loaded = match config::load(&path, &Process) {
+    // Many of these may run beside each other: none listens unless it is told to.
+    let wanted = Wanted { listen: common.listen, admin: common.admin };
+    let source = Source::at(path, |_: &Loaded| wanted).await;
+    let loaded = match source.load().await {
         Ok(loaded) => loaded,
         Err(report) => return Ok(run::refused(&report)),
     };
     let log = run::log(common.log_level.as_deref(), &loaded.log)?;
-    // Many of these may run beside each other: none listens unless it is told to.
-    let wanted = Wanted { listen: common.listen, admin: common.admin };
-    run::gateway(&loaded, wanted, log, async |program, stop| {
+    run::followed(source, &loaded, log, async |program, stop| {
         tokio::select! {
             () = program.handle.serve_pipe(conversation(&Process), tokio::io::stdin(), tokio::io::stdout()) => {}
             () = stop.cancelled() => {}

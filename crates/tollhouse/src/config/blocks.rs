@@ -3,7 +3,7 @@
 //! These structs are the documentation too: `docs/reference/configuration.md` and the JSON Schema are made from
 //! their comments. What the values mean together is said in `check`.
 
-use tollhouse_proxy::settings::{self, SessionRule};
+use tollhouse_proxy::settings::{self, Prefix, SessionRule};
 
 use super::block::{List, Map, block};
 use super::values::{Address, Count, Kept, Length, OneOf, Rule, Share, Size, Template, Text, Words};
@@ -26,6 +26,8 @@ block! {
         /// The MCP servers behind Tollhouse, each under its id: 1 to 24 of a-z, 0-9 and -. The id becomes part of
         /// tool names and paths; `tollhouse` is reserved.
         servers: Map<Server>,
+        /// What tools and prompts are called at `/mcp`, where several servers stand behind one path.
+        names: Names,
         /// Bounds of memory and work.
         limits: Limits,
         /// Host names under which clients may address the listeners, beside loopback names and the bound address;
@@ -99,6 +101,19 @@ block! {
         ("enabled", "remove the entry or put it in comments"),
         ("environment", "the key is `env`")
     ]
+}
+
+block! {
+    /// What tools and prompts are called at `/mcp`. At `/servers/<id>/mcp` they keep their names.
+    struct Names {
+        /// When a name begins with its server's id, `<id>__<name>`: `conditional`, if there are several servers;
+        /// `always`, also with one; `on_collision`, if two servers have the same name; `never`, and then the first
+        /// server in this file keeps a name that two have.
+        prefix: OneOf<Prefix> = "conditional",
+        /// Bytes of a name. What is longer is cut and gets a hash, which is always the same. Model APIs refuse more
+        /// than 64, some clients more than 60 with the name they know the gateway by.
+        max_length: Count<40, 128> = settings::Naming::default().max_length,
+    }
 }
 
 block! {
@@ -250,6 +265,16 @@ block! {
         /// What is done: `notify`.
         action: OneOf<Action>,
     }
+}
+
+impl Words for Prefix {
+    const NAME: &'static str = "Prefix";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("conditional", Self::Conditional),
+        ("always", Self::Always),
+        ("on_collision", Self::OnCollision),
+        ("never", Self::Never),
+    ];
 }
 
 /// How log lines look.

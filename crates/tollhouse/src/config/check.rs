@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use tollhouse_core::ids::ServerId;
-use tollhouse_proxy::settings::{Command, FrontDoor, Limits, Server, SessionRule, Settings, Timeouts, Transport};
+use tollhouse_proxy::settings::{
+    Command, FrontDoor, Limits, Naming, Server, SessionRule, Settings, Timeouts, Transport,
+};
 
 use super::block::List;
 use super::blocks::{self, File, LogFormat};
@@ -133,6 +135,7 @@ pub(crate) fn own(file: &File, root: &Place, env: &dyn Environment, findings: &m
     Loaded {
         settings: Settings {
             servers,
+            naming: naming(file),
             limits: limits(file),
             front_door: FrontDoor {
                 hosts: texts(file.allowed_hosts.as_ref()),
@@ -167,6 +170,7 @@ pub(crate) fn client(
     Loaded {
         settings: Settings {
             servers,
+            naming: Naming::default(),
             limits: Limits::default(),
             front_door: FrontDoor::default(),
             inject_trace: inject_trace(env),
@@ -217,10 +221,20 @@ fn shared_timeouts(file: &File) -> Timeouts {
     Timeouts { idle, hard: BLOCK_HARD.max(idle), ..Timeouts::default() }
 }
 
-fn limits(file: &File) -> Limits {
-    fn count<const MIN: u64, const MAX: u64>(written: Option<&At<Count<MIN, MAX>>>, default: usize) -> usize {
-        written.map_or(default, |at| usize::try_from(at.value.0).expect("the bounds fit any machine word"))
+fn count<const MIN: u64, const MAX: u64>(written: Option<&At<Count<MIN, MAX>>>, default: usize) -> usize {
+    written.map_or(default, |at| usize::try_from(at.value.0).expect("the bounds fit any machine word"))
+}
+
+fn naming(file: &File) -> Naming {
+    let default = Naming::default();
+    let Some(At { value: written, .. }) = &file.names else { return default };
+    Naming {
+        prefix: written.prefix.as_ref().map_or(default.prefix, |at| at.value.0),
+        max_length: count(written.max_length.as_ref(), default.max_length),
     }
+}
+
+fn limits(file: &File) -> Limits {
     let handling = file.timeout_handling.as_ref().map(|block| {
         block.value.session_timeout_ms.as_ref().map_or(BLOCK_SESSION_IDLE, |at| Duration::from_millis(at.value.0))
     });

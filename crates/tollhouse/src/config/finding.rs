@@ -150,6 +150,11 @@ impl Finding {
         }
     }
 
+    /// `file:line:column`, if it is about a part of a file.
+    pub(crate) fn at(&self) -> Option<String> {
+        self.place.as_ref().map(|place| format!("{}:{}:{}", self.file, place.line, place.column))
+    }
+
     /// Adds what would be right, or what follows.
     pub(crate) fn detail(&mut self, detail: impl Into<String>) -> &mut Self {
         self.detail = Some(detail.into());

@@ -79,12 +79,12 @@ async fn behind_a_gateway(work: impl AsyncFnOnce(Common)) {
     let common = Common { listen: Some(listen), admin: web.local_addr().ok(), ..Common::default() };
     let told = std::sync::Arc::new({
         let handle = handle.clone();
-        move || crate::build::snapshot(&handle)
+        move || crate::build::snapshot(&handle, &std::sync::Mutex::default())
     });
-    let door = loaded.settings.front_door.clone();
+    let (_, door) = tokio::sync::watch::channel(loaded.settings.front_door.clone());
     tokio::select! {
         _ = server => panic!("the server ended"),
-        _ = tollhouse_web::serve(web, told, &door, stop.clone()) => panic!("the listener ended"),
+        _ = tollhouse_web::serve(web, told, door, stop.clone()) => panic!("the listener ended"),
         () = work(common) => {}
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tollhouse_core::units::ByteSize;
-use tollhouse_proxy::settings::{Command, Limits, Server, Timeouts, Transport};
+use tollhouse_proxy::settings::{Command, Limits, Naming, Prefix, Server, Timeouts, Transport};
 
 use super::env::{Environment, Process};
 use super::{ADMIN_DEFAULT, Code, LISTEN_DEFAULT, Loaded, Report, Severity, check_listen, load, reference, schema};
@@ -262,6 +262,19 @@ fn headers_are_sent_as_meant_and_shown_to_nobody() {
     assert_eq!(headers["authorization"].to_str().ok(), Some("Bearer canary-of-the-variable"));
     assert_eq!(headers["x-tenant"].to_str().ok(), Some("7"));
     assert!(!format!("{server:?}").contains("canary"), "{server:?}");
+}
+
+#[test]
+fn names_are_given_by_the_rule_of_the_file_within_what_clients_take() {
+    let naming =
+        |yaml: &str| accepted("t.yaml", &format!("servers: {{ s: {{ command: c }} }}\n{yaml}")).settings.naming;
+    assert_eq!(naming(""), Naming { prefix: Prefix::Conditional, max_length: 64 });
+    let written = naming("names: { prefix: on_collision, max_length: 60 }");
+    assert_eq!(written, Naming { prefix: Prefix::OnCollision, max_length: 60 });
+    for wrong in ["prefix: sometimes", "prefix: true", "max_length: 39", "max_length: 129"] {
+        let text = format!("servers: {{ s: {{ command: c }} }}\nnames: {{ {wrong} }}");
+        assert!(loaded("t.yaml", &text).is_err(), "{wrong}");
+    }
 }
 
 #[test]
