@@ -100,9 +100,10 @@ pub(super) async fn serve(client: Client, socket: Socket, place: OwnedSemaphoreP
             () = gateway.stop.cancelled() => break,
             () = sleep(look) => {
                 let idle = flow.idle();
-                if flow.stalled().is_some_and(|stalled| stalled >= write_stall)
-                    || leaving.is_some_and(|since| since.elapsed() >= head)
-                {
+                let stalled = flow.stalled().is_some_and(|stalled| stalled >= write_stall);
+                // A request that came before its client knew that we leave is served.
+                let stays = idle.is_some() && leaving.is_some_and(|since| since.elapsed() >= head);
+                if stalled || stays {
                     gateway.losses.cut();
                     break;
                 }

@@ -53,7 +53,8 @@ pub(crate) struct Session {
     pub(crate) stop: CancellationToken,
 }
 
-/// Questions of servers that wait for a client's answer, in one session. At this many the oldest is forgotten.
+/// Questions of servers that wait for a client's answer, in one session. At this many the oldest is forgotten,
+/// and counted.
 const ASKED: usize = 1024;
 
 /// A call under way.
@@ -183,6 +184,7 @@ impl Session {
         let mut waiting = lock(&self.asked);
         if waiting.len() >= ASKED {
             waiting.remove(0);
+            self.streams.losses().message();
         }
         waiting.push((id, asked));
         id

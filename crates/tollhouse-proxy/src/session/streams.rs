@@ -105,6 +105,11 @@ impl Streams {
         Self { state: Mutex::default(), bounds }
     }
 
+    /// Where it is counted what the session loses.
+    pub(crate) fn losses(&self) -> &Losses {
+        &self.bounds.losses
+    }
+
     /// Begins the stream that will answer one request.
     pub(crate) fn open(&self) -> u32 {
         let mut state = self.lock();
