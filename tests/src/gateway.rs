@@ -70,6 +70,15 @@ fn build() -> Result<PathBuf, String> {
     Ok(profile.join("tollhouse"))
 }
 
+/// Runs a verb that asks `gateway` to its end: exit code, standard output and standard error.
+pub(crate) async fn verb(arguments: &[&str], gateway: &Gateway) -> (Option<i32>, String, String) {
+    let mut command = Command::new(binary());
+    command.args(arguments).arg("--admin").arg(gateway.admin.to_string()).stdin(Stdio::null()).kill_on_drop(true);
+    let output = soon("the end of a verb", command.output()).await.expect("the binary can be run");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
 /// A gateway with one healthy server beside those a test adds.
 pub(crate) fn gateway() -> Builder {
     Builder::default()
@@ -132,7 +141,7 @@ impl Builder {
         self
     }
 
-    /// Leaves out an address flag that the harness gives.
+    /// Leaves out a flag that the harness gives.
     pub(crate) fn without(mut self, flag: &str) -> Self {
         self.dropped = Some(flag.to_owned());
         self
@@ -197,7 +206,9 @@ impl Builder {
             for flag in ["--listen", "--admin"].into_iter().filter(|&flag| self.dropped.as_deref() != Some(flag)) {
                 command.args([flag, "127.0.0.1:0"]);
             }
-            command.arg("--data-dir").arg(dir.path().join("data"));
+            if self.dropped.as_deref() != Some("--data-dir") {
+                command.arg("--data-dir").arg(dir.path().join("data"));
+            }
         }
         command.args(&self.arguments).envs(self.env.iter().map(|(name, value)| (name, value)));
         command.env("MCP_LOG_LEVEL", "info").env("MCP_LOG_FORMAT", "json");

@@ -28,6 +28,7 @@ mod http2;
 mod ids;
 mod mirrored;
 mod names;
+mod recorded;
 mod reload;
 mod sessions;
 mod slow;

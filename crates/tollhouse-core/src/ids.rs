@@ -62,11 +62,49 @@ impl fmt::Display for ServerId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(u128);
 
+/// Milliseconds and sequence of the newest id in one word: the next is at least one more.
+static LAST: AtomicU64 = AtomicU64::new(0);
+
+/// Digits of Crockford's base 32, as the ULID specification orders them.
+const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
 impl CallId {
+    /// Lets ids go on above `id`, which an earlier process minted.
+    pub fn go_on_after(id: Self) {
+        LAST.fetch_max(id.stamp(), Ordering::Relaxed);
+    }
+
+    /// When it was minted and in which order: never the same twice.
+    pub fn stamp(self) -> u64 {
+        (self.0 >> 64) as u64
+    }
+
+    /// What makes it hard to guess.
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half of 128 bits")]
+    pub fn salt(self) -> u64 {
+        self.0 as u64
+    }
+
+    /// The id of these two halves.
+    pub fn of(stamp: u64, salt: u64) -> Self {
+        Self(u128::from(stamp) << 64 | u128::from(salt))
+    }
+
+    /// Reads an id as it is shown.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() != 26 || text.as_bytes()[0] > b'7' {
+            return None;
+        }
+        text.bytes()
+            .try_fold(0_u128, |id, byte| {
+                let digit = DIGITS.iter().position(|digit| *digit == byte.to_ascii_uppercase())?;
+                Some(id << 5 | u128::try_from(digit).ok()?)
+            })
+            .map(Self)
+    }
+
     /// Mints the id of a call that arrived at `received`.
     pub fn mint(received: SystemTime) -> Self {
-        // Milliseconds and sequence in one word: the next is at least one more than the last.
-        static LAST: AtomicU64 = AtomicU64::new(0);
         let clock = clock::unix_millis(received) << 16;
         let last = LAST
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(clock.max(last + 1)))
@@ -78,8 +116,6 @@ impl CallId {
 
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Crockford's base 32, as the ULID specification orders it.
-        const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
         let mut text = [0; 26];
         for (place, digit) in text.iter_mut().rev().enumerate() {
             *digit = DIGITS[usize::try_from((self.0 >> (5 * place)) & 31).expect("five bits")];
@@ -101,6 +137,17 @@ mod tests {
         let second = CallId::mint(noon - Duration::from_hours(1));
         assert!(second > first, "{second} after {first}");
         assert_eq!(first.to_string().len(), 26);
+    }
+
+    #[test]
+    fn what_is_shown_can_be_read_again() {
+        let id = CallId::mint(UNIX_EPOCH + Duration::from_hours(500_000));
+        assert_eq!(CallId::parse(&id.to_string()), Some(id));
+        assert_eq!(CallId::parse(&id.to_string().to_lowercase()), Some(id));
+        assert_eq!(CallId::of(id.stamp(), id.salt()), id);
+        for rubbish in ["", "U1AAAAAAAAAAAAAAAAAAAAAAAA", "8ZZZZZZZZZZZZZZZZZZZZZZZZZ", "ö1AAAAAAAAAAAAAAAAAAAAAAA"] {
+            assert_eq!(CallId::parse(rubbish), None, "{rubbish}");
+        }
     }
 
     #[test]

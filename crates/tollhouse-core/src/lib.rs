@@ -10,6 +10,7 @@ pub mod era;
 pub mod fault;
 pub mod ids;
 pub mod shape;
+pub mod sketch;
 pub mod trace;
 pub mod wire;
 

@@ -41,6 +41,8 @@ pub struct CallRecord {
     pub method: Method,
     /// The tool, prompt or resource asked for, by the name the client used.
     pub name: Option<Box<str>>,
+    /// The name its server knows that by, where the client used another.
+    pub local_name: Option<Arc<str>>,
     /// The server it was routed to.
     pub server: Option<ServerId>,
     /// The trace it belongs to.
@@ -55,6 +57,32 @@ pub struct CallRecord {
     pub attempts: u32,
     /// What became of it.
     pub outcome: Outcome,
+}
+
+/// Names that callers give are kept up to this many characters: nobody reads more of them.
+const CLAIM_LEN_MAX: usize = 128;
+
+/// A claim of a caller, shortened if need be.
+pub fn clip(text: &str) -> String {
+    match text.char_indices().nth(CLAIM_LEN_MAX) {
+        Some((end, _)) => format!("{}…", text.split_at(end).0),
+        None => text.to_owned(),
+    }
+}
+
+impl CallRecord {
+    /// What the call was about, as it may be shown: of an address neither credentials nor query.
+    pub fn subject(&self) -> Option<String> {
+        let name = self.name.as_deref()?;
+        if !self.method.starts_with("resources/") {
+            return Some(clip(name));
+        }
+        let name = name.split(['?', '#']).next().unwrap_or_default();
+        let Some((scheme, rest)) = name.split_once("://") else { return Some(clip(name)) };
+        let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        Some(clip(&format!("{scheme}://{host}{path}")))
+    }
 }
 
 /// The way a call came in.
@@ -251,6 +279,16 @@ impl Outcome {
                 _ if fault.not_executed() => "not_executed",
                 _ => "unknown",
             },
+        }
+    }
+
+    /// The value of `error.type`; `None` for a call that did not fail.
+    pub fn error_type(&self) -> Option<std::borrow::Cow<'static, str>> {
+        match self {
+            Self::Ok | Self::InputRequired | Self::Task => None,
+            Self::ToolError => Some("tool_error".into()),
+            Self::Error { code } | Self::Refused { code, .. } => Some(code.to_string().into()),
+            Self::Failed(fault) => Some(fault.kind.as_str().into()),
         }
     }
 

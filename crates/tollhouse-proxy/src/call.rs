@@ -215,6 +215,7 @@ impl Call {
             listener: self.listener,
             request_id: text(self.envelope.raw(self.request_id)),
             name: self.name().map(|name| name.into_owned().into_boxed_str()),
+            local_name: self.local_name,
             arguments: self.params.arguments.map(|span| own(&self.envelope, span)),
             era: self.version.era(),
             bytes: Traffic { request: self.envelope.bytes.len() as u64, response: self.response_bytes },

@@ -131,6 +131,7 @@ mod tests {
             client: None,
             method: "tools/call".into(),
             name: None,
+            local_name: None,
             server: None,
             trace: TraceContext::mint(),
             times: Times::default(),

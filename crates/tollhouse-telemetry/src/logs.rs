@@ -17,7 +17,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use tollhouse_core::fault;
-use tollhouse_core::record::{CallRecord, Outcome, Principal};
+use tollhouse_core::record::{CallRecord, Outcome, Principal, clip};
 use tollhouse_core::shape::shape;
 use tollhouse_core::trace::Hex;
 use tracing::Level;
@@ -35,8 +35,6 @@ mod tests;
 
 /// The logger of the lines of calls, as it stands in filters.
 const CALL_TARGET: &str = "tollhouse::call";
-/// Names, ids and claims of callers are shown up to this many characters.
-const CLAIM_LEN_MAX: usize = 128;
 /// The shape of arguments is shown up to this many bytes: it should not outweigh the rest of its line.
 const SHAPE_LEN_MAX: usize = 256;
 
@@ -126,7 +124,9 @@ pub fn call_line(record: &CallRecord, format: Format) -> String {
     };
     match format {
         Format::Json => line.extra = call_extra(record),
-        Format::Text => line.extra.extend(error_type(&record.outcome).map(|text| ("error_type", Value::Text(text)))),
+        Format::Text => {
+            line.extra.extend(record.outcome.error_type().map(|text| ("error_type", Value::Text(text.into_owned()))));
+        }
     }
     line.render(format)
 }
@@ -134,7 +134,7 @@ pub fn call_line(record: &CallRecord, format: Format) -> String {
 /// `tools/call files.read - ok - 15.23ms`
 fn call_message(record: &CallRecord) -> String {
     let mut message = clip(&record.method);
-    let subject = subject(record);
+    let subject = record.subject();
     match (&record.server, subject) {
         (Some(server), Some(subject)) => {
             // Aggregated names begin with their server; one mention is enough.
@@ -162,7 +162,7 @@ fn call_extra(record: &CallRecord) -> Vec<(&'static str, Value)> {
         "resources/read" | "resources/subscribe" | "resources/unsubscribe" => "resource",
         _ => "name",
     };
-    extra.extend(subject(record).map(|subject| (kind, Value::Text(subject))));
+    extra.extend(record.subject().map(|subject| (kind, Value::Text(subject))));
     extra.extend([
         ("method", Value::Text(clip(&record.method))),
         ("jsonrpc_id", Value::Text(clip(&record.request_id))),
@@ -175,7 +175,7 @@ fn call_extra(record: &CallRecord) -> Vec<(&'static str, Value)> {
     extra.extend(record.hints.iter().map(|hint| (hint.key, Value::Text(clip(&hint.value)))));
     extra.extend(record.client.as_ref().map(|client| ("client", Value::Text(clip(client)))));
     extra.push(("outcome", text(record.outcome.as_str())));
-    extra.extend(error_type(&record.outcome).map(|error| ("error_type", Value::Text(error))));
+    extra.extend(record.outcome.error_type().map(|error| ("error_type", Value::Text(error.into_owned()))));
     if let Outcome::Refused { fault, .. } = record.outcome {
         extra.push(("fault", text(fault.kind.as_str())));
     }
@@ -203,29 +203,6 @@ fn times(record: &CallRecord) -> String {
     )
 }
 
-/// What the call was about, as it may be shown: of an address neither credentials nor query.
-fn subject(record: &CallRecord) -> Option<String> {
-    let name = record.name.as_deref()?;
-    if !record.method.starts_with("resources/") {
-        return Some(clip(name));
-    }
-    let name = name.split(['?', '#']).next().unwrap_or_default();
-    let Some((scheme, rest)) = name.split_once("://") else { return Some(clip(name)) };
-    let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    Some(clip(&format!("{scheme}://{host}{path}")))
-}
-
-/// The value of `error.type`; `None` for a call that did not fail.
-fn error_type(outcome: &Outcome) -> Option<String> {
-    match outcome {
-        Outcome::Ok | Outcome::InputRequired | Outcome::Task => None,
-        Outcome::ToolError => Some("tool_error".to_owned()),
-        Outcome::Error { code } | Outcome::Refused { code, .. } => Some(code.to_string()),
-        Outcome::Failed(fault) => Some(fault.kind.as_str().to_owned()),
-    }
-}
-
 /// Error: someone must look what became of the call. Warning: it was not served, and that is all.
 fn level_of(outcome: &Outcome) -> Level {
     match outcome {
@@ -234,14 +211,6 @@ fn level_of(outcome: &Outcome) -> Level {
         Outcome::Failed(fault) if fault.kind == fault::Kind::Cancelled => Level::INFO,
         Outcome::Failed(fault) if fault.not_executed() => Level::WARN,
         Outcome::Failed(_) => Level::ERROR,
-    }
-}
-
-/// A claim of a caller, shortened if need be.
-fn clip(text: &str) -> String {
-    match text.char_indices().nth(CLAIM_LEN_MAX) {
-        Some((end, _)) => format!("{}…", text.split_at(end).0),
-        None => text.to_owned(),
     }
 }
 

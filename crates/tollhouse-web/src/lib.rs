@@ -2,14 +2,16 @@
 //!
 //! It has its own address, apart from the one agents use, so that a firewall can tell them apart and a full data
 //! plane does not silence its own alarm. It knows nothing of the path of a call: what it shows comes through
-//! [`Health`] as a plain value.
+//! [`Health`] as a plain value, or from the store as [`Recorded`].
 //!
 //! Modules stand in the order a request meets them: the door, then the page.
 
 mod server;
 
 pub mod front_door;
+pub mod api;
 pub mod health;
 
+pub use api::Recorded;
 pub use health::{Health, Losses, Phase, Reload, Reloads, Report, Server, Snapshot, State, Status, Taken};
 pub use server::{Error, serve};

@@ -1,6 +1,7 @@
 //! The admin listener: door, routes, the headers every answer carries.
 //!
-//! `GET /healthz`, `GET /readyz`, `GET /health`; `HEAD` likewise. Anything else is 404, but only for who is let in.
+//! `GET /healthz`, `GET /readyz`, `GET /health`, and what [`crate::api`] lists; `HEAD` likewise. Anything else is 404, but
+//! only for who is let in.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -23,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tollhouse_proxy::settings::FrontDoor;
 
+use crate::api::{self, Recorded};
 use crate::front_door::Names;
 use crate::health::{Health, Phase, Report};
 
@@ -63,11 +65,12 @@ pub enum Error {
 pub async fn serve(
     listener: TcpListener,
     health: Arc<dyn Health>,
+    recorded: Option<Recorded>,
     front_door: watch::Receiver<FrontDoor>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let door = Door { bound: listener.local_addr().map_err(Error::Address)?, configured: front_door };
-    let service = TowerToHyperService::new(routes(health, door));
+    let service = TowerToHyperService::new(routes(health, recorded, door));
     let mut connections = JoinSet::new();
     loop {
         while connections.len() >= CONNECTIONS_MAX {
@@ -117,15 +120,19 @@ struct Door {
     configured: watch::Receiver<FrontDoor>,
 }
 
-fn routes(health: Arc<dyn Health>, door: Door) -> Router {
-    Router::new()
+fn routes(health: Arc<dyn Health>, recorded: Option<Recorded>, door: Door) -> Router {
+    let health = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/health", get(report))
+        .with_state(health);
+    let recorded = recorded.map(api::routes).unwrap_or_default();
+    Router::new()
+        .merge(health)
+        .merge(recorded)
         .fallback(async || (StatusCode::NOT_FOUND, "no such page\n"))
         .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"))
         .layer(from_fn_with_state(Arc::new(door), check))
-        .with_state(health)
 }
 
 async fn check(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, bail};
@@ -13,18 +14,51 @@ use tokio_util::task::TaskTracker;
 use tollhouse_proxy::handle::{Handle, ServerSnapshot};
 use tollhouse_proxy::record;
 use tollhouse_proxy::settings::FrontDoor;
+use tollhouse_store::Store;
 use tollhouse_telemetry::logs::Log;
-use tollhouse_web::{Losses, Phase, Reloads, Server, Snapshot, State};
+use tollhouse_web::{Losses, Phase, Recorded, Reloads, Server, Snapshot, State};
 use tracing::{error, info, warn};
 
 use crate::config::{Finding, Loaded};
 use crate::pipeline;
 
-/// Which listeners are wanted.
-#[derive(Debug, Clone, Copy, Default)]
+/// Which listeners are wanted, and where calls are kept.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Wanted {
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
+    pub(crate) keep: Keep,
+}
+
+/// Where calls are kept.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Keep {
+    /// Nowhere.
+    #[default]
+    Nowhere,
+    /// In memory, as long as the program runs.
+    Memory,
+    /// In files below this directory.
+    Below(PathBuf),
+}
+
+/// The store could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("open the store")]
+pub(crate) struct StoreError(#[from] tollhouse_store::Error);
+
+impl Keep {
+    fn open(&self) -> Result<Option<Recorded>, StoreError> {
+        let store = match self {
+            Self::Nowhere => return Ok(None),
+            Self::Memory => {
+                let (writer, reader) = tollhouse_store::memory::open();
+                Store::over(writer, &reader)?
+            }
+            Self::Below(dir) => Store::open(&dir.join("store"), tollhouse_store::Options::default())?,
+        };
+        Ok(Some(Recorded::new(Arc::new(store))))
+    }
 }
 
 /// A gateway that runs.
@@ -34,6 +68,7 @@ pub(crate) struct Program {
     pub(crate) listen: Option<SocketAddr>,
     admin: Option<SocketAddr>,
     pub(crate) pipeline: JoinHandle<()>,
+    pub(crate) recorded: Option<Recorded>,
     pub(crate) tasks: TaskTracker,
     /// Ends the admin listener: last, so that a drain can be watched.
     pub(crate) stop_admin: CancellationToken,
@@ -52,7 +87,8 @@ impl Program {
         tell_notices(&loaded.notices);
         let (recorder, records) = record::channel(&settings.limits);
         let tasks = TaskTracker::new();
-        let pipeline = tasks.spawn(pipeline::run(records, log));
+        let kept = wanted.keep.open()?;
+        let pipeline = tasks.spawn(pipeline::run(records, log, kept.clone()));
         let handle = Handle::start(settings, recorder).context("start the gateway")?;
         let listen = mcp.map(|listener| handle.listen(listener)).transpose().context("serve agents")?;
         let stop_admin = CancellationToken::new();
@@ -61,18 +97,18 @@ impl Program {
         let mut admin = None;
         if let Some(listener) = web {
             admin = Some(listener.local_addr().context("serve health")?);
-            let stop = stop_admin.clone();
+            let (stop, shown) = (stop_admin.clone(), kept.clone());
             let health = Arc::new({
                 let (handle, reloads) = (handle.clone(), reloads.clone());
                 move || snapshot(&handle, &reloads)
             });
             tasks.spawn(async move {
-                if let Err(error) = tollhouse_web::serve(listener, health, allowed, stop).await {
+                if let Err(error) = tollhouse_web::serve(listener, health, shown, allowed, stop).await {
                     error!(target: "tollhouse.admin", %error, "the admin listener ended");
                 }
             });
         }
-        Ok(Self { handle, listen, admin, pipeline, tasks, stop_admin, front_door, reloads })
+        Ok(Self { handle, listen, admin, pipeline, recorded: kept, tasks, stop_admin, front_door, reloads })
     }
 
     /// Tells every address on standard error.

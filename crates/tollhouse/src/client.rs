@@ -4,13 +4,15 @@
 
 pub(crate) mod peer;
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HOST;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -71,9 +73,48 @@ impl Client {
         }
     }
 
+    /// Sends a request and hands each line of the answer to `line`, until it ends or `line` has enough. There is no
+    /// limit of time; a line is bounded by [`ANSWER_MAX`].
+    ///
+    /// # Cancel safety
+    /// Dropped, the connection is closed.
+    pub(crate) async fn follow(
+        &mut self,
+        request: Request<Bytes>,
+        mut line: impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<StatusCode, Error> {
+        let (head, mut body) = self.begin(request).await?.into_parts();
+        let mut rest = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| Error::Exchange(self.authority.clone(), error))?;
+            rest.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let whole: Vec<u8> = rest.drain(..=end).collect();
+                if line(&whole[..end]).is_break() {
+                    return Ok(head.status);
+                }
+            }
+            if rest.len() > ANSWER_MAX {
+                break;
+            }
+        }
+        if !rest.is_empty() {
+            _ = line(&rest);
+        }
+        Ok(head.status)
+    }
+
     async fn exchange(&mut self, request: Request<Bytes>) -> Result<Response<Bytes>, Error> {
+        let (head, body) = self.begin(request).await?.into_parts();
+        let body = Limited::new(body, ANSWER_MAX).collect().await;
+        let body = body.map_err(|error| Error::Body(self.authority.clone(), error))?.to_bytes();
+        Ok(Response::from_parts(head, body))
+    }
+
+    /// Sends a request and reads the head of its answer.
+    async fn begin(&mut self, request: Request<Bytes>) -> Result<Response<Incoming>, Error> {
         let broke = |error| Error::Exchange(self.authority.clone(), error);
-        // Taken out for the time of the exchange: one that was dropped half-way is not used again.
+        // Taken out until the answer begins: one that was dropped half-way is not used again.
         let mut sender = match self.sender.take() {
             Some(sender) if !sender.is_closed() => sender,
             _ => connect(&self.authority, &mut self.connection).await?,
@@ -85,11 +126,9 @@ impl Client {
         let host = HeaderValue::from_str(self.authority.as_str()).expect("an authority is visible ASCII");
         head.headers.insert(HOST, host);
         let response = sender.send_request(Request::from_parts(head, Full::new(body))).await.map_err(broke)?;
-        let (head, body) = response.into_parts();
-        let body = Limited::new(body, ANSWER_MAX).collect().await;
-        let body = body.map_err(|error| Error::Body(self.authority.clone(), error))?.to_bytes();
+        // Not ready before the answer was read to its end, for which the next request waits.
         self.sender = Some(sender);
-        Ok(Response::from_parts(head, body))
+        Ok(response)
     }
 }
 

@@ -35,13 +35,17 @@ impl Signals {
 
 /// Ends the gateway in order; a second signal cuts it short.
 pub(crate) async fn drain(program: Program, mut signals: Signals) {
-    let Program { handle, pipeline, tasks, stop_admin, .. } = program;
+    let Program { handle, pipeline, recorded, tasks, stop_admin, .. } = program;
     let draining = async {
         handle.drain().await;
         stop_admin.cancel();
         // The last sender of records goes with the handle; then the pipeline has written them all.
         drop(handle);
         let _ = pipeline.await;
+        if let Some(recorded) = recorded {
+            // It waits for the disk, which no other task may.
+            let _ = tokio::task::spawn_blocking(move || recorded.store().close()).await;
+        }
         tasks.close();
         tasks.wait().await;
     };

@@ -14,7 +14,6 @@ pub(crate) enum Exit {
     /// No gateway answers at the address.
     Unreachable = 3,
     /// What must survive cannot be written or read.
-    #[expect(dead_code, reason = "nothing is stored yet")]
     Store = 74,
     /// The configuration is refused.
     Config = 78,

@@ -57,6 +57,11 @@ async fn verb(cli: &Cli) -> anyhow::Result<Exit> {
         Verb::Check(args) => cli::check::run(&cli.common, args, &mut out),
         Verb::Health(_) => cli::health::run(&cli.common, &mut out).await,
         Verb::Tools(args) => cli::tools::run(&cli.common, args, &mut out).await,
+        Verb::Calls(args) => cli::calls::run(&cli.common, args, &mut out).await,
+        Verb::Tail(list) => cli::calls::tail(&cli.common, list, &mut out).await,
+        Verb::Trace(args) => cli::trace::run(&cli.common, args, &mut out).await,
+        Verb::Sessions(args) => cli::sessions::run(&cli.common, args, &mut out).await,
+        Verb::Errors(args) => cli::errors::run(&cli.common, args, &mut out).await,
         Verb::Completions(args) => cli::completions::run(args, &mut out).map(|()| Exit::Ok),
         Verb::Reference(args) => cli::reference::run(args, &mut out).map(|()| Exit::Ok),
     }

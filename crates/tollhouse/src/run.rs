@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 use tollhouse_telemetry::logs::{self, Format, Log};
 
-use crate::build::{Program, Wanted};
+use crate::build::{Program, StoreError, Wanted};
 use crate::config::env::{Environment as _, Process};
 use crate::config::{self, Loaded, LogFormat};
 use crate::drain::{Signals, drain};
@@ -89,6 +89,27 @@ async fn served<T>(
     };
     drain(program, signals).await;
     done
+}
+
+/// Says why there is no store, and what to do; any other error stays one.
+///
+/// # Errors
+/// It is another error.
+pub(crate) fn without_store(error: anyhow::Error) -> anyhow::Result<Exit> {
+    use std::io::Write as _;
+    let Some(store) = error.downcast_ref::<StoreError>() else { return Err(error) };
+    let hint = match std::error::Error::source(store).and_then(|source| source.downcast_ref()) {
+        Some(tollhouse_store::Error::Locked { .. }) => "end that process, or name another directory with `--data-dir`",
+        Some(tollhouse_store::Error::Newer { .. }) => {
+            "use the version that wrote it, or name another directory with `--data-dir`"
+        }
+        Some(tollhouse_store::Error::Damaged { .. }) => "move the file away; what was summed up in it begins anew",
+        Some(tollhouse_store::Error::Full { .. }) => "make room on the disk",
+        _ => "name another directory with `--data-dir`",
+    };
+    // Without a standard error the exit code still tells it.
+    let _ = writeln!(std::io::stderr(), "error: {error:#}\nhint: {hint}");
+    Ok(Exit::Store)
 }
 
 /// Writes the findings about a configuration that cannot be used; the exit code that goes with them.

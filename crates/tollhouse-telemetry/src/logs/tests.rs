@@ -27,6 +27,7 @@ fn record() -> CallRecord {
         client: Some("inspector".into()),
         method: "tools/call".into(),
         name: Some("files__read".into()),
+        local_name: None,
         server: Some(ServerId::new("files").unwrap()),
         trace: TraceContext::parse(b"00-12345678901234567890123456789012-1234567890123456-01").unwrap(),
         times: Times {

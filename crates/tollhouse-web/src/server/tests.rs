@@ -51,7 +51,7 @@ async fn admin(states: &[State]) -> Admin {
     let token = stop.clone();
     let (_, front_door) = watch::channel(FrontDoor::default());
     #[expect(clippy::disallowed_methods, reason = "the test awaits the task itself")]
-    let task = tokio::spawn(async move { serve(listener, Arc::new(health), front_door, token).await });
+    let task = tokio::spawn(async move { serve(listener, Arc::new(health), None, front_door, token).await });
     Admin { address, draining, stop, task }
 }
 

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use tollhouse_proxy::settings::{FrontDoor, Limits, Naming, SessionRule, Settings};
 
 use super::Common;
-use crate::build::Wanted;
+use crate::build::{Keep, Wanted};
 use crate::config::{self, Loaded};
 use crate::demo::agent::{self, Play};
 use crate::demo::servers;
@@ -43,7 +43,11 @@ pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     let log = run::log(Some(common.log_level.as_deref().unwrap_or("warning")), &loaded.log)?;
     // Any free port: a demonstration must not fail because a gateway is running.
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let wanted = Wanted { listen: Some(common.listen.unwrap_or(free)), admin: Some(common.admin.unwrap_or(free)) };
+    let wanted = Wanted {
+        listen: Some(common.listen.unwrap_or(free)),
+        admin: Some(common.admin.unwrap_or(free)),
+        keep: Keep::Memory,
+    };
     let play = if args.once { Play::Once } else { Play::Again };
     run::gateway(&loaded, wanted, log, async |program, stop| {
         let listen = program.listen.expect("a demonstration listens");

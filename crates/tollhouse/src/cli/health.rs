@@ -163,7 +163,7 @@ mod tests {
         let (_, door) = watch::channel(FrontDoor::default());
         let mut out = Vec::new();
         let exit = tokio::select! {
-            _ = tollhouse_web::serve(listener, health, door, stop) => panic!("the listener ended"),
+            _ = tollhouse_web::serve(listener, health, None, door, stop) => panic!("the listener ended"),
             exit = run(&common, &mut out) => exit.unwrap(),
         };
         (exit, String::from_utf8(out).unwrap())

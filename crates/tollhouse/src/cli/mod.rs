@@ -4,20 +4,25 @@
 //! examples, since that is what is looked for.
 
 pub(crate) mod add;
+pub(crate) mod calls;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod demo_server;
+pub(crate) mod errors;
 pub(crate) mod health;
 pub(crate) mod init;
 pub(crate) mod list;
 pub(crate) mod reference;
 pub(crate) mod remove;
 pub(crate) mod serve;
+pub(crate) mod sessions;
 pub(crate) mod stdio;
 pub(crate) mod tools;
+pub(crate) mod trace;
 
 mod find;
+mod recorded;
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -73,7 +78,7 @@ pub(crate) struct Common {
     /// Where health is answered [default: 127.0.0.1:7071]
     #[arg(long, global = true, value_name = "ADDR", value_parser = address)]
     pub(crate) admin: Option<SocketAddr>,
-    /// Where the program keeps its state, of which there is none yet [default: tollhouse in the user's state directory]
+    /// Where `serve` keeps what it recorded [default: tollhouse in the user's state directory]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Write data as JSON
@@ -109,6 +114,16 @@ pub(crate) enum Verb {
     Health(health::Args),
     /// List the tools behind a running gateway, or call one
     Tools(tools::Args),
+    /// Show what passed through a running gateway
+    Calls(calls::Args),
+    /// Show calls as they come
+    Tail(calls::List),
+    /// Show the calls of one trace
+    Trace(trace::Args),
+    /// Show which conversations there were
+    Sessions(sessions::Args),
+    /// Show what fails
+    Errors(errors::Args),
     /// Write the completions of a shell
     Completions(completions::Args),
     /// Write a page of the documentation
@@ -151,7 +166,6 @@ impl Common {
     }
 
     /// Where the program keeps its state: as told, else by the XDG rules; `None` without a home directory.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing is stored yet"))]
     pub(crate) fn data_dir(&self, env: &dyn Environment) -> Option<PathBuf> {
         self.data_dir.clone().or_else(|| xdg(env, "XDG_STATE_HOME", ".local/state"))
     }

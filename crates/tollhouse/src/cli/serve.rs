@@ -1,7 +1,8 @@
 //! `tollhouse serve`: the gateway over HTTP, until it is told to stop.
 
 use super::Common;
-use crate::build::Wanted;
+use crate::build::{Keep, Wanted};
+use crate::config::env::Process;
 use crate::config::{self, Loaded};
 use crate::exit::Exit;
 use crate::reload::Source;
@@ -29,6 +30,7 @@ pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     let wanted = |loaded: &Loaded| Wanted {
         listen: Some(common.listen_or(loaded.listen)),
         admin: Some(common.admin_or(loaded.admin)),
+        keep: common.data_dir(&Process).map_or(Keep::Nowhere, Keep::Below),
     };
     let source = Source::at(path, wanted).await;
     let loaded = match source.load().await {
@@ -42,9 +44,9 @@ pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
         }
     }
     let log = run::log(common.log_level.as_deref(), &loaded.log)?;
-    run::followed(source, &loaded, log, async |_, stop| {
+    let served = run::followed(source, &loaded, log, async |_, stop| {
         stop.cancelled().await;
         Ok(Exit::Ok)
-    })
-    .await
+    });
+    served.await.or_else(run::without_store)
 }

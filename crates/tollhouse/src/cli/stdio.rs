@@ -3,7 +3,7 @@
 use tollhouse_core::record::{SessionRef, SessionSource};
 
 use super::Common;
-use crate::build::Wanted;
+use crate::build::{Keep, Wanted};
 use crate::config::Loaded;
 use crate::config::env::{Environment, Process};
 use crate::exit::Exit;
@@ -23,9 +23,9 @@ pub(crate) struct Args {}
 /// Serves until the client closes our input, or a signal comes.
 pub(crate) async fn run(common: &Common) -> anyhow::Result<Exit> {
     let Some(path) = super::configuration(common, "stdio")? else { return Ok(Exit::Config) };
-    // Many of these may run beside each other: none listens unless it is told to.
-    let wanted = Wanted { listen: common.listen, admin: common.admin };
-    let source = Source::at(path, |_: &Loaded| wanted).await;
+    // Many of these may run beside each other: none listens unless it is told to, and none has the files of `serve`.
+    let wanted = Wanted { listen: common.listen, admin: common.admin, keep: Keep::Nowhere };
+    let source = Source::at(path, |_: &Loaded| wanted.clone()).await;
     let loaded = match source.load().await {
         Ok(loaded) => loaded,
         Err(report) => return Ok(run::refused(&report)),

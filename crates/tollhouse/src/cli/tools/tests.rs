@@ -84,7 +84,7 @@ async fn behind_a_gateway(work: impl AsyncFnOnce(Common)) {
     let (_, door) = tokio::sync::watch::channel(loaded.settings.front_door.clone());
     tokio::select! {
         _ = server => panic!("the server ended"),
-        _ = tollhouse_web::serve(web, told, door, stop.clone()) => panic!("the listener ended"),
+        _ = tollhouse_web::serve(web, told, None, door, stop.clone()) => panic!("the listener ended"),
         () = work(common) => {}
     }
 }

@@ -1,0 +1,133 @@
+//! What the files have in common: how they are opened, which layout they have, what their errors mean.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tollhouse_core::ids::CallId;
+
+use crate::engine::Error;
+
+/// Milliseconds from 1970 to 2025: row numbers begin there, so that they have 63 bits for longer.
+const EPOCH_MS: u64 = 1_735_689_600_000;
+/// The oldest SQLite whose write-ahead log cannot be corrupted by its reset (sqlite.org/wal.html).
+const SQLITE_MIN: i32 = 3_051_003;
+/// A reader waits this long for a writer that is changing the file's layout.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// How the last process that had the store ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It closed the store, or there was none.
+    InOrder,
+    /// It was killed, or crashed.
+    Abruptly,
+}
+
+/// The library is built in, so this cannot fail where it is used.
+pub(super) fn check_version() {
+    assert!(rusqlite::version_number() >= SQLITE_MIN, "SQLite {} is built in", rusqlite::version());
+}
+
+/// The number of a call's row: its stamp, counted from 2025.
+pub(super) fn row_id(id: CallId) -> i64 {
+    signed(id.stamp().saturating_sub(EPOCH_MS << 16))
+}
+
+/// The call with this row.
+pub(super) fn call_id(row: i64, salt: i64) -> CallId {
+    CallId::of(unsigned(row) + (EPOCH_MS << 16), salt.cast_unsigned())
+}
+
+/// The first row that a call which arrived at `at_us` can have.
+pub(super) fn first_row(at_us: u64) -> i64 {
+    signed((at_us / 1000).saturating_sub(EPOCH_MS).saturating_mul(1 << 16))
+}
+
+/// A number as SQLite keeps it.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A number that was kept by [`signed`].
+pub(super) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+/// An error of the system, with what was tried.
+pub(super) fn io(action: &'static str, file: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let file = file.display().to_string();
+    move |source| match source.kind() {
+        std::io::ErrorKind::StorageFull => Error::Full { file },
+        _ => Error::Io { action, file, source },
+    }
+}
+
+/// An error of the database, with what was tried.
+pub(super) fn sql(action: &'static str, file: &Path) -> impl FnOnce(rusqlite::Error) -> Error {
+    let file = file.display().to_string();
+    move |source| match source.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Error::Full { file },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Damaged { file, what: source.to_string() },
+        _ => Error::Sql { action, source },
+    }
+}
+
+/// Makes a directory for this user alone.
+pub(super) fn make_dir(dir: &Path) -> Result<(), Error> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir).map_err(io("make", dir))
+}
+
+/// Opens a file for writing, makes it with `schema` if it is not there, and checks it if the last process did not close it.
+pub(super) fn open(path: &Path, layout: i64, schema: &str, ended: Ended) -> Result<Connection, Error> {
+    let there = path.exists();
+    let connection = Connection::open(path).map_err(sql("open a file", path))?;
+    #[cfg(unix)]
+    if !there {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(io("protect", path))?;
+    }
+    connection.busy_timeout(BUSY).map_err(sql("open a file", path))?;
+    let found: i64 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(sql("read the layout of a file", path))?;
+    if found > layout {
+        return Err(Error::Newer { file: path.display().to_string(), found, known: layout });
+    }
+    connection
+        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY;")
+        .map_err(sql("prepare a file", path))?;
+    if found == 0 {
+        connection
+            .execute_batch(&format!("BEGIN; {schema} PRAGMA user_version = {layout}; COMMIT;"))
+            .map_err(sql("lay out a file", path))?;
+    }
+    if there && ended == Ended::Abruptly {
+        let verdict: String =
+            connection.pragma_query_value(None, "quick_check", |row| row.get(0)).map_err(sql("check a file", path))?;
+        if verdict != "ok" {
+            return Err(Error::Damaged { file: path.display().to_string(), what: verdict });
+        }
+    }
+    Ok(connection)
+}
+
+/// Opens a file for reading only.
+pub(super) fn read(path: &Path, layout: i64) -> Result<Connection, Error> {
+    // Not `READ_ONLY`: the first reader of a file in WAL mode has to make its shared memory.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(sql("open a file", path))?;
+    connection.busy_timeout(BUSY).map_err(sql("open a file", path))?;
+    connection.execute_batch("PRAGMA query_only = ON;").map_err(sql("prepare a file", path))?;
+    let found: i64 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(sql("read the layout of a file", path))?;
+    if found > layout {
+        return Err(Error::Newer { file: path.display().to_string(), found, known: layout });
+    }
+    Ok(connection)
+}

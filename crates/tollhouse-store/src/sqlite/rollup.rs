@@ -1,0 +1,368 @@
+//! The file of sums.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use tollhouse_core::sketch::Sketch;
+
+use super::Keep;
+use super::base::{self, Ended, call_id, row_id, signed, sql, unsigned};
+use super::segment::Segment;
+use crate::engine::Error;
+use crate::memory::figures;
+use crate::question::{ErrorGroup, Figure, Numbers, Range, Session, Sum, Width};
+use crate::roll::{Delta, ERROR_CALLS, ErrorKey, Group};
+
+const LAYOUT: i64 = 1;
+const SCHEMA: &str = "
+CREATE TABLE cell (
+  width INTEGER NOT NULL, slot INTEGER NOT NULL, server TEXT NOT NULL, name TEXT NOT NULL, method TEXT NOT NULL,
+  client TEXT NOT NULL, calls INTEGER NOT NULL, failed INTEGER NOT NULL, request INTEGER NOT NULL,
+  response INTEGER NOT NULL, errors TEXT NOT NULL, total BLOB NOT NULL, upstream BLOB NOT NULL, first BLOB NOT NULL,
+  PRIMARY KEY (width, slot, server, name, method, client)
+) WITHOUT ROWID;
+CREATE TABLE session (
+  principal TEXT NOT NULL, id TEXT NOT NULL, source TEXT NOT NULL, confidence TEXT NOT NULL, client TEXT,
+  servers TEXT NOT NULL, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL, calls INTEGER NOT NULL,
+  failed INTEGER NOT NULL, last_ok INTEGER, last_ok_salt INTEGER,
+  PRIMARY KEY (principal, id)
+) WITHOUT ROWID;
+CREATE INDEX session_last ON session (last_at);
+CREATE TABLE error (
+  server TEXT NOT NULL, name TEXT NOT NULL, error TEXT NOT NULL, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL,
+  count INTEGER NOT NULL, calls BLOB NOT NULL, PRIMARY KEY (server, name, error)
+) WITHOUT ROWID;
+CREATE TABLE segment (
+  number INTEGER PRIMARY KEY, rows INTEGER NOT NULL, min_at INTEGER NOT NULL, max_at INTEGER NOT NULL
+);
+CREATE TABLE counted (one INTEGER PRIMARY KEY CHECK (one = 1), segment INTEGER NOT NULL, batch INTEGER NOT NULL);
+INSERT INTO counted VALUES (1, 0, 0);
+";
+/// An id of a call: row and salt.
+const ID: usize = 16;
+
+/// A segment as it is listed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Listed {
+    pub(super) number: i64,
+    /// When its last call arrived.
+    pub(super) max_us: u64,
+}
+
+/// The open file.
+pub(super) struct Rollup {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl Rollup {
+    pub(super) fn open(path: &Path, ended: Ended) -> Result<Self, Error> {
+        Ok(Self { path: path.to_owned(), connection: base::open(path, LAYOUT, SCHEMA, ended)? })
+    }
+
+    pub(super) fn read(path: &Path) -> Result<Self, Error> {
+        Ok(Self { path: path.to_owned(), connection: base::read(path, LAYOUT)? })
+    }
+
+    fn failed(&self, action: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
+        sql(action, &self.path)
+    }
+
+    /// The number of the segment to write on: the newest, or the first.
+    pub(super) fn newest_segment(&self) -> Result<i64, Error> {
+        self.connection
+            .query_row("SELECT coalesce(max(number), 1) FROM segment", [], |row| row.get(0))
+            .map_err(self.failed("read the list of segments"))
+    }
+
+    /// All segments, newest first.
+    pub(super) fn segments(&self) -> Result<Vec<Listed>, Error> {
+        let failed = |error| sql("read the list of segments", &self.path)(error);
+        let mut list = self
+            .connection
+            .prepare_cached("SELECT number, max_at FROM segment ORDER BY number DESC")
+            .map_err(failed)?;
+        let listed = |row: &Row<'_>| Ok(Listed { number: row.get(0)?, max_us: unsigned(row.get(1)?) });
+        let rows = list.query_map([], listed).map_err(failed)?;
+        rows.collect::<Result<_, _>>().map_err(failed)
+    }
+
+    /// Writes down how a segment stands.
+    pub(super) fn note_segment(&mut self, segment: &Segment) -> Result<(), Error> {
+        let noted = self.connection.execute(
+            "INSERT OR REPLACE INTO segment VALUES (?1, ?2, ?3, ?4)",
+            params![segment.number, signed(segment.rows), signed(segment.min_us), signed(segment.max_us)],
+        );
+        noted.map(|_| ()).map_err(self.failed("write the list of segments"))
+    }
+
+    pub(super) fn forget_segment(&mut self, number: i64) -> Result<(), Error> {
+        let forgotten = self.connection.execute("DELETE FROM segment WHERE number = ?1", [number]);
+        forgotten.map(|_| ()).map_err(self.failed("write the list of segments"))
+    }
+
+    /// Up to which commit of which segment the sums go.
+    pub(super) fn watermark(&self) -> Result<(i64, i64), Error> {
+        self.connection
+            .query_row("SELECT segment, batch FROM counted", [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .map_err(self.failed("read how far the sums go"))
+    }
+
+    /// Adds what was counted, up to the last commit of `segment`; all of it or nothing.
+    pub(super) fn add(&mut self, delta: &Delta, segment: &Segment) -> Result<(), Error> {
+        let path = self.path.clone();
+        let failed = |error| sql("write sums", &path)(error);
+        let transaction = self.connection.transaction().map_err(failed)?;
+        for (key, sum) in &delta.cells {
+            add_cell(&transaction, key, sum).map_err(failed)?;
+        }
+        for session in &delta.sessions {
+            add_session(&transaction, session).map_err(failed)?;
+        }
+        for (key, group) in &delta.errors {
+            add_error(&transaction, key, group).map_err(failed)?;
+        }
+        let counted =
+            transaction.execute("UPDATE counted SET segment = ?1, batch = ?2", params![segment.number, segment.batch]);
+        counted.map_err(failed)?;
+        let noted = transaction.execute(
+            "INSERT OR REPLACE INTO segment VALUES (?1, ?2, ?3, ?4)",
+            params![segment.number, signed(segment.rows), signed(segment.min_us), signed(segment.max_us)],
+        );
+        noted.map_err(failed)?;
+        transaction.commit().map_err(failed)
+    }
+
+    /// Gives up sums that are older than they may be.
+    pub(super) fn trim(&mut self, keep: &Keep, now_us: u64) -> Result<(), Error> {
+        let failed = |error| sql("give up old sums", &self.path)(error);
+        for (width, kept) in Width::ALL.into_iter().zip([keep.minutes_us, keep.quarters_us, keep.days_us]) {
+            let oldest = width.slot(now_us.saturating_sub(kept));
+            self.connection
+                .execute("DELETE FROM cell WHERE width = ?1 AND slot < ?2", params![code(width), signed(oldest)])
+                .map_err(failed)?;
+        }
+        for (statement, kept) in [
+            ("DELETE FROM session WHERE last_at < ?1", keep.sessions_us),
+            ("DELETE FROM error WHERE last_at < ?1", keep.days_us),
+        ] {
+            self.connection.execute(statement, [signed(now_us.saturating_sub(kept))]).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn close(&mut self) -> Result<(), Error> {
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .map_err(self.failed("move the log into the file"))
+    }
+
+    pub(super) fn numbers(&mut self, numbers: &Numbers) -> Result<Vec<Figure>, Error> {
+        let failed = |error| sql("read sums", &self.path)(error);
+        let mut cells = self
+            .connection
+            .prepare_cached("SELECT * FROM cell WHERE width = ?1 AND slot >= ?2 AND slot <= ?3")
+            .map_err(failed)?;
+        let slots = (numbers.width.slot(numbers.range.from_us), numbers.width.slot(numbers.range.to_us));
+        let rows = cells
+            .query_map(params![code(numbers.width), signed(slots.0), signed(slots.1)], |row| {
+                let text = |column| row.get::<_, String>(column).map(Box::<str>::from);
+                let group = Group { server: text(2)?, name: text(3)?, method: text(4)?, client: text(5)? };
+                Ok((unsigned(row.get(1)?), group, sum(row, 6)?))
+            })
+            .map_err(failed)?;
+        let found: Vec<_> = rows.collect::<Result<_, _>>().map_err(failed)?;
+        Ok(figures(numbers, found.into_iter()))
+    }
+
+    pub(super) fn sessions(&mut self, range: Range, limit: usize) -> Result<Vec<Session>, Error> {
+        let failed = |error| sql("read sessions", &self.path)(error);
+        let mut list = self
+            .connection
+            .prepare_cached(
+                "SELECT * FROM session WHERE last_at >= ?1 AND first_at < ?2 ORDER BY last_at DESC, id LIMIT ?3",
+            )
+            .map_err(failed)?;
+        let rows = list
+            .query_map(params![signed(range.from_us), signed(range.to_us), signed(limit as u64)], session)
+            .map_err(failed)?;
+        rows.collect::<Result<_, _>>().map_err(failed)
+    }
+
+    pub(super) fn errors(&mut self, range: Range, limit: usize) -> Result<Vec<ErrorGroup>, Error> {
+        let failed = |error| sql("read groups of errors", &self.path)(error);
+        let mut list = self
+            .connection
+            .prepare_cached("SELECT * FROM error WHERE last_at >= ?1 AND first_at < ?2 ORDER BY last_at DESC LIMIT ?3")
+            .map_err(failed)?;
+        let rows = list
+            .query_map(params![signed(range.from_us), signed(range.to_us), signed(limit as u64)], error_group)
+            .map_err(failed)?;
+        rows.collect::<Result<_, _>>().map_err(failed)
+    }
+}
+
+fn code(width: Width) -> i64 {
+    match width {
+        Width::Minute => 0,
+        Width::Quarter => 1,
+        Width::Day => 2,
+    }
+}
+
+fn add_cell(connection: &Connection, key: &(Width, u64, Group), new: &Sum) -> rusqlite::Result<()> {
+    let (width, slot, group) = key;
+    let place = params![code(*width), signed(*slot), &*group.server, &*group.name, &*group.method, &*group.client];
+    let mut find = connection.prepare_cached(
+        "SELECT calls, failed, request, response, errors, total, upstream, first FROM cell \
+         WHERE width = ?1 AND slot = ?2 AND server = ?3 AND name = ?4 AND method = ?5 AND client = ?6",
+    )?;
+    let known = find.query_row(place, |row| sum(row, 0)).optional()?;
+    let whole = match known {
+        Some(mut known) => {
+            known.merge(new);
+            std::borrow::Cow::Owned(known)
+        }
+        None => std::borrow::Cow::Borrowed(new),
+    };
+    let errors: Vec<_> = whole.errors.iter().map(|(error, count)| format!("{error}\t{count}")).collect();
+    let mut write = connection.prepare_cached(
+        "INSERT OR REPLACE INTO cell VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+    )?;
+    write.execute(params![
+        code(*width),
+        signed(*slot),
+        &*group.server,
+        &*group.name,
+        &*group.method,
+        &*group.client,
+        signed(whole.calls),
+        signed(whole.failed),
+        signed(whole.request_bytes),
+        signed(whole.response_bytes),
+        errors.join("\n"),
+        whole.total.encode(),
+        whole.upstream.encode(),
+        whole.first.encode(),
+    ])?;
+    Ok(())
+}
+
+fn sum(row: &Row<'_>, at: usize) -> rusqlite::Result<Sum> {
+    let count = |column: usize| row.get(at + column).map(unsigned);
+    let sketch = |column: usize| {
+        let bytes = row.get_ref(at + column)?.as_blob()?;
+        Sketch::decode(bytes).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(at + column, rusqlite::types::Type::Blob, Box::new(error))
+        })
+    };
+    let errors: String = row.get(at + 4)?;
+    let error = |line: &str| {
+        let (error, count) = line.rsplit_once('\t')?;
+        Some((error.into(), count.parse().ok()?))
+    };
+    Ok(Sum {
+        calls: count(0)?,
+        failed: count(1)?,
+        request_bytes: count(2)?,
+        response_bytes: count(3)?,
+        errors: errors.lines().filter_map(error).collect(),
+        total: sketch(5)?,
+        upstream: sketch(6)?,
+        first: sketch(7)?,
+    })
+}
+
+fn add_session(connection: &Connection, new: &Session) -> rusqlite::Result<()> {
+    let mut find = connection.prepare_cached("SELECT * FROM session WHERE principal = ?1 AND id = ?2")?;
+    let known = find.query_row([&*new.principal, &*new.id], session).optional()?;
+    let whole = match known {
+        Some(mut known) => {
+            known.merge(new);
+            known
+        }
+        None => new.clone(),
+    };
+    let mut write = connection
+        .prepare_cached("INSERT OR REPLACE INTO session VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)")?;
+    write.execute(params![
+        &*whole.principal,
+        &*whole.id,
+        &*whole.source,
+        &*whole.confidence,
+        whole.client.as_deref(),
+        whole.servers.join("\n"),
+        signed(whole.first_us),
+        signed(whole.last_us),
+        signed(whole.calls),
+        signed(whole.failed),
+        whole.last_ok.map(row_id),
+        whole.last_ok.map(|id| id.salt().cast_signed()),
+    ])?;
+    Ok(())
+}
+
+fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
+    let text = |column| row.get::<_, String>(column).map(Box::<str>::from);
+    let last_ok: (Option<i64>, Option<i64>) = (row.get(10)?, row.get(11)?);
+    Ok(Session {
+        principal: text(0)?,
+        id: text(1)?,
+        source: text(2)?,
+        confidence: text(3)?,
+        client: row.get::<_, Option<String>>(4)?.map(Into::into),
+        servers: text(5)?.lines().map(Into::into).collect(),
+        first_us: unsigned(row.get(6)?),
+        last_us: unsigned(row.get(7)?),
+        calls: unsigned(row.get(8)?),
+        failed: unsigned(row.get(9)?),
+        last_ok: last_ok.0.zip(last_ok.1).map(|(row, salt)| call_id(row, salt)),
+    })
+}
+
+fn add_error(connection: &Connection, key: &ErrorKey, new: &ErrorGroup) -> rusqlite::Result<()> {
+    let mut find = connection.prepare_cached("SELECT * FROM error WHERE server = ?1 AND name = ?2 AND error = ?3")?;
+    let known = find.query_row([&*key.server, &*key.name, &*key.error], error_group).optional()?;
+    let whole = match known {
+        Some(mut known) => {
+            known.merge(new);
+            known
+        }
+        None => new.clone(),
+    };
+    let calls: Vec<u8> = whole
+        .calls
+        .iter()
+        .take(ERROR_CALLS)
+        .flat_map(|id| [row_id(*id).to_be_bytes(), id.salt().to_be_bytes()].concat())
+        .collect();
+    let mut write = connection.prepare_cached("INSERT OR REPLACE INTO error VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    write.execute(params![
+        &*key.server,
+        &*key.name,
+        &*key.error,
+        signed(whole.first_us),
+        signed(whole.last_us),
+        signed(whole.count),
+        calls
+    ])?;
+    Ok(())
+}
+
+fn error_group(row: &Row<'_>) -> rusqlite::Result<ErrorGroup> {
+    let text = |column| row.get::<_, String>(column).map(Box::<str>::from);
+    let (ids, _) = row.get_ref(6)?.as_blob()?.as_chunks::<ID>();
+    let id = |bytes: &[u8; ID]| {
+        let half = |at: usize| i64::from_be_bytes(bytes[at..at + 8].try_into().expect("eight of sixteen bytes"));
+        call_id(half(0), half(8))
+    };
+    Ok(ErrorGroup {
+        server: text(0)?,
+        name: text(1)?,
+        error: text(2)?,
+        first_us: unsigned(row.get(3)?),
+        last_us: unsigned(row.get(4)?),
+        count: unsigned(row.get(5)?),
+        calls: ids.iter().map(id).collect(),
+    })
+}

@@ -1,0 +1,94 @@
+//! `tollhouse trace`: the calls of one trace, as bars over time.
+
+use std::fmt::Write as _;
+use std::io::Write;
+
+use anyhow::Context as _;
+use tollhouse_web::api::{CallView, Calls, Trace};
+
+use super::Common;
+use super::recorded::{ask, encoded, fitted, length, target, time};
+use crate::exit::Exit;
+
+/// Columns of the longest bar.
+const BAR: u64 = 40;
+
+/// What `trace` takes beside the common options.
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    help_template = super::HELP,
+    before_help = "Examples:
+  tollhouse trace last                               that of the last call
+  tollhouse trace last-error                         that of the last call that failed
+  tollhouse trace 0af7651916cd43dd8448eb211c80319c   this one"
+)]
+pub(crate) struct Args {
+    /// The trace id, `last` or `last-error`
+    #[arg(value_name = "ID|last|last-error")]
+    pub(crate) id: String,
+}
+
+/// Shows it.
+pub(crate) async fn run(common: &Common, args: &Args, out: &mut impl Write) -> anyhow::Result<Exit> {
+    let errors = match args.id.as_str() {
+        "last" => Some("false"),
+        "last-error" => Some("true"),
+        _ => None,
+    };
+    let id = if let Some(errors) = errors {
+        let newest: Calls = match ask(common, &format!("/api/v1/calls?limit=1&errors={errors}")).await? {
+            Ok((newest, _)) => newest,
+            Err(exit) => return Ok(exit),
+        };
+        let Some(call) = newest.calls.into_iter().next() else {
+            // Without a standard error the exit code still tells it.
+            let _ = writeln!(std::io::stderr(), "no such call is kept");
+            return Ok(Exit::Fault);
+        };
+        call.trace_id
+    } else {
+        args.id.clone()
+    };
+    let (trace, body): (Trace, _) = match ask(common, &format!("/api/v1/traces/{}", encoded(&id))).await? {
+        Ok(answer) => answer,
+        Err(exit) => return Ok(exit),
+    };
+    if common.json {
+        out.write_all(&body).and_then(|()| writeln!(out)).context("write the trace")?;
+    } else {
+        out.write_all(waterfall(&trace).as_bytes()).context("write the trace")?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// The calls below one another, each with its bar; the part at the server is drawn heavier.
+fn waterfall(trace: &Trace) -> String {
+    let begin = trace.calls.iter().map(|call| call.at_us).min().unwrap_or_default();
+    let end = trace.calls.iter().map(|call| call.at_us + call.total_us).max().unwrap_or_default();
+    let whole = (end - begin).max(1);
+    let width = trace.calls.iter().map(|call| target(call).chars().count()).fold(12, usize::max).min(48);
+    let failed = trace.calls.iter().filter(|call| call.error.is_some()).count();
+    let mut text = format!(
+        "trace {} · {} UTC · {} · {} calls · {failed} failed\n\n",
+        trace.trace_id,
+        time(begin, 0),
+        length(whole),
+        trace.calls.len()
+    );
+    for call in &trace.calls {
+        let outcome = call.error.as_deref().map(|error| format!("  {} {error}", call.outcome)).unwrap_or_default();
+        let (target, bar, took) = (fitted(&target(call), width), bar(call, begin, whole), length(call.total_us));
+        writeln!(text, "{target}  {bar}  {took:>9}{outcome}").expect("writing to memory does not fail");
+    }
+    text
+}
+
+fn bar(call: &CallView, begin: u64, whole: u64) -> String {
+    let column = |us: u64| us.saturating_mul(BAR) / whole;
+    let start = column(call.at_us - begin).min(BAR - 1);
+    let length = column(call.total_us).clamp(1, BAR - start);
+    let heavy = (length * call.upstream_us).checked_div(call.total_us).unwrap_or_default();
+    let cells = |cell: &str, count: u64| cell.repeat(usize::try_from(count).unwrap_or_default());
+    let bar = [cells(" ", start), cells("█", heavy), cells("▒", length - heavy)].concat();
+    format!("{bar:width$}", width = usize::try_from(BAR).unwrap_or_default())
+}
