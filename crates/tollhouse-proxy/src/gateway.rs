@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::{ArcSwap, Guard};
 use http::StatusCode;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -13,16 +14,22 @@ use tollhouse_core::fault::Kind;
 use crate::answer::{Refusal, code};
 use crate::clocks::Clocks;
 use crate::fleet::Fleet;
+use crate::losses::Losses;
 use crate::names::Names;
 use crate::record::Recorder;
 use crate::seal::Seal;
 use crate::session::identify::Guesses;
-use crate::session::legacy::{Endpoint, Session, Table};
+use crate::session::legacy::{Endpoint, Openings, Session, Table};
 use crate::session::lent::Lent;
 use crate::session::mailbox::Mailboxes;
+use crate::session::streams::Bounds;
 use crate::settings::{self, FrontDoor, Limits, LiveLimits, SessionRule, Settings};
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, Upstream};
+
+/// Sessions that are ended at their servers at the same time: when thousands have been idle for too long, their servers
+/// get no flood of connections.
+const CLOSING: usize = 32;
 
 /// The shared state of the data plane.
 pub(crate) struct Gateway {
@@ -33,6 +40,9 @@ pub(crate) struct Gateway {
     /// Sessions of the gateway's own.
     pub(crate) lent: Lent,
     pub(crate) mailboxes: Arc<Mailboxes>,
+    pub(crate) openings: Openings,
+    /// Of the streams of each session.
+    pub(crate) stream_bounds: Arc<Bounds>,
     pub(crate) guesses: Guesses,
     /// How the session of a call is found, best first.
     pub(crate) session_rules: ArcSwap<Box<[SessionRule]>>,
@@ -41,7 +51,11 @@ pub(crate) struct Gateway {
     /// Whether trace headers go on to servers.
     pub(crate) inject_trace: bool,
     pub(crate) recorder: Recorder,
+    /// What clients lost at a limit.
+    pub(crate) losses: Arc<Losses>,
     in_flight: AtomicUsize,
+    /// Sessions that are being ended at their servers; more wait for their turn.
+    closing: Semaphore,
     /// Cancelled when no more calls are accepted.
     pub(crate) draining: CancellationToken,
     /// Cancelled when everything has to end.
@@ -67,18 +81,23 @@ impl Gateway {
             server_tasks.spawn(server.clone().attend());
         }
         let fleet = Fleet::new(servers, settings.naming);
+        let losses = Arc::<Losses>::default();
         Ok(Arc::new(Self {
             seal: Seal::new(),
             names: Names::new(settings.naming, fleet.roster().ids()),
             sessions: Arc::new(Table::new(limits.clone())),
             lent: Lent::new(limits.clone()),
             mailboxes: Arc::default(),
+            openings: Openings::default(),
+            stream_bounds: Bounds::new(limits.clone(), losses.clone()),
+            closing: Semaphore::new(CLOSING),
             guesses: Guesses::default(),
             session_rules: ArcSwap::from_pointee(settings.session_rules.clone()),
             limits,
             front_door: ArcSwap::from_pointee(settings.front_door.clone()),
             inject_trace: settings.inject_trace,
             recorder,
+            losses,
             in_flight: AtomicUsize::new(0),
             draining: stop.child_token(),
             stop,
@@ -156,6 +175,7 @@ impl Gateway {
         session.stop.cancel();
         let gateway = self.clone();
         self.tasks.spawn(async move {
+            let _turn = gateway.closing.acquire().await;
             for (server, link) in session.links() {
                 let server = gateway.fleet.at(server);
                 let clocks = Clocks::start(Instant::now(), &server.timeouts);

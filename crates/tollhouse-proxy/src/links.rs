@@ -29,7 +29,7 @@ pub(crate) async fn open_link(gateway: &Arc<Gateway>, session: &Session, place: 
     let upstream = gateway.fleet.at(place);
     let start = upstream.timeouts.start;
     let clocks = Clocks::start(Instant::now(), &Timeouts { idle: start, hard: start, ..upstream.timeouts });
-    let (initialize, id) = &session.initialize;
+    let (initialize, id) = &*session.initialize;
     upstream.open(initialize, *id, &clocks).await
 }
 
@@ -69,7 +69,7 @@ async fn reopen(
         clocks.within(session.pause_before_restart(place, &ended)).await??;
     }
     let upstream = gateway.fleet.at(place);
-    let (initialize, id) = &session.initialize;
+    let (initialize, id) = &*session.initialize;
     let opened = upstream.open(initialize, *id, clocks).await?;
     upstream.tell(Bytes::from_static(INITIALIZED), Some(&opened.link), clocks).await?;
     let link = opened.link.clone();

@@ -188,6 +188,14 @@ pub struct Limits {
     pub line: ByteSize,
     /// Calls in flight over all servers. Default 1,024.
     pub calls: usize,
+    /// For the head of a request, the first or the next on its connection. Default 10 s.
+    pub head: Duration,
+    /// How long a request body may stand still. Default 30 s.
+    pub body_idle: Duration,
+    /// How long a client may take nothing of what is sent to it. Default 30 s.
+    pub write_stall: Duration,
+    /// Connections of clients over HTTP; never more than half of the descriptors the process may open. Default 16,384.
+    pub connections: usize,
     /// Legacy sessions. Default 20,000.
     pub sessions: usize,
     /// Legacy sessions of one principal. Default 1,000.
@@ -216,6 +224,10 @@ impl Default for Limits {
             answer: ByteSize::mib(10),
             line: ByteSize::mib(16),
             calls: 1024,
+            head: Duration::from_secs(10),
+            body_idle: Duration::from_secs(30),
+            write_stall: Duration::from_secs(30),
+            connections: 16_384,
             sessions: 20_000,
             sessions_per_principal: 1000,
             events: 1000,

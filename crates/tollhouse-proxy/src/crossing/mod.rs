@@ -149,9 +149,10 @@ async fn borrow(gateway: &Arc<Gateway>, borrower: &Borrower, place: usize, clock
         capabilities: borrower.client.capabilities.clone(),
     };
     let new = || {
-        let (name, initialize) = (borrower.name.clone(), lend::initialize(&borrower.client));
-        let (endpoint, stop) = (Endpoint::One(place), gateway.stop.child_token());
-        Session::new(endpoint, Version::LATEST_LEGACY, name, initialize, Outlet::Nobody, &gateway.limits(), stop)
+        let (name, initialize) = (borrower.name.clone(), Arc::new(lend::initialize(&borrower.client)));
+        let (endpoint, bounds, stop) =
+            (Endpoint::One(place), gateway.stream_bounds.clone(), gateway.stop.child_token());
+        Session::new(endpoint, Version::LATEST_LEGACY, name, initialize, Outlet::Nobody, bounds, stop)
     };
     let Some(loan) = gateway.lent.borrow(key, new) else {
         return Err(Failure::new(Kind::Limited, "all sessions that can be lent are in use"));

@@ -12,27 +12,21 @@ use bytes::Bytes;
 use http::StatusCode;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::{Listener, SessionRef};
 use tollhouse_core::wire::sse::Event;
-use tracing::{debug, warn};
+use tollhouse_core::wire::{Envelope, Form};
 
 use super::body::{Body, KeepAlive, Messages};
 use super::duplex::Client;
+use super::outbox::{self, Worth, outbox};
 use crate::answer::{Refusal, code};
 use crate::gateway::Gateway;
-use crate::session::legacy::{Endpoint, Reserved};
+use crate::session::legacy::{Endpoint, Full, Reserved};
 use crate::session::mailbox::{Mailbox, Posted};
-use crate::session::outbox::{Outbox, WhenFull};
+use crate::session::outbox::Outbox;
 use crate::upstream::lines::one_line;
 
-/// A client that reads nothing for this long is ended.
-const STALL: Duration = Duration::from_secs(30);
-/// A message goes out in pieces of this size, so that a slow reader of a long one is told from one that reads nothing.
-const PIECE: usize = 64 << 10;
-/// Pieces that wait for the connection. Full: the next waits, for as long as [`STALL`].
-const PIECES: usize = 1;
 /// A POST waits this long for its client's earlier messages to be looked at.
 const CROWDED: Duration = Duration::from_secs(30);
 
@@ -71,27 +65,18 @@ pub(crate) fn mailbox(gateway: &Gateway, endpoint: Endpoint, query: Option<&str>
     gateway.mailboxes.find(id, endpoint)
 }
 
-/// Opens the stream of a client that asked for it at `path`. `given` is the conversation that the path names; `hang_up`
-/// ends the connection it came over.
+/// Opens the stream of a client that asked for it at `path`. `given` is the conversation that the path names.
 ///
 /// # Errors
 /// The gateway has as many sessions as it may.
-pub(crate) fn open(
+pub(crate) async fn open(
     gateway: &Arc<Gateway>,
     endpoint: Endpoint,
     path: &str,
     peer: IpAddr,
     given: Option<SessionRef>,
-    hang_up: Arc<CancellationToken>,
-) -> Result<Body, Refusal> {
-    let Some((place, evicted)) = gateway.sessions.reserve() else {
-        return Err(Refusal::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            code::LIMITED,
-            Kind::Limited,
-            "all sessions are in use, which is the limit",
-        ));
-    };
+) -> Result<Body, Full> {
+    let (place, evicted) = gateway.sessions.reserve()?;
     if let Some(evicted) = evicted {
         gateway.end_session(evicted);
     }
@@ -102,14 +87,14 @@ pub(crate) fn open(
         event: Some("endpoint".into()),
         ..Event::default()
     };
-    let (pieces, receiver) = mpsc::channel(PIECES);
-    let first = pieces.try_send(address.encode());
-    debug_assert!(first.is_ok(), "it is empty");
-    let (outbox, said) = Outbox::new(WhenFull::DropNotifications);
+    let (events, outgoing) = outbox(gateway.losses.clone());
+    // There is room, and the other end is here.
+    let _ = events.post(address.encode(), Worth::Needed).await;
+    let (outbox, said) = Outbox::new();
     let client = Client::new(gateway.clone(), Listener::Sse, peer, endpoint, given, outbox.clone());
-    let stream = Stream { gateway: gateway.clone(), client, outbox, said, pieces, mailbox, hang_up, place };
+    let stream = Stream { gateway: gateway.clone(), client, outbox, said, events, mailbox, place };
     gateway.tasks.spawn(stream.serve());
-    Ok(Body::Messages(Messages { receiver, alive: KeepAlive::new() }))
+    Ok(Body::Messages(Messages { outgoing, alive: KeepAlive::new() }))
 }
 
 /// Puts a message into its client's mailbox.
@@ -140,108 +125,60 @@ struct Stream {
     client: Arc<Client>,
     outbox: Outbox,
     said: mpsc::Receiver<Bytes>,
-    pieces: mpsc::Sender<Bytes>,
+    events: outbox::Outbox,
     mailbox: Mailbox,
-    hang_up: Arc<CancellationToken>,
     place: Reserved,
-}
-
-/// Why a stream ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    /// There is nothing more to say.
-    Finished,
-    /// The client closed it.
-    Left,
-    /// The client does not read.
-    Unread,
 }
 
 impl Stream {
     async fn serve(self) {
-        let Self { gateway, client, outbox, said, pieces, mut mailbox, hang_up, place } = self;
-        let mut writing = gateway.tasks.spawn(write(said, pieces));
-        let ended = loop {
+        let Self { gateway, client, outbox, said, events, mut mailbox, place } = self;
+        let mut writing = gateway.tasks.spawn(write(said, events, gateway.clone()));
+        let left = loop {
             tokio::select! {
                 biased;
-                () = gateway.draining.cancelled() => break None,
-                ended = &mut writing => break Some(ended.unwrap_or(Ended::Left)),
+                () = gateway.draining.cancelled() => break false,
+                // The client closed its stream, or its connection was given up since it takes nothing.
+                _ = &mut writing => break true,
                 Some(posted) = mailbox.next() => client.take(posted.envelope, posted.headers, posted.received).await,
             }
         };
         drop(mailbox);
-        if ended == Some(Ended::Unread) {
-            let (dropped, streams) = (outbox.dropped(), gateway.mailboxes.unread());
-            warn!(target: "tollhouse.http", dropped, streams, "a client that did not read its event stream was ended");
-            hang_up.cancel();
-        } else if outbox.dropped() > 0 {
-            debug!(target: "tollhouse.http", dropped = outbox.dropped(), "notifications found no room in an event stream");
-        }
         // In the legacy era a disconnect is no cancellation: what is under way comes to its end, within its clocks, as
         // when a client of a pipe has gone. Only then does the session end at the servers, which could otherwise not
         // finish. Nobody can fetch the answers any more; the records say what became of the calls.
         client.finish().await;
         drop((client, outbox, place));
-        if ended.is_none() {
+        if !left {
             // A drain: what was said until now is still written.
             let _ = writing.await;
         }
     }
 }
 
-/// Writes what is said to a client, until there is no more of it or nobody reads.
-async fn write(mut said: mpsc::Receiver<Bytes>, pieces: mpsc::Sender<Bytes>) -> Ended {
+/// Writes what is said to a client, until there is no more of it or the client has gone.
+async fn write(mut said: mpsc::Receiver<Bytes>, events: outbox::Outbox, gateway: Arc<Gateway>) {
     loop {
         let message = tokio::select! {
             biased;
-            () = pieces.closed() => return Ended::Left,
+            () = events.gone() => return,
             message = said.recv() => message,
         };
-        let Some(message) = message else { return Ended::Finished };
+        let Some(message) = message else { break };
+        let worth = worth(&message);
         let event = Event { data: one_line(message), event: Some("message".into()), ..Event::default() };
-        let mut frame = event.encode();
-        while !frame.is_empty() {
-            let piece = frame.split_to(frame.len().min(PIECE));
-            match timeout(STALL, pieces.send(piece)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return Ended::Left,
-                Err(_) => return Ended::Unread,
-            }
+        if events.post(event.encode(), worth).await.is_err() {
+            return;
         }
     }
+    let write_stall = gateway.limits().write_stall;
+    events.finish(write_stall).await;
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// How the writing of messages ends for a client that takes so many pieces, one after each pause.
-    async fn written(messages: &[usize], pieces: usize, pause: Duration) -> Ended {
-        let (outbox, said) = Outbox::new(WhenFull::DropNotifications);
-        for length in messages {
-            outbox.say("x".repeat(*length).into()).await;
-        }
-        drop(outbox);
-        let (sender, mut receiver) = mpsc::channel(PIECES);
-        let reading = async move {
-            for _ in 0..pieces {
-                tokio::time::sleep(pause).await;
-                receiver.recv().await;
-            }
-            // It stays, and reads no more.
-            tokio::time::sleep(STALL * 10).await;
-        };
-        tokio::select! {
-            ended = write(said, sender) => ended,
-            () = reading => panic!("it is noticed before"),
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_reads_nothing_is_given_up_and_a_slow_one_is_not() {
-        assert_eq!(written(&[10, 10, 10], 0, STALL).await, Ended::Unread);
-        assert_eq!(written(&[10], 0, STALL).await, Ended::Finished, "what fits is not waited for");
-        assert_eq!(written(&[10 * PIECE], 11, STALL / 2).await, Ended::Finished);
-        assert_eq!(written(&[10 * PIECE], 5, STALL / 2).await, Ended::Unread);
+/// Nobody waits for a notification.
+fn worth(message: &Bytes) -> Worth {
+    match Envelope::parse(message.clone()) {
+        Ok(envelope) if matches!(envelope.form, Form::Notification { .. }) => Worth::Expendable,
+        _ => Worth::Needed,
     }
 }

@@ -19,7 +19,7 @@ use super::duplex::Client;
 use crate::answer::{Refusal, code};
 use crate::gateway::Gateway;
 use crate::session::legacy::Endpoint;
-use crate::session::outbox::{Outbox, WhenFull};
+use crate::session::outbox::Outbox;
 use crate::upstream::lines::{Line, LineReader, LineWriter, one_line};
 
 /// Serves one client until its input ends. The process is one conversation: the one its environment names, if any.
@@ -33,7 +33,7 @@ pub(crate) async fn serve(
     let abort = CancellationToken::new();
     let tasks = TaskTracker::new();
     let writing = tasks.spawn(pump.run(CancellationToken::new(), abort.clone()));
-    let (outbox, mut messages) = Outbox::new(WhenFull::Wait);
+    let (outbox, mut messages) = Outbox::new();
     let forwarding = tasks.spawn(async move {
         while let Some(message) = messages.recv().await {
             // The client closed our output: what follows is said to nobody.

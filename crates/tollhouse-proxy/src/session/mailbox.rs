@@ -3,7 +3,6 @@
 //! The id in the URI is all that ties a message to its session, so nobody can guess it, and it is written nowhere else.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderMap;
@@ -20,8 +19,6 @@ const POSTED: usize = 64;
 #[derive(Default)]
 pub(crate) struct Mailboxes {
     open: Mutex<Open>,
-    /// Streams that were ended because nobody read them.
-    unread: AtomicU64,
 }
 
 /// Where each was opened, and the way into it, by its id.
@@ -53,11 +50,6 @@ impl Mailboxes {
     /// The way into the mailbox `id`, if it belongs to `endpoint`.
     pub(crate) fn find(&self, id: &str, endpoint: Endpoint) -> Option<mpsc::Sender<Posted>> {
         self.lock().get(id).filter(|(of, _)| *of == endpoint).map(|(_, sender)| sender.clone())
-    }
-
-    /// Counts a stream that was ended because nobody read it; how many there were.
-    pub(crate) fn unread(&self) -> u64 {
-        self.unread.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {

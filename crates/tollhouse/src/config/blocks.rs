@@ -176,6 +176,15 @@ block! {
         line: Size = Size::written(settings::Limits::default().line),
         /// Calls in flight over all servers.
         calls: Count<1, 1_000_000> = settings::Limits::default().calls,
+        /// For the head of a request, the first or the next on its connection; who is later is disconnected.
+        head: Length = Length::written(settings::Limits::default().head),
+        /// How long a request body may stand still; then it is refused and the connection closed.
+        body_idle: Length = Length::written(settings::Limits::default().body_idle),
+        /// How long a client may take nothing of what is sent to it; then it is disconnected.
+        write_stall: Length = Length::written(settings::Limits::default().write_stall),
+        /// Connections of clients over HTTP; more are answered by 503. Never more than half of the descriptors that the
+        /// process may open (`ulimit -n`).
+        connections: Count<1, 1_000_000> = settings::Limits::default().connections,
         /// Sessions of clients that speak the older, stateful protocol.
         sessions: Count<1, 10_000_000> = settings::Limits::default().sessions,
         /// The same, of one principal.
