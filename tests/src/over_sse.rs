@@ -77,6 +77,18 @@ async fn a_client_gets_everything_on_the_stream_it_opened() {
 }
 
 #[tokio::test]
+async fn what_a_client_accepts_as_the_answer_to_a_post_is_not_said_to_the_server() {
+    let upstream = upstream::echo().start().await;
+    let gateway = gateway().with(&upstream).start().await;
+    let mut client = at_one(&gateway).await;
+    let call = post(gateway.mcp, &client.address).without("Accept").field("Accept", "text/html").body(act("1", ""));
+    assert_eq!(call.send().await.status(), 202);
+    assert_eq!(text(&client.message().await), "1");
+    assert_eq!(upstream.last_call().head.get("accept"), "application/json, text/event-stream");
+    gateway.ends_well(&["ok"]).await;
+}
+
+#[tokio::test]
 async fn every_legacy_revision_is_granted_and_an_unknown_one_answered_with_the_newest() {
     let upstream = upstream::echo().start().await;
     let gateway = gateway().with(&upstream).start().await;
@@ -412,11 +424,17 @@ async fn a_server_that_has_forgotten_the_session_gets_it_anew_with_the_next_call
 }
 
 #[tokio::test]
-async fn a_modern_caller_is_told_that_the_server_speaks_the_older_era() {
+async fn a_modern_caller_is_lent_a_session_which_is_opened_anew_when_its_stream_was_cut() {
     let (upstream, gateway) = sse_upstream().await;
-    let refused = modern(&gateway).call("echo", json!({"nonce": "n"})).await;
-    assert_eq!((refused.refusal().1, upstream.received("tools/call").len()), (-32022, 0), "{refused:?}");
-    gateway.ends_well(&[]).await;
+    let client = modern(&gateway);
+    for nonce in ["1", "2"] {
+        assert_eq!(client.call("echo", json!({"nonce": nonce})).await.text(), nonce);
+    }
+    assert_eq!((upstream.open(), upstream.received("tools/call").len()), (1, 2));
+    upstream.cut();
+    until("the stream has ended", || upstream.open() == 0).await;
+    assert_eq!(client.call("echo", json!({"nonce": "3"})).await.text(), "3");
+    gateway.ends_well(&["ok"; 3]).await;
 }
 
 #[tokio::test]

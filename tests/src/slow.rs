@@ -12,6 +12,8 @@ use tokio::task::JoinSet;
 use crate::client::{legacy, modern};
 use crate::gateway::{Gateway, gateway};
 use crate::http::{Wire, status};
+use crate::message::legacy_call;
+use crate::sse;
 use crate::upstream::{self, Step, event, honest, text};
 use crate::wait::{soon, until};
 
@@ -197,6 +199,26 @@ async fn a_33_a_legacy_client_that_reads_nothing_misses_notifications_and_is_dis
     let grown = gateway.peak_memory() - before;
     assert!(grown < 40 * MIB, "memory grew by {grown} bytes while {dropped} messages were dropped");
     assert_eq!(client.afresh().message("tools/list").send().await.status(), 200, "the session lives on");
+    gateway.ends_well(&["ok"]).await;
+}
+
+#[tokio::test]
+async fn a_33_a_client_of_http_sse_that_reads_nothing_misses_notifications_and_is_disconnected() {
+    let upstream = upstream::echo().streams(torrent()).start().await;
+    let gateway = gateway().with(&upstream).limits("{write_stall: 5s}").start().await;
+    slowest_healthy_call(&gateway, 1).await;
+    let mut unread = sse::narrow_client(&gateway, "/servers/tested/sse").await;
+    unread.initialize("2024-11-05").await;
+    let before = gateway.peak_memory();
+    unread.send(&legacy_call("1", &json!({"nonce": "n"}))).await;
+    let dropped = gateway.lost("messages_dropped", 1).await;
+    slowest_healthy_call(&gateway, 100).await;
+    until("the call ends without its client", || gateway.outcomes() == ["ok"]).await;
+    gateway.lost("connections_cut", 1).await;
+    let grown = gateway.peak_memory() - before;
+    assert!(grown < 24 * MIB, "memory grew by {grown} bytes while {dropped} messages were dropped");
+    let again = unread.post(r#"{"jsonrpc":"2.0","id":2,"method":"ping"}"#).await;
+    assert_eq!(again.status(), 404, "the session has ended with its stream");
     gateway.ends_well(&["ok"]).await;
 }
 

@@ -32,7 +32,16 @@ pub(crate) struct Client {
 
 /// A client whose stream is open at `path`.
 pub(crate) async fn client(gateway: &Gateway, path: &str) -> Client {
-    let mut wire = request(gateway.mcp, "GET", path).field("Accept", "text/event-stream").sent().await;
+    opened(gateway, path, Wire::connect(gateway.mcp).await).await
+}
+
+/// The same, over a connection that takes little ahead.
+pub(crate) async fn narrow_client(gateway: &Gateway, path: &str) -> Client {
+    opened(gateway, path, Wire::narrow(gateway.mcp).await).await
+}
+
+async fn opened(gateway: &Gateway, path: &str, mut wire: Wire) -> Client {
+    wire.write(&request(gateway.mcp, "GET", path).field("Accept", "text/event-stream").bytes()).await;
     let head = soon("the head of a stream", wire.head(false)).await.expect("the gateway answers");
     assert_eq!(status(&head), 200, "a stream is opened: {head:?}");
     let mut client = Client { head, address: String::new(), gateway: gateway.mcp, wire, unread: String::new() };
