@@ -14,6 +14,7 @@
 mod call;
 mod floor;
 mod load;
+mod memory;
 mod pipe;
 mod proc;
 mod report;
@@ -66,6 +67,10 @@ enum Verb {
     Load(load::Args),
     /// Runs the whole comparison and prints its tables.
     Run(run::Args),
+    /// Opens thousands of sessions and prints what each takes of a gateway's memory.
+    Sessions(memory::OfSessions),
+    /// Sends a great many calls and prints how a gateway's memory goes meanwhile.
+    Soak(memory::OfCalls),
 }
 
 #[derive(Debug, Subcommand)]
@@ -127,6 +132,8 @@ fn dispatch(verb: Verb) -> anyhow::Result<ExitCode> {
         }
         Verb::Load(args) => return runtime.block_on(load::main(args)),
         Verb::Run(args) => return runtime.block_on(run::main(args)),
+        Verb::Sessions(args) => runtime.block_on(memory::sessions(&args))?,
+        Verb::Soak(args) => return runtime.block_on(memory::soak(&args)),
     }
     Ok(ExitCode::SUCCESS)
 }

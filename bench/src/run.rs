@@ -139,18 +139,18 @@ struct Gateway {
 }
 
 /// A child process, its log, and the end it gets.
-struct Running {
-    child: Child,
+pub(crate) struct Running {
+    pub(crate) child: Child,
     log: PathBuf,
 }
 
 /// How to start a gateway, and the call that shows it is up.
-struct Start<'a> {
-    name: &'a str,
-    program: &'a Path,
-    arguments: Vec<String>,
-    directory: &'a Path,
-    probe: &'a Target,
+pub(crate) struct Start<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) program: &'a Path,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) directory: &'a Path,
+    pub(crate) probe: &'a Target,
 }
 
 /// The machine's and our own time over all windows measured, in ticks.
@@ -538,7 +538,7 @@ impl Start<'_> {
     }
 
     /// Starts the process on `core` and waits until it answers a call.
-    async fn run(&self, core: Option<usize>, back_to: Option<usize>) -> anyhow::Result<(Running, Duration)> {
+    pub(crate) async fn run(&self, core: Option<usize>, back_to: Option<usize>) -> anyhow::Result<(Running, Duration)> {
         let began = Instant::now();
         let mut running = self.spawn(core, back_to)?;
         loop {
@@ -579,7 +579,7 @@ impl Start<'_> {
 
 impl Running {
     /// Asks the process to end, and makes it after ten seconds.
-    async fn stop(&mut self, name: &str) -> anyhow::Result<()> {
+    pub(crate) async fn stop(&mut self, name: &str) -> anyhow::Result<()> {
         if let Some(pid) = self.child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed())) {
             rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
         }
@@ -623,7 +623,8 @@ fn sample(mut tally: Tally, cpu: Option<Duration>) -> Sample {
     Sample { figures: Some(figures), cpu_us_per_call: cpu_us }
 }
 
-fn target(endpoint: Endpoint) -> Target {
+/// A modern call of a hundred bytes to `endpoint`.
+pub(crate) fn target(endpoint: Endpoint) -> Target {
     Target { endpoint, era: Era::Modern, tool: "echo".to_owned(), size: 100 }
 }
 
@@ -656,7 +657,7 @@ async fn healthy(admin: SocketAddr) -> anyhow::Result<()> {
 }
 
 /// A port that is free as this is asked; who takes it in between makes the start fail, and says so.
-fn free_address() -> anyhow::Result<SocketAddr> {
+pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")?;
     Ok(listener.local_addr()?)
 }

@@ -76,6 +76,19 @@ impl Client {
         self
     }
 
+    /// The same client, in the same session, on another connection.
+    pub(crate) fn afresh(&self) -> Self {
+        Self {
+            template: self.template.clone(),
+            address: self.address,
+            path: self.path.clone(),
+            version: self.version.clone(),
+            session: self.session.clone(),
+            next_id: AtomicU64::new(1000),
+            idle: Mutex::new(None),
+        }
+    }
+
     /// Calls a tool and reads the whole answer.
     pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Answer {
         self.tool(tool).arguments(&arguments).send().await
@@ -245,6 +258,13 @@ impl Message<'_> {
         let head = soon("the head of an answer", wire.head(false)).await;
         let head = head.expect("the gateway answers before it closes the connection");
         Stream::new(wire, head)
+    }
+
+    /// Sends it on a connection of its own that has room for next to nothing, and reads nothing.
+    pub(crate) async fn sent_narrowly(&self) -> Wire {
+        let mut wire = Wire::narrow(self.client.address).await;
+        wire.write(&self.request().bytes()).await;
+        wire
     }
 
     /// Sends it and reads nothing. Dropping the connection disconnects.

@@ -26,6 +26,10 @@ fn routes(gateway: &Gateway) -> Vec<(String, Request)> {
             routes.push((format!("{verb} {path}"), request(gateway.mcp, verb, &path)));
         }
     }
+    for path in ["/sse", "/servers/tested/sse"] {
+        routes.push((format!("GET {path}"), request(gateway.mcp, "GET", path).field("Accept", "text/event-stream")));
+        routes.push((format!("POST {path}/message"), call(&format!("{path}/message?sessionId=no-such"))));
+    }
     routes.push(("POST /servers/no-such/mcp".to_owned(), call("/servers/no-such/mcp")));
     for (listener, address) in [("mcp", gateway.mcp), ("admin", gateway.admin)] {
         for path in ["/", "/healthz", "/metrics", "/api/calls", "/no-such"] {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ use crate::echo::MODERN;
 use crate::http::{post, request};
 use crate::message::modern_call;
 use crate::upstream::{self, Server, Upstream};
-use crate::wait::{soon, until};
+use crate::wait::{PATIENCE, soon, until};
 
 /// The id of the server a test is about.
 pub(crate) const TESTED: &str = "tested";
@@ -95,6 +96,7 @@ pub(crate) struct Builder {
     raw: Option<String>,
     arguments: Vec<String>,
     dropped: Option<String>,
+    descriptors: Option<usize>,
     env: Vec<(String, String)>,
 }
 
@@ -158,6 +160,12 @@ impl Builder {
         self
     }
 
+    /// Limits the descriptors it may open.
+    pub(crate) fn descriptors(mut self, limit: usize) -> Self {
+        self.descriptors = Some(limit);
+        self
+    }
+
     /// Sets an environment variable.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
@@ -195,7 +203,14 @@ impl Builder {
         let dir = TempDir::with_prefix("tollhouse-test-").expect("the temporary directory is writable");
         let config = dir.path().join("tollhouse.yaml");
         std::fs::write(&config, self.yaml()).expect("the new directory is writable");
-        let mut command = Command::new(binary());
+        let mut command = match self.descriptors {
+            None => Command::new(binary()),
+            Some(limit) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")]).arg(binary());
+                shell
+            }
+        };
         command.arg(verb);
         if verb != "wrap" {
             command.arg("--config").arg(&config);
@@ -376,10 +391,33 @@ impl Process {
 
     /// The most memory it ever held, in bytes.
     pub(crate) fn peak_memory(&self) -> usize {
+        self.status("VmHWM:")
+    }
+
+    /// The memory it holds, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.status("VmRSS:")
+    }
+
+    fn status(&self, name: &str) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells the peak");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux tells it");
         let kib: usize = line.trim().trim_end_matches("kB").trim().parse().expect("a number of KiB");
         kib * 1024
+    }
+
+    /// Descriptors it has open.
+    pub(crate) fn open_descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").count()
+    }
+
+    /// Processor time it has taken.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it runs");
+        // The name in parentheses may hold anything, so fields are counted from its end.
+        let (_, fields) = stat.rsplit_once(')').expect("a name in parentheses");
+        let ticks = fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok());
+        Duration::from_millis(1000 * ticks.sum::<u64>() / rustix::param::clock_ticks_per_second())
     }
 
     async fn announced(&mut self, prefix: &str) -> SocketAddr {
@@ -447,9 +485,8 @@ impl Gateway {
     }
 
     /// What `/health` tells of that server.
-    pub(crate) async fn health(&self, server: &str) -> Value {
-        let answer = request(self.admin, "GET", "/health").send().await;
-        let servers = answer.json()["servers"].as_array().cloned().unwrap_or_default();
+    pub(crate) async fn health_of(&self, server: &str) -> Value {
+        let servers = self.health().await["servers"].as_array().cloned().unwrap_or_default();
         servers.into_iter().find(|told| told["id"] == server).unwrap_or_default()
     }
 
@@ -457,7 +494,7 @@ impl Gateway {
     pub(crate) async fn becomes(&self, server: &str, state: &str) -> Value {
         let told = async {
             loop {
-                let told = self.health(server).await;
+                let told = self.health_of(server).await;
                 if told["state"] == state {
                     return told;
                 }
@@ -465,6 +502,25 @@ impl Gateway {
             }
         };
         soon(&format!("{server} to be {state}"), told).await
+    }
+
+    /// What the admin listener says of it.
+    pub(crate) async fn health(&self) -> Value {
+        request(self.admin, "GET", "/health").send().await.json()
+    }
+
+    /// Waits until one of its losses, as the admin listener names them, has come to `count`.
+    pub(crate) async fn lost(&self, name: &str, count: u64) -> u64 {
+        let start = Instant::now();
+        loop {
+            let health = self.health().await;
+            let lost = health["losses"][name].as_u64().unwrap_or_default();
+            if lost >= count {
+                return lost;
+            }
+            assert!(start.elapsed() < PATIENCE, "waited in vain for {count} {name}: {health}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Holds what every row demands: the process lives, a stranger's call succeeds, and the admitted calls left

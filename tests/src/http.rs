@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::wait::soon;
 
@@ -167,6 +167,15 @@ impl Wire {
     /// Connects to `address`.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.expect("the listener accepts");
+        stream.set_nodelay(true).expect("a TCP socket has the option");
+        Self::new(stream)
+    }
+
+    /// Connects to `address` with room for next to nothing that is not read.
+    pub(crate) async fn narrow(address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket can be had");
+        socket.set_recv_buffer_size(4096).expect("a TCP socket has the option");
+        let stream = socket.connect(address).await.expect("the listener accepts");
         stream.set_nodelay(true).expect("a TCP socket has the option");
         Self::new(stream)
     }

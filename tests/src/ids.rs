@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::client::{Stream, legacy, legacy_client, modern};
+use crate::client::{Stream, legacy, modern};
 use crate::gateway::gateway;
 use crate::message::{cancel, legacy_call, modern_call};
 use crate::stdio::{self, child};
@@ -375,22 +375,3 @@ async fn a_22_answers_of_a_child_find_their_sessions_though_all_use_one_id() {
     assert!(child.starts().into_iter().all(stdio::exists), "a child of a living session has ended");
     gateway.ends_well(&["ok", "ok"]).await;
 }
-
-/// Part of A-34, which needs principals for the rest: a session above the limit while all others are in use.
-#[tokio::test]
-async fn a_34_a_session_above_the_limit_is_refused_while_the_others_are_in_use() {
-    let upstream = upstream::echo().held().start().await;
-    let gateway = gateway().with(&upstream).limits("{sessions: 1}").start().await;
-    let client = legacy(&gateway, "2025-06-18").await;
-    let held = client.tool("echo").arguments(&json!({"nonce": "n"})).sent().await;
-    until("the call is held", || upstream.executions() == 1).await;
-    let refused = legacy_client(&gateway, "2025-06-18").message("initialize").params(INITIALIZE).send().await;
-    assert_eq!((refused.refusal(), refused.head.get("Retry-After")), ((429, 4290), "5"));
-    upstream.release(1);
-    drop(held);
-    until("the other is idle and makes room", || gateway.outcomes() == ["ok"]).await;
-    legacy(&gateway, "2025-06-18").await;
-}
-
-const INITIALIZE: &str =
-    r#"{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"test","version":"1"}}"#;

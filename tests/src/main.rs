@@ -20,21 +20,25 @@
 mod aggregate;
 mod arguments;
 mod calls;
+mod capacity;
 mod config;
 mod crossing;
 mod drain;
 mod envelope;
 mod front_door;
+mod http2;
 mod ids;
 mod many;
 mod mirrored;
 mod notices;
 mod names;
+mod over_sse;
 mod recorded;
 mod reload;
 mod retry;
 mod sessions;
 mod silence;
+mod slow;
 mod start;
 mod state;
 mod trace;
@@ -47,6 +51,7 @@ mod wrap;
 // What they are made with.
 mod client;
 mod home;
+mod sse;
 mod stdio;
 
 mod gateway;

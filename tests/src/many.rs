@@ -88,12 +88,12 @@ async fn fifty_servers_of_which_twenty_are_dead_serve_like_thirty() {
         let told = gateway.becomes(server, "failed").await;
         assert!(told["reason"].as_str().is_some_and(|told| told.contains(reason)), "{told}");
     }
-    let hanging = gateway.health("hanging-5").await;
+    let hanging = gateway.health_of("hanging-5").await;
     let why = [("starting", "it has not answered yet"), ("failed", "no answer within 30 s")];
     let told = (hanging["state"].as_str().unwrap_or_default(), hanging["reason"].as_str().unwrap_or_default());
     assert!(why.contains(&told), "{hanging}");
     for number in 0..LIVING {
-        assert_eq!(gateway.health(&format!("living-{number}")).await["state"], "connected");
+        assert_eq!(gateway.health_of(&format!("living-{number}")).await["state"], "connected");
     }
 }
 

@@ -54,7 +54,7 @@ async fn a_50_a_server_that_is_slow_with_one_call_only_stays_connected() {
     assert_eq!(client.call("echo", json!({"nonce": "n"})).await.outcome(), "unknown");
     let asked = upstream.received("server/discover").len();
     until("it was asked whether it lives", || upstream.received("server/discover").len() > asked.min(1)).await;
-    assert_eq!(gateway.health("tested").await["state"], "connected");
+    assert_eq!(gateway.health_of("tested").await["state"], "connected");
     gateway.ends_well(&["timeout"]).await;
 }
 

@@ -1,6 +1,4 @@
-//! HTTP that is odd, oversized or ambiguous.
-//!
-//! Slow peers and floods of connections need minutes and tools of their own.
+//! HTTP that is odd, oversized or ambiguous. What is slow or too much stands in `slow`.
 
 use crate::client::{legacy, modern};
 use crate::gateway::{Gateway, gateway};

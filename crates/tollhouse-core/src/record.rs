@@ -90,6 +90,8 @@ impl CallRecord {
 pub enum Listener {
     /// Streamable HTTP.
     Http,
+    /// HTTP+SSE, the transport of 2024-11-05.
+    Sse,
     /// Lines on standard input.
     Stdio,
 }

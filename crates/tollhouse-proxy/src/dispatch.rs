@@ -217,13 +217,14 @@ pub(crate) async fn open_session(
     let endpoint = arrived.endpoint;
     let mut call = arrived.into_call(gateway);
     call.version = asked.granted;
+    let (initialize, client) = gateway.openings.share(asked.outbound, asked.id, asked.client.as_deref());
     let session = Arc::new(Session::new(
         endpoint,
         asked.granted,
-        asked.client,
-        (asked.outbound, asked.id),
+        client,
+        initialize,
         outlet,
-        &gateway.limits(),
+        gateway.stream_bounds.clone(),
         gateway.stop.child_token(),
     ));
     call.session = SessionRef { id: session.id.clone(), source: SessionSource::Protocol };
@@ -281,6 +282,9 @@ async fn open_one(
     Ok(bytes)
 }
 
+/// An `initialize` is kept as long as its session, so it must not be as large as a call.
+const INITIALIZE_MAX: usize = 64 << 10;
+
 /// What a client asks of a session.
 struct Initialize {
     /// The request as servers get it: a revision we do not know is replaced by our newest.
@@ -292,6 +296,10 @@ struct Initialize {
 
 impl Initialize {
     fn read(envelope: &Envelope) -> Result<Self, Refusal> {
+        if envelope.bytes.len() > INITIALIZE_MAX {
+            let message = format!("`initialize` is larger than {} KiB", INITIALIZE_MAX >> 10);
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, code::TOO_LARGE, Kind::TooLarge, message));
+        }
         let malformed = |message: &str| Refusal::malformed(code::INVALID_PARAMS, message);
         let picked = envelope.pick_params(["protocolVersion", "capabilities", "clientInfo"]);
         let [version, _, client] =

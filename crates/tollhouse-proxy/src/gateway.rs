@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::{ArcSwap, Guard};
 use http::StatusCode;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -13,26 +14,37 @@ use tollhouse_core::fault::Kind;
 use crate::answer::{Refusal, code};
 use crate::clocks::Clocks;
 use crate::fleet::Fleet;
+use crate::losses::Losses;
 use crate::names::Names;
 use crate::notices::board::Board;
 use crate::record::Recorder;
 use crate::seal::Seal;
 use crate::session::bell::Bell;
 use crate::session::identify::Guesses;
-use crate::session::legacy::{Endpoint, Session, Table};
+use crate::session::legacy::{Endpoint, Openings, Session, Table};
 use crate::session::lent::Lent;
+use crate::session::mailbox::Mailboxes;
+use crate::session::streams::Bounds;
 use crate::settings::{self, FrontDoor, Limits, LiveLimits, SessionRule, Settings};
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, Upstream};
+
+/// Sessions that are ended at their servers at the same time: when thousands have been idle for too long, their servers
+/// get no flood of connections.
+const CLOSING: usize = 32;
 
 /// The shared state of the data plane.
 pub(crate) struct Gateway {
     pub(crate) fleet: Fleet,
     pub(crate) names: Names,
     pub(crate) seal: Seal,
-    pub(crate) sessions: Table,
+    pub(crate) sessions: Arc<Table>,
     /// Sessions of the gateway's own.
     pub(crate) lent: Lent,
+    pub(crate) mailboxes: Arc<Mailboxes>,
+    pub(crate) openings: Openings,
+    /// Of the streams of each session.
+    pub(crate) stream_bounds: Arc<Bounds>,
     pub(crate) guesses: Guesses,
     /// Legacy sessions that have to be told of changed lists.
     pub(crate) bell: Bell,
@@ -45,8 +57,12 @@ pub(crate) struct Gateway {
     /// Whether trace headers go on to servers.
     pub(crate) inject_trace: bool,
     pub(crate) recorder: Recorder,
+    /// What clients lost at a limit.
+    pub(crate) losses: Arc<Losses>,
     in_flight: AtomicUsize,
     listens: AtomicUsize,
+    /// Sessions that are being ended at their servers; more wait for their turn.
+    closing: Semaphore,
     /// Cancelled when no more calls are accepted.
     pub(crate) draining: CancellationToken,
     /// Cancelled when everything has to end.
@@ -72,11 +88,16 @@ impl Gateway {
             server_tasks.spawn(server.clone().attend());
         }
         let fleet = Fleet::new(servers, settings.naming);
+        let losses = Arc::<Losses>::default();
         Ok(Arc::new(Self {
             seal: Seal::new(),
             names: Names::new(settings.naming, fleet.roster().ids()),
-            sessions: Table::new(limits.clone()),
+            sessions: Arc::new(Table::new(limits.clone())),
             lent: Lent::new(limits.clone()),
+            mailboxes: Arc::default(),
+            openings: Openings::default(),
+            stream_bounds: Bounds::new(limits.clone(), losses.clone()),
+            closing: Semaphore::new(CLOSING),
             guesses: Guesses::default(),
             bell: Bell::default(),
             board: Board::new(),
@@ -85,6 +106,7 @@ impl Gateway {
             front_door: ArcSwap::from_pointee(settings.front_door.clone()),
             inject_trace: settings.inject_trace,
             recorder,
+            losses,
             in_flight: AtomicUsize::new(0),
             listens: AtomicUsize::new(0),
             draining: stop.child_token(),
@@ -175,6 +197,7 @@ impl Gateway {
         session.stop.cancel();
         let gateway = self.clone();
         self.tasks.spawn(async move {
+            let _turn = gateway.closing.acquire().await;
             for (server, link) in session.links() {
                 let server = gateway.fleet.at(server);
                 let clocks = Clocks::start(Instant::now(), &server.timeouts);

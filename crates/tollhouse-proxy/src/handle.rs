@@ -12,6 +12,7 @@ use tollhouse_core::record::SessionRef;
 use crate::arguments::Arguments;
 use crate::downstream;
 use crate::gateway::Gateway;
+use crate::losses;
 use crate::record::{Counts, Recorder};
 use crate::reload;
 pub use crate::reload::Report;
@@ -20,8 +21,10 @@ use crate::settings::Settings;
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, State};
 
-/// How often sessions are looked through for idle ones.
+/// How often sessions are looked through for idle ones, at least; oftener where they may not be idle for long.
 const SWEEP: Duration = Duration::from_secs(30);
+/// At most.
+const SWEEP_MIN: Duration = Duration::from_millis(100);
 
 /// Why the data plane did not start.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +57,8 @@ pub struct Snapshot {
     pub calls_in_flight: usize,
     /// What happened to records.
     pub records: Counts,
+    /// What clients lost at a limit.
+    pub losses: losses::Counts,
     /// In the order of the configuration.
     pub servers: Vec<ServerSnapshot>,
 }
@@ -90,9 +95,10 @@ impl Handle {
         let sweeping = gateway.clone();
         gateway.server_tasks.spawn(async move {
             loop {
+                let pause = (sweeping.limits().session_idle / 4).clamp(SWEEP_MIN, SWEEP);
                 tokio::select! {
                     () = sweeping.stop.cancelled() => return,
-                    () = sleep(SWEEP) => {}
+                    () = sleep(pause) => {}
                 }
                 for session in sweeping.sessions.expire().into_iter().chain(sweeping.lent.expire()) {
                     sweeping.end_session(session);
@@ -107,7 +113,7 @@ impl Handle {
     /// Serves streamable HTTP on `listener` until the drain.
     pub fn listen(&self, listener: TcpListener) -> std::io::Result<SocketAddr> {
         let address = listener.local_addr()?;
-        self.gateway.server_tasks.spawn(downstream::http::serve(self.gateway.clone(), listener));
+        self.gateway.server_tasks.spawn(downstream::listener::serve(self.gateway.clone(), listener));
         Ok(address)
     }
 
@@ -115,8 +121,9 @@ impl Handle {
     ///
     /// A server with the same id and the same settings is not touched. One that is gone is missing from lists and paths
     /// at once; its calls under way finish within the drain limit, then its sessions and processes end. One with other
-    /// settings is another server in its place. Limits, allowed names and the rules for sessions hold from now on, `limits.line` for processes
-    /// started from now on; `limits.records` and `limits.record_bodies` stay as they were.
+    /// settings is another server in its place. Limits, allowed names and the rules for sessions hold from now on,
+    /// `limits.line` for processes and `limits.head` and `limits.write_stall` for connections that begin from now on;
+    /// `limits.records` and `limits.record_bodies` stay as they were.
     ///
     /// # Errors
     /// A server's URL cannot be used. Nothing was changed.
@@ -144,6 +151,7 @@ impl Handle {
             sessions: gateway.sessions.len() + gateway.lent.len(),
             calls_in_flight: gateway.calls_in_flight(),
             records: gateway.recorder.counts(),
+            losses: gateway.losses.counts(),
             servers: gateway
                 .fleet
                 .roster()

@@ -25,6 +25,7 @@ pub mod upstream;
 mod mirrored;
 mod arguments;
 pub mod record;
+pub mod losses;
 mod answer;
 mod call;
 mod meta;

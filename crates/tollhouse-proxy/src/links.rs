@@ -1,5 +1,5 @@
 //! The links of a legacy session to its servers: opened with the client's own words, opened again when a server's
-//! process has ended, listened to.
+//! process or stream has ended, listened to.
 //!
 //! A session has one link to each server; [`crate::session::legacy`] keeps them, here they come about.
 
@@ -23,7 +23,7 @@ use crate::session::legacy::Session;
 use crate::settings::Timeouts;
 use crate::upstream::{Link, Opened, Upstream};
 
-/// What a client says once its session is open. Said again for a process that took the place of another.
+/// What a client says once its session is open. Said again on a link that took the place of another.
 const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
 /// Opens a server's session for a session that begins.
@@ -31,11 +31,11 @@ pub(crate) async fn open_link(gateway: &Arc<Gateway>, session: &Session, place: 
     let upstream = gateway.fleet.at(place);
     let start = upstream.timeouts.start;
     let clocks = Clocks::start(Instant::now(), &Timeouts { idle: start, hard: start, ..upstream.timeouts });
-    let (initialize, id) = &session.initialize;
+    let (initialize, id) = &*session.initialize;
     upstream.open(initialize, *id, &clocks).await
 }
 
-/// The session's link to a server, opened again if the server's process has ended since.
+/// The session's link to a server, opened again if it has ended since.
 pub(crate) async fn live_link(
     gateway: &Arc<Gateway>,
     session: &Arc<Session>,
@@ -46,6 +46,11 @@ pub(crate) async fn live_link(
         Some(link) if !link.has_ended() => Ok(link),
         lost => Box::pin(reopen(gateway, session, place, lost, clocks)).await,
     }
+}
+
+/// The session's link to a server, if it has one that lives.
+pub(crate) fn link_at_hand(session: &Session, place: usize) -> Option<Link> {
+    session.link(place).filter(|link| !link.has_ended())
 }
 
 /// A link in place of `lost`, whose session the server does not know any more.
@@ -73,11 +78,11 @@ async fn reopen(
         Some(link) if !link.has_ended() && lost.as_ref().is_none_or(|lost| !link.is(lost)) => return Ok(link),
         _ => {}
     }
-    if let Some(Link::Stdio(connection)) = &lost {
-        clocks.within(session.pause_before_restart(place, connection.uptime())).await??;
+    if let Some(Link::Duplex(ended)) = &lost {
+        clocks.within(session.pause_before_restart(place, ended)).await??;
     }
     let upstream = gateway.fleet.at(place);
-    let (initialize, id) = &session.initialize;
+    let (initialize, id) = &*session.initialize;
     let opened = upstream.open(initialize, *id, clocks).await?;
     upstream.tell(Bytes::from_static(INITIALIZED), Some(&opened.link), clocks).await?;
     let link = opened.link.clone();
@@ -90,19 +95,19 @@ async fn reopen(
     Ok(link)
 }
 
-/// Makes an opened link part of the session: what the process says outside of calls goes to the client.
+/// Makes an opened link part of the session: what the server says outside of calls goes to the client.
 pub(crate) fn join(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize, opened: Opened) {
     if session.is_lent() {
         session.greet(opened.answer);
     }
     session.set_link(place, opened.link.clone());
     match (opened.link, opened.unattached) {
-        (Link::Stdio(connection), Some(mut unattached)) => {
+        (Link::Duplex(connection), Some(mut unattached)) => {
             let (gateway_, session) = (gateway.clone(), session.clone());
             gateway.server_tasks.spawn(async move {
                 let stop = session.stop.clone();
                 let relaying = async {
-                    let link = Link::Stdio(connection.clone());
+                    let link = Link::Duplex(connection.clone());
                     while let Some(envelope) = unattached.recv().await {
                         if session.is_lent() {
                             if matches!(envelope.form, Form::Request { .. }) {
@@ -173,7 +178,8 @@ pub(crate) async fn refuse_question(gateway: &Gateway, place: usize, link: &Link
     }
 }
 
-/// Opens the streams of messages that belong to no call, at every server that is reached over HTTP. Once per session.
+/// Opens the streams of messages that belong to no call, at every server that is reached over streamable HTTP. Once per
+/// session.
 pub(crate) fn listen(gateway: &Arc<Gateway>, session: &Arc<Session>) {
     if !session.begin_listening() {
         return;
@@ -185,8 +191,12 @@ pub(crate) fn listen(gateway: &Arc<Gateway>, session: &Arc<Session>) {
     }
 }
 
-/// Reads a link's stream until the session or the server ends.
+/// Reads a link's stream until the session or the server ends. A process and a server of HTTP+SSE say everything where
+/// they answer.
 fn follow(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize, link: Link) {
+    if let Link::Duplex(_) = link {
+        return;
+    }
     let (gateway_, upstream, session) = (gateway.clone(), gateway.fleet.at(place), session.clone());
     gateway.server_tasks.spawn(async move {
         tokio::select! {

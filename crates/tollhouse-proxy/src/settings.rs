@@ -104,15 +104,26 @@ pub struct Server {
 /// How a server is reached.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Transport {
-    /// Streamable HTTP at one URL.
+    /// A URL.
     Http {
         /// `http` or `https`.
         url: Uri,
         /// Sent with every request; no client header overrides them. Values are marked sensitive.
         headers: HeaderMap,
+        /// Which of the two transports it speaks there; `None`: it is found out.
+        over: Option<OverHttp>,
     },
     /// A child process that speaks lines of JSON.
     Stdio(Command),
+}
+
+/// The two transports over HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverHttp {
+    /// Streamable HTTP, of 2025-03-26 and later: one endpoint, each answer on its own request.
+    Streamable,
+    /// HTTP+SSE, of 2024-11-05: one event stream for all that the server says.
+    Sse,
 }
 
 /// How a child is started. There is no shell in between.
@@ -179,6 +190,14 @@ pub struct Limits {
     pub calls: usize,
     /// Subscriptions (`subscriptions/listen`) of modern clients at once. Default 1,024.
     pub listens: usize,
+    /// For the head of a request, the first or the next on its connection. Default 10 s.
+    pub head: Duration,
+    /// How long a request body may stand still. Default 30 s.
+    pub body_idle: Duration,
+    /// How long a client may take nothing of what is sent to it. Default 30 s.
+    pub write_stall: Duration,
+    /// Connections of clients over HTTP; never more than half of the descriptors the process may open. Default 16,384.
+    pub connections: usize,
     /// Legacy sessions. Default 20,000.
     pub sessions: usize,
     /// Legacy sessions of one principal. Default 1,000.
@@ -208,6 +227,10 @@ impl Default for Limits {
             line: ByteSize::mib(16),
             calls: 1024,
             listens: 1024,
+            head: Duration::from_secs(10),
+            body_idle: Duration::from_secs(30),
+            write_stall: Duration::from_secs(30),
+            connections: 16_384,
             sessions: 20_000,
             sessions_per_principal: 1000,
             events: 1000,

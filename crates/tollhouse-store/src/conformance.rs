@@ -21,7 +21,11 @@ pub fn call(nth: u64) -> Call {
     Call {
         id: CallId::of((at_us / 1000) << 16, nth ^ 0x9e37_79b9_7f4a_7c15),
         at_us,
-        listener: if nth.is_multiple_of(5) { Listener::Stdio } else { Listener::Http },
+        listener: match nth % 5 {
+            0 => Listener::Stdio,
+            1 => Listener::Sse,
+            _ => Listener::Http,
+        },
         version: if nth.is_multiple_of(3) { Version::LATEST_LEGACY } else { Version::MODERN },
         principal: "anonymous".into(),
         session: format!("session-{}", nth % 7).into(),

@@ -220,7 +220,7 @@ impl Metrics {
                 .filter(|_| !caller_error(&record.outcome)),
             rpc_response_status_code: code,
             network_transport: match record.listener {
-                Listener::Http => "tcp",
+                Listener::Http | Listener::Sse => "tcp",
                 Listener::Stdio => "pipe",
             },
             mcp_protocol_version: record.version.as_str(),

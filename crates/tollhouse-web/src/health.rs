@@ -38,10 +38,23 @@ pub struct Snapshot {
     pub calls_in_flight: u64,
     /// Records given up because the pipeline could not keep pace.
     pub records_dropped: u64,
+    /// What clients lost at a limit.
+    pub losses: Losses,
     /// How the configuration was read again.
     pub reloads: Reloads,
     /// The configured servers, in the order of the configuration.
     pub servers: Vec<Server>,
+}
+
+/// What clients lost at a limit, since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Losses {
+    /// Messages that nobody fetched in time: notifications, and answers nobody came back for.
+    pub messages_dropped: u64,
+    /// Connections closed because their client was too slow: to send, or to take.
+    pub connections_cut: u64,
+    /// Connections refused because there were too many.
+    pub connections_refused: u64,
 }
 
 /// How the configuration was read again since the program started.
@@ -185,6 +198,8 @@ pub struct Report {
     pub calls_in_flight: u64,
     /// Records given up because the pipeline could not keep pace.
     pub records_dropped: u64,
+    /// What clients lost at a limit.
+    pub losses: Losses,
     /// How the configuration was read again.
     #[serde(default)]
     pub reloads: Reloads,
@@ -203,6 +218,7 @@ impl From<Snapshot> for Report {
             sessions: now.sessions,
             calls_in_flight: now.calls_in_flight,
             records_dropped: now.records_dropped,
+            losses: now.losses,
             reloads: now.reloads,
             servers: now.servers,
         }

@@ -13,5 +13,5 @@ pub mod api;
 pub mod health;
 
 pub use api::Recorded;
-pub use health::{Health, Phase, Reload, Reloads, Report, Server, Snapshot, State, Status, Taken};
+pub use health::{Health, Losses, Phase, Reload, Reloads, Report, Server, Snapshot, State, Status, Taken};
 pub use server::{Error, Figures, Shown, serve};

@@ -17,7 +17,7 @@ use tollhouse_proxy::settings::FrontDoor;
 use tollhouse_store::Store;
 use tollhouse_telemetry::logs::Log;
 use tollhouse_telemetry::metrics::{Metrics, Standing};
-use tollhouse_web::{Phase, Recorded, Reloads, Server, Shown, Snapshot, State};
+use tollhouse_web::{Losses, Phase, Recorded, Reloads, Server, Shown, Snapshot, State};
 use tracing::{error, info, warn};
 
 use crate::config::{Finding, Loaded};
@@ -166,6 +166,11 @@ pub(crate) fn snapshot(handle: &Handle, listen: Option<SocketAddr>, reloads: &Mu
         sessions: count(now.sessions),
         calls_in_flight: count(now.calls_in_flight),
         records_dropped: now.records.dropped,
+        losses: Losses {
+            messages_dropped: now.losses.messages_dropped,
+            connections_cut: now.losses.connections_cut,
+            connections_refused: now.losses.connections_refused,
+        },
         reloads: reloads.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         servers: now.servers.into_iter().map(server).collect(),
     }

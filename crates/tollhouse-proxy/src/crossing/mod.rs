@@ -33,7 +33,7 @@ use crate::call::{Call, Edit, spliced};
 use crate::clocks::Clocks;
 use crate::failure::Failure;
 use crate::gateway::Gateway;
-use crate::links::{live_link, new_link};
+use crate::links::{link_at_hand, live_link, new_link};
 use crate::log_level::LogLevel;
 use crate::session::legacy::{Endpoint, Greeting, Occupied, Outlet, Session};
 use crate::session::lent::Key;
@@ -118,10 +118,7 @@ impl Asker {
 pub(crate) fn at_hand(upstream: &Upstream, session: Option<&Arc<Session>>, place: usize) -> Option<Way> {
     match session {
         None => upstream.eras_at_hand().is_some_and(|eras| eras.modern).then_some(Way::Direct),
-        Some(session) => match session.link(place)? {
-            link if link.has_ended() => None,
-            link => Some(Way::Linked(session.clone(), link)),
-        },
+        Some(session) => link_at_hand(session, place).map(|link| Way::Linked(session.clone(), link)),
     }
 }
 
@@ -152,9 +149,10 @@ async fn borrow(gateway: &Arc<Gateway>, borrower: &Borrower, place: usize, clock
         capabilities: borrower.client.capabilities.clone(),
     };
     let new = || {
-        let (name, initialize) = (borrower.name.clone(), lend::initialize(&borrower.client));
-        let (endpoint, stop) = (Endpoint::One(place), gateway.stop.child_token());
-        Session::new(endpoint, Version::LATEST_LEGACY, name, initialize, Outlet::Nobody, &gateway.limits(), stop)
+        let (name, initialize) = (borrower.name.clone(), Arc::new(lend::initialize(&borrower.client)));
+        let (endpoint, bounds, stop) =
+            (Endpoint::One(place), gateway.stream_bounds.clone(), gateway.stop.child_token());
+        Session::new(endpoint, Version::LATEST_LEGACY, name, initialize, Outlet::Nobody, bounds, stop)
     };
     let Some(loan) = gateway.lent.borrow(key, new) else {
         return Err(Failure::new(Kind::Limited, "all sessions that can be lent are in use"));
@@ -317,13 +315,12 @@ async fn renew(gateway: &Arc<Gateway>, loan: &mut Loan, place: usize, clocks: &C
 
 /// Does the server say that it does not know the session? 404 by the rules; some say 400 and one of these codes.
 fn is_session_gone(reply: &Result<Reply, Failure>, link: &Link) -> bool {
-    let Link::Http(session) = link else { return false };
-    if session.id.is_none() {
+    if matches!(link, Link::Http(session) if session.id.is_none()) {
         return false;
     }
     match reply {
         Err(failure) => failure.fault.kind == Kind::SessionGone,
-        Ok(Reply::Whole { envelope, status }) => {
+        Ok(Reply::Whole { envelope, status }) if matches!(link, Link::Http(_)) => {
             matches!(*status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST)
                 && error_code(envelope).is_some_and(|code| matches!(code, -32001 | -32000 | code::INVALID_REQUEST))
         }

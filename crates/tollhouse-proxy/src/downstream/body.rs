@@ -8,40 +8,46 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout_at};
 use tollhouse_core::units::ByteSize;
 use tollhouse_core::wire::sse;
 
+use super::outbox::Outgoing;
+use super::socket::PROGRESS;
 use crate::session::legacy::Occupied;
 use crate::session::streams::Reader;
 
 /// Proxies cut streams that are silent for a minute; clients ignore comments.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// A request body that stands still for this long is given up.
-const STALL: Duration = Duration::from_secs(30);
 
 /// Why a request body was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReadError {
     TooLarge,
-    /// The client stopped sending, or sent what is not HTTP.
+    /// The client sent next to nothing for too long.
+    Stalled,
+    /// The client left, or sent what is not HTTP.
     Broken,
 }
 
-/// Reads a request body of at most `limit`.
-pub(crate) async fn read_capped(mut body: Incoming, limit: ByteSize) -> Result<Bytes, ReadError> {
+/// Reads a request body of at most `limit`, of which something has to arrive within `idle`, again and again.
+pub(crate) async fn read_capped(mut body: Incoming, limit: ByteSize, idle: Duration) -> Result<Bytes, ReadError> {
     if body.size_hint().lower() > limit.0 {
         return Err(ReadError::TooLarge);
     }
     let mut first: Option<Bytes> = None;
     let mut whole: Option<BytesMut> = None;
+    // Until when more has to have arrived, and what has arrived since that was settled. Set only when there is a wait.
+    let mut patience: Option<(Instant, usize)> = None;
     loop {
         let next = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
         // The usual body is there already, and then no clock is needed.
         let frame = match ready_now(next).await {
             Ok(frame) => frame,
-            Err(next) => timeout(STALL, next).await.map_err(|_| ReadError::Broken)?,
+            Err(next) => {
+                let (until, _) = *patience.get_or_insert_with(|| (Instant::now() + idle, 0));
+                timeout_at(until, next).await.map_err(|_| ReadError::Stalled)?
+            }
         };
         let data = match frame {
             None => break,
@@ -51,6 +57,12 @@ pub(crate) async fn read_capped(mut body: Incoming, limit: ByteSize) -> Result<B
                 Err(_) => continue,
             },
         };
+        if let Some((_, arrived)) = &mut patience {
+            *arrived += data.len();
+            if *arrived >= PROGRESS {
+                patience = None;
+            }
+        }
         let read = first.as_ref().map_or(0, Bytes::len).max(whole.as_ref().map_or(0, BytesMut::len));
         if read + data.len() > limit.bytes() {
             return Err(ReadError::TooLarge);
@@ -95,7 +107,7 @@ pub(crate) enum Body {
 
 /// The messages of one modern call. Dropped, it tells the call that its caller left.
 pub(crate) struct Messages {
-    pub(crate) receiver: mpsc::Receiver<Bytes>,
+    pub(crate) outgoing: Outgoing,
     pub(crate) alive: KeepAlive,
 }
 
@@ -152,7 +164,7 @@ impl http_body::Body for Body {
         let next = match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take()),
             Self::Messages(messages) => {
-                let said = messages.receiver.poll_recv(cx);
+                let said = messages.outgoing.poll_next(cx);
                 messages.alive.poll(said, cx)
             }
             Self::Log(log) => {

@@ -1,38 +1,29 @@
-//! Streamable HTTP for clients of both eras, on one endpoint, decided per request.
+//! Streamable HTTP for clients of both eras, on one endpoint, decided per request; and the doors of HTTP+SSE.
 //!
-//! A connection serves one request at a time. The request's work lives beside the connection, not inside it: when
-//! the client goes away in the middle, the connection's owner still has the work and takes it to its end, which is
-//! cancellation in the modern era and completion in the legacy one. So every call ends in its own code and leaves
-//! its record there, and nothing has to happen in a destructor.
+//! Path: `connection` → **`http`** → `dispatch`, and back.
 
-use std::convert::Infallible;
-use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use ::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tollhouse_core::clock;
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::{Listener, SessionRef, SessionSource};
 use tollhouse_core::wire::sse::Event;
 use tollhouse_core::wire::{Envelope, EnvelopeError, Form, members};
-use tracing::{debug, warn};
 
 use super::body::{Body, KeepAlive, Log, Messages, ReadError, read_capped};
 use super::front_door::TurnedAway;
+use super::outbox::{Outbox, Worth, outbox};
+use super::sse::{self, Door};
 use crate::answer::{Refusal, code};
 use crate::call::Params;
 use crate::dispatch::{self, Arrived, Dispatched};
@@ -41,7 +32,8 @@ use crate::gateway::Gateway;
 use crate::links;
 use crate::meta::{ID_MAX, Meta};
 use crate::session::era;
-use crate::session::legacy::{Endpoint, Outlet, Session};
+use crate::session::legacy::{Endpoint, Full, Outlet, Session};
+use crate::session::mailbox::Posted;
 use crate::session::streams::{GENERAL, ResumeError};
 use crate::upstream::http::{LAST_EVENT_ID, PROTOCOL_VERSION, SESSION_ID};
 
@@ -49,124 +41,37 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
-/// Headers of a request, all together, and how many.
-const HEAD_MAX: usize = 32 << 10;
-const HEADERS_MAX: usize = 100;
+/// Headers of a request, all together.
+pub(super) const HEAD_MAX: usize = 32 << 10;
 /// Room for as many as a request usually has.
 const HEADERS: usize = 12;
-/// A client has this long for the head of its request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// After an accept that failed for want of descriptors, others get time to close theirs.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Messages of a modern call that wait for its client. Full: the server is not read any further.
-const MESSAGES: usize = 16;
 
-/// Accepts connections until the gateway drains.
-pub(crate) async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
-    loop {
-        let accepted = tokio::select! {
-            () = gateway.draining.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                gateway.tasks.spawn(connection(gateway.clone(), stream, peer));
-            }
-            Err(error) => {
-                warn!(target: "tollhouse.http", %error, "could not accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// The work of the request that a connection is busy with.
-type Work = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
-
-/// Where the work lives, so that it outlives the connection.
-#[derive(Clone, Default)]
-struct Bench(Arc<Mutex<Option<Work>>>);
-
-/// What the connection waits for: the work on the bench.
-struct Pending(Bench);
-
-impl Future for Pending {
-    type Output = Result<Response<Body>, Infallible>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut bench = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Taken away: the connection has ended, and nobody looks at this any more.
-        let Some(work) = bench.as_mut() else { return Poll::Pending };
-        let response = std::task::ready!(work.as_mut().poll(cx));
-        *bench = None;
-        Poll::Ready(Ok(response))
-    }
-}
-
-async fn connection(gateway: Arc<Gateway>, stream: TcpStream, peer: SocketAddr) {
-    // A message is one write; waiting for more to send would only add latency.
-    let _ = stream.set_nodelay(true);
-    // Without an address it is already gone.
-    let Ok(local) = stream.local_addr().map(|local| local.ip().to_canonical()) else { return };
-    let bench = Bench::default();
-    let gone = Arc::new(AtomicBool::new(false));
-    let service = hyper::service::service_fn(|request| {
-        let client = Client { gateway: gateway.clone(), peer: peer.ip(), local, gone: gone.clone(), given: None };
-        let work: Work = Box::pin(client.serve(request));
-        *bench.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(work);
-        Pending(bench.clone())
-    });
-    let mut connection = std::pin::pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .max_buf_size(HEAD_MAX)
-            .max_headers(HEADERS_MAX)
-            .serve_connection(TokioIo::new(stream), service)
-    );
-    let draining = gateway.draining.clone();
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = draining.cancelled() => {
-            // What is under way is finished; no further request is read.
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = gateway.stop.cancelled() => Ok(()),
-            }
-        }
-    };
-    if let Err(error) = ended {
-        debug!(target: "tollhouse.http", %peer, %error, "a connection ended early");
-    }
-    let unfinished = bench.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(work) = unfinished {
-        gone.store(true, Ordering::Relaxed);
-        drop(work.await);
-    }
-}
-
-/// One connection's client, while it is served.
-struct Client {
-    gateway: Arc<Gateway>,
-    peer: IpAddr,
+/// The client of one request.
+#[derive(Clone)]
+pub(super) struct Client {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) peer: IpAddr,
     /// Where it arrived.
-    local: IpAddr,
-    /// Set when the connection has ended before its answer.
-    gone: Arc<AtomicBool>,
-    /// The conversation that the request's path names.
-    given: Option<SessionRef>,
+    pub(super) local: IpAddr,
+    /// Set when the client has gone before its answer.
+    pub(super) gone: Arc<AtomicBool>,
+    /// The conversation that the request's path names; boxed, since few do.
+    pub(super) given: Option<Box<SessionRef>>,
 }
 
 impl Client {
-    async fn serve(mut self, request: Request<Incoming>) -> Response<Body> {
+    /// Serves one request.
+    ///
+    /// # Cancel safety
+    /// None: dropped, a call leaves no record. Whoever polls it sets `gone` when nobody waits any more, and goes on.
+    pub(super) async fn serve(mut self, request: Request<Incoming>) -> Response<Body> {
         let received = Instant::now();
         if let Err(why) = self.gateway.front_door.load().check(request.uri(), request.headers(), self.local) {
             let status = if why == TurnedAway::BadHost { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN };
             return plain(status, why.reason());
         }
         let (path, named) = conversation(request.uri().path());
-        self.given = named;
+        self.given = named.map(Box::new);
         let endpoint = match path {
             "/mcp" => Some(Endpoint::All),
             "/healthz" => {
@@ -180,9 +85,7 @@ impl Client {
                 .and_then(|rest| rest.strip_suffix("/mcp"))
                 .and_then(|server| self.gateway.endpoint(server)),
         };
-        let Some(endpoint) = endpoint else {
-            return plain(StatusCode::NOT_FOUND, "nothing is served here; MCP is at /mcp and /servers/<id>/mcp");
-        };
+        let Some(endpoint) = endpoint else { return Box::pin(self.over_sse(request, received)).await };
         match *request.method() {
             Method::POST => self.post(request, endpoint, received).await,
             Method::GET => self.get(request.headers(), endpoint),
@@ -191,27 +94,90 @@ impl Client {
         }
     }
 
+    /// HTTP+SSE: the stream of a client, or a message that belongs to one.
+    async fn over_sse(self, request: Request<Incoming>, received: Instant) -> Response<Body> {
+        let (mut head, body) = request.into_parts();
+        let path = head.uri.path();
+        let Some((endpoint, door)) = sse::door(&self.gateway, conversation(path).0) else {
+            return plain(StatusCode::NOT_FOUND, "nothing is served here; MCP is at /mcp and /servers/<id>/mcp");
+        };
+        if door == Door::Stream {
+            if head.method != Method::GET {
+                return not_allowed("GET");
+            }
+            if !accepts(&head.headers, "text/event-stream") {
+                return plain(StatusCode::NOT_ACCEPTABLE, "`Accept` must allow text/event-stream");
+            }
+            let given = self.given.map(|given| *given);
+            return match sse::open(&self.gateway, endpoint, path, self.peer, given).await {
+                Ok(stream) => events(stream),
+                Err(full) => {
+                    let refusal = all_sessions_in_use(full);
+                    too_many_sessions(Message { status: refusal.status, bytes: refusal.message(None) })
+                }
+            };
+        }
+        if head.method != Method::POST {
+            return not_allowed("POST");
+        }
+        let Some(mailbox) = sse::mailbox(&self.gateway, endpoint, head.uri.query()) else {
+            return refuse(&sse::unknown());
+        };
+        if !sends_json(&head.headers) {
+            return not_json();
+        }
+        let bytes = match self.read(body).await {
+            Ok(bytes) => bytes,
+            Err(refused) => return refused,
+        };
+        let envelope = match Envelope::parse(bytes) {
+            Ok(envelope) => envelope,
+            Err(error) => return refuse(&Refusal::malformed(error.code(), error.to_string())),
+        };
+        // It is of the answer to this request, which says nothing; what is read on the stream is not asked by it.
+        head.headers.remove(ACCEPT);
+        match sse::post(mailbox, Posted { received, headers: head.headers, envelope }).await {
+            Ok(()) => accepted(),
+            Err(refusal) => refuse(&refusal),
+        }
+    }
+
+    /// The body of a request, or what is said if it does not come as it must.
+    async fn read(&self, body: Incoming) -> Result<Bytes, Response<Body>> {
+        let (limit, idle) = {
+            let limits = self.gateway.limits();
+            (limits.request, limits.body_idle)
+        };
+        let error = match read_capped(body, limit, idle).await {
+            Ok(bytes) => return Ok(bytes),
+            Err(error) => error,
+        };
+        let mut response = match error {
+            ReadError::Broken => return Err(plain(StatusCode::BAD_REQUEST, "the body did not arrive")),
+            ReadError::Stalled => {
+                self.gateway.losses.cut();
+                plain(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")
+            }
+            ReadError::TooLarge => refuse(&Refusal::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                code::TOO_LARGE,
+                Kind::TooLarge,
+                format!("the body is larger than {limit}"),
+            )),
+        };
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        Err(response)
+    }
+
     /// A message from the client.
     async fn post(self, request: Request<Incoming>, endpoint: Endpoint, received: Instant) -> Response<Body> {
         let (head, body) = request.into_parts();
         if let Some(refused) = refuse_content(&head.headers) {
             return refused;
         }
-        let limit = self.gateway.limits().request;
-        let bytes = match read_capped(body, limit).await {
+        let bytes = match self.read(body).await {
             Ok(bytes) => bytes,
-            Err(ReadError::Broken) => return plain(StatusCode::BAD_REQUEST, "the body did not arrive"),
-            Err(ReadError::TooLarge) => {
-                let refusal = Refusal::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    code::TOO_LARGE,
-                    Kind::TooLarge,
-                    format!("the body is larger than {limit}"),
-                );
-                let mut response = refuse(&refusal);
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                return response;
-            }
+            Err(refused) => return refused,
         };
         let envelope = match Envelope::parse(bytes.clone()) {
             Ok(envelope) => envelope,
@@ -249,7 +215,7 @@ impl Client {
                 params,
                 headers,
                 session: None,
-                given: self.given.clone(),
+                given: self.given.as_deref().cloned(),
             });
             return match (understood, era) {
                 (Err(refusal), _) => json(arrived.refuse(&self.gateway, &refusal)),
@@ -342,8 +308,8 @@ impl Client {
 
     async fn initialize(self, arrived: Box<Arrived>) -> Response<Body> {
         // Looked up beforehand, so that no server opens a session in vain; the last place may still be lost to another.
-        if !self.gateway.sessions.has_room() {
-            return too_many_sessions(arrived.refuse(&self.gateway, &all_sessions_in_use()));
+        if let Err(full) = self.gateway.sessions.look_for_room() {
+            return too_many_sessions(arrived.refuse(&self.gateway, &all_sessions_in_use(full)));
         }
         let (message, session) = dispatch::open_session(&self.gateway, arrived, Outlet::Stream).await;
         let mut response = json(message);
@@ -357,9 +323,9 @@ impl Client {
                 response.headers_mut().insert(SESSION_ID, id);
                 response
             }
-            Err(session) => {
+            Err((session, full)) => {
                 self.gateway.end_session(session);
-                let refusal = all_sessions_in_use();
+                let refusal = all_sessions_in_use(full);
                 too_many_sessions(Message { status: refusal.status, bytes: refusal.message(None) })
             }
         }
@@ -438,14 +404,7 @@ impl Client {
         }
         let mut answers: Vec<Bytes> = Vec::new();
         for envelope in messages {
-            let client = Client {
-                gateway: self.gateway.clone(),
-                peer: self.peer,
-                local: self.local,
-                gone: self.gone.clone(),
-                given: self.given.clone(),
-            };
-            let response = Box::pin(client.message(headers.clone(), envelope, endpoint, received)).await;
+            let response = Box::pin(self.clone().message(headers.clone(), envelope, endpoint, received)).await;
             answers.extend(collect(response.into_body()).await);
         }
         if answers.is_empty() {
@@ -468,9 +427,14 @@ fn conversation(path: &str) -> (&str, Option<SessionRef>) {
     }
 }
 
-fn all_sessions_in_use() -> Refusal {
-    let message = "all sessions are in use, which is the limit";
-    Refusal::new(StatusCode::TOO_MANY_REQUESTS, code::LIMITED, Kind::Limited, message)
+fn all_sessions_in_use(full: Full) -> Refusal {
+    let (message, limit) = match full {
+        Full::All => ("all sessions are in use, which is the limit", "sessions"),
+        Full::Principal => ("all sessions of this principal are in use, which is the limit", "sessions_per_principal"),
+    };
+    let mut refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, code::LIMITED, Kind::Limited, message);
+    refusal.data = Some(format!("\"limit\":\"{limit}\",\"retryAfterMs\":5000"));
+    refusal
 }
 
 fn too_many_sessions(message: Message) -> Response<Body> {
@@ -524,28 +488,28 @@ async fn collect(mut body: Body) -> Vec<Bytes> {
 
 /// The messages of a modern call as they come.
 fn streamed(gateway: &Arc<Gateway>, steps: Box<impl Steps + 'static>) -> Response<Body> {
-    // Full: the pump waits, and so does the server.
-    let (sender, receiver) = mpsc::channel(MESSAGES);
-    gateway.tasks.spawn(pump(steps, sender, gateway.clone()));
-    events(Body::Messages(Messages { receiver, alive: KeepAlive::new() }))
+    let (outbox, outgoing) = outbox(gateway.losses.clone());
+    gateway.tasks.spawn(pump(steps, outbox, gateway.clone()));
+    events(Body::Messages(Messages { outgoing, alive: KeepAlive::new() }))
 }
 
 /// Carries the messages of a modern call to its client, until either side is through.
-async fn pump(streaming: Box<impl Steps>, sender: mpsc::Sender<Bytes>, gateway: Arc<Gateway>) {
-    let left = tokio_util::sync::CancellationToken::new();
+async fn pump(streaming: Box<impl Steps>, outbox: Outbox, gateway: Arc<Gateway>) {
+    let left = CancellationToken::new();
     let watch = left.clone();
     let pumping = async {
         let mut streaming = streaming;
         loop {
             let (rest, step) = streaming.next(&Cancel::Token(left.clone())).await;
-            let message = match step {
-                Step::Message(bytes) => bytes,
-                Step::Answer(message) => message.bytes,
+            let (message, worth) = match step {
+                // Of the modern revision's messages on the way of an answer all are notifications.
+                Step::Message(bytes) => (bytes, Worth::Expendable),
+                Step::Answer(message) => (message.bytes, Worth::Needed),
                 // Only streams of sessions are taken up again.
-                Step::Pause(_) => Bytes::new(),
+                Step::Pause(_) => (Bytes::new(), Worth::Expendable),
                 Step::Cancelled => return,
             };
-            if !message.is_empty() && sender.send(Event::message(message).encode()).await.is_err() {
+            if !message.is_empty() && outbox.post(Event::message(message).encode(), worth).await.is_err() {
                 left.cancel();
             }
             match rest {
@@ -557,7 +521,7 @@ async fn pump(streaming: Box<impl Steps>, sender: mpsc::Sender<Bytes>, gateway: 
     // MCP 2026-07-28, streamable HTTP: a closed response stream is a cancellation.
     let watching = async {
         tokio::select! {
-            () = sender.closed() => {}
+            () = outbox.gone() => {}
             () = gateway.stop.cancelled() => {}
         }
         watch.cancel();
@@ -567,6 +531,8 @@ async fn pump(streaming: Box<impl Steps>, sender: mpsc::Sender<Bytes>, gateway: 
         () = pumping => {}
         () = watching => {}
     }
+    let write_stall = gateway.limits().write_stall;
+    outbox.finish(write_stall).await;
 }
 
 /// Carries the messages of a legacy call into its stream, whether anybody reads it or not: in this era a disconnect
@@ -608,10 +574,8 @@ fn refuse_content(headers: &HeaderMap) -> Option<Response<Body>> {
     if usual(CONTENT_TYPE, "application/json") && usual(ACCEPT, "application/json, text/event-stream") {
         return None;
     }
-    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/json") {
-        return Some(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "`Content-Type` must be application/json"));
+    if !sends_json(headers) {
+        return Some(not_json());
     }
     if !accepts(headers, "application/json") || !accepts(headers, "text/event-stream") {
         return Some(plain(
@@ -620,6 +584,15 @@ fn refuse_content(headers: &HeaderMap) -> Option<Response<Body>> {
         ));
     }
     None
+}
+
+fn sends_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+}
+
+fn not_json() -> Response<Body> {
+    plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "`Content-Type` must be application/json")
 }
 
 fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
@@ -684,6 +657,8 @@ fn not_allowed(allow: &'static str) -> Response<Body> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+
     use super::*;
 
     /// It is moved to where it lives with every call, and most of what it may become is rare: that stands in boxes.

@@ -1,6 +1,6 @@
 //! A legacy session: what `initialize` began, at the client's end and at each server's.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tollhouse_core::clock;
@@ -17,10 +17,12 @@ use tollhouse_core::fault::Kind;
 use tollhouse_core::wire::{Envelope, Form, Members, Span, splice};
 
 use super::changes::Changes;
-use super::streams::{GENERAL, Streams};
+use super::outbox::Outbox;
+use super::streams::{Bounds, GENERAL, Streams};
 use crate::failure::Failure;
 use crate::log_level::LogLevel;
-use crate::settings::{Limits, LiveLimits};
+use crate::settings::LiveLimits;
+use crate::upstream::duplex::Connection;
 use crate::upstream::restart::{Decision, Restart};
 use crate::upstream::{CANCELLED, Link};
 
@@ -37,28 +39,28 @@ pub(crate) struct Session {
     /// The revision the client was told.
     pub(crate) version: Version,
     pub(crate) client: Option<Arc<str>>,
-    /// The client's `initialize`, to open further servers' sessions with.
-    pub(crate) initialize: (Envelope, Span),
+    /// The client's `initialize` and where its id stands, to open further servers' sessions with.
+    pub(crate) initialize: Arc<(Envelope, Span)>,
     pub(crate) streams: Arc<Streams>,
     /// What it has still to be told of its servers' lists.
     pub(crate) changes: Changes,
     outlet: Outlet,
-    /// The servers' side, by the server's place in the configuration.
-    links: Mutex<HashMap<usize, Link>>,
-    /// When a server last took no session of ours, by place.
-    unopened: Mutex<HashMap<usize, Instant>>,
-    /// Requests of servers that wait for the client's answer, by the id the client sees.
-    asked: Mutex<HashMap<u64, Asked>>,
+    /// The servers' side, in the order of the configuration. One of them, mostly: lists of so few need no map.
+    links: Mutex<Vec<(usize, Link)>>,
+    /// When a server last took no session of ours.
+    unopened: Mutex<Vec<(usize, Instant)>>,
+    /// Requests of servers that wait for the client's answer, by the id the client sees; oldest first.
+    asked: Mutex<Vec<(u64, Asked)>>,
     next_asked: AtomicU64,
-    /// Calls under way, by the client's id: one id may be used by several at once.
-    running: Mutex<HashMap<Box<[u8]>, Vec<Numbered>>>,
+    /// Calls under way, oldest first: one id of the client's may be used by several at once.
+    running: Mutex<Vec<Numbered>>,
     next_running: AtomicU64,
     /// Calls and readers that keep the session from being idle.
     busy: AtomicUsize,
     last_used: Mutex<Instant>,
     /// Held while a link is opened again.
     pub(crate) reopening: tokio::sync::Mutex<()>,
-    restarts: Mutex<HashMap<usize, Restart>>,
+    restarts: Mutex<Vec<(usize, Restart)>>,
     /// The resources it has subscribed to, and the places of their servers.
     subscriptions: Mutex<BTreeSet<(usize, Box<str>)>>,
     listening: AtomicBool,
@@ -72,8 +74,17 @@ pub(crate) struct Session {
     pub(crate) stop: CancellationToken,
 }
 
-/// A call under way: its number within the session, and what cancels it.
-type Numbered = (u64, CancellationToken);
+/// Questions of servers that wait for a client's answer, in one session. At this many the oldest is forgotten,
+/// and counted.
+const ASKED: usize = 1024;
+
+/// A call under way.
+struct Numbered {
+    /// Within the session.
+    number: u64,
+    client_id: Box<[u8]>,
+    cancelled: CancellationToken,
+}
 
 /// The path a client uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,8 +99,8 @@ pub(crate) enum Endpoint {
 pub(crate) enum Outlet {
     /// Into the general stream, for whoever reads it.
     Stream,
-    /// To the client's pipe.
-    Pipe(mpsc::Sender<Bytes>),
+    /// To the one channel the client has.
+    Channel(Outbox),
     /// Nowhere: the session is lent, and no single client is behind it.
     Nobody,
 }
@@ -117,21 +128,18 @@ impl Session {
         endpoint: Endpoint,
         version: Version,
         client: Option<Arc<str>>,
-        initialize: (Envelope, Span),
+        initialize: Arc<(Envelope, Span)>,
         outlet: Outlet,
-        limits: &Limits,
+        bounds: Arc<Bounds>,
         stop: CancellationToken,
     ) -> Self {
-        // 128 bits nobody can guess, in characters a header may hold.
-        let mut secret = [0; 16];
-        clock::secret_bytes(&mut secret);
         Self {
-            id: URL_SAFE_NO_PAD.encode(secret).into(),
+            id: unguessable(),
             endpoint,
             version,
             client,
             initialize,
-            streams: Arc::new(Streams::new(limits)),
+            streams: Arc::new(Streams::new(bounds)),
             changes: Changes::default(),
             outlet,
             links: Mutex::default(),
@@ -154,34 +162,48 @@ impl Session {
     }
 
     pub(crate) fn link(&self, server: usize) -> Option<Link> {
-        lock(&self.links).get(&server).cloned()
+        lock(&self.links).iter().find(|(of, _)| *of == server).map(|(_, link)| link.clone())
     }
 
     pub(crate) fn set_link(&self, server: usize, link: Link) -> Option<Link> {
-        lock(&self.unopened).remove(&server);
-        lock(&self.links).insert(server, link)
+        self.opened(server);
+        let mut links = lock(&self.links);
+        match links.binary_search_by_key(&server, |(of, _)| *of) {
+            Ok(at) => Some(std::mem::replace(&mut links[at].1, link)),
+            Err(at) => {
+                links.reserve_exact(1);
+                links.insert(at, (server, link));
+                None
+            }
+        }
     }
 
     /// A server took no session of ours.
     pub(crate) fn note_unopened(&self, server: usize) {
-        lock(&self.unopened).insert(server, Instant::now());
+        self.opened(server);
+        lock(&self.unopened).push((server, Instant::now()));
+    }
+
+    fn opened(&self, server: usize) {
+        lock(&self.unopened).retain(|(of, _)| *of != server);
     }
 
     /// Is it time to ask a server for a session that has none yet? Only for what can do without it, such as a list.
     pub(crate) fn may_open(&self, server: usize) -> bool {
-        lock(&self.unopened).get(&server).is_none_or(|at| at.elapsed() >= UNOPENED_PAUSE)
+        let unopened = lock(&self.unopened);
+        unopened.iter().find(|(of, _)| *of == server).is_none_or(|(_, at)| at.elapsed() >= UNOPENED_PAUSE)
     }
 
     /// Takes out the link to a server that is taken out.
     pub(crate) fn unlink(&self, server: usize) -> Option<Link> {
-        lock(&self.unopened).remove(&server);
-        lock(&self.links).remove(&server)
+        self.opened(server);
+        let mut links = lock(&self.links);
+        let at = links.iter().position(|(of, _)| *of == server)?;
+        Some(links.remove(at).1)
     }
 
     pub(crate) fn links(&self) -> Vec<(usize, Link)> {
-        let mut links: Vec<_> = lock(&self.links).iter().map(|(server, link)| (*server, link.clone())).collect();
-        links.sort_unstable_by_key(|(server, _)| *server);
-        links
+        lock(&self.links).clone()
     }
 
     /// A message of a server as the client gets it: the id of a question is ours. Answers are not for it.
@@ -205,8 +227,7 @@ impl Session {
     pub(crate) async fn deliver(&self, message: Bytes) {
         match &self.outlet {
             Outlet::Stream => self.streams.append(GENERAL, &message, false),
-            // The client is gone when nobody takes it, and then the session ends.
-            Outlet::Pipe(pipe) => _ = pipe.send(message).await,
+            Outlet::Channel(outbox) => outbox.say(message).await,
             Outlet::Nobody => {}
         }
     }
@@ -214,51 +235,68 @@ impl Session {
     /// Notes a question; the id under which the client is asked.
     pub(crate) fn ask(&self, asked: Asked) -> u64 {
         let id = self.next_asked.fetch_add(1, Ordering::Relaxed);
-        lock(&self.asked).insert(id, asked);
+        let mut waiting = lock(&self.asked);
+        if waiting.len() >= ASKED {
+            waiting.remove(0);
+            self.streams.losses().message();
+        }
+        waiting.push((id, asked));
         id
     }
 
     /// The request the client's answer `id` belongs to. Each is answered once.
     pub(crate) fn answered(&self, id: u64) -> Option<Asked> {
-        lock(&self.asked).remove(&id)
+        let mut asked = lock(&self.asked);
+        let at = asked.iter().position(|(ours, _)| *ours == id)?;
+        Some(asked.remove(at).1)
     }
 
     /// A server withdraws its request: the id under which the client knows it.
     fn withdrawn(&self, server: usize, id: &[u8]) -> Option<u64> {
         let mut asked = lock(&self.asked);
         let same = |asked: &Asked| matches!(asked, Asked::Server { server: by, id: own } if *by == server && own == id);
-        let ours = asked.iter().find(|(_, asked)| same(asked)).map(|(ours, _)| *ours)?;
-        asked.remove(&ours);
-        Some(ours)
+        let at = asked.iter().position(|(_, asked)| same(asked))?;
+        Some(asked.remove(at).0)
     }
 
     /// Notes a call under way. The token is cancelled when the client cancels it.
     pub(crate) fn start(self: &Arc<Self>, client_id: &[u8]) -> Running {
         let number = self.next_running.fetch_add(1, Ordering::Relaxed);
         let cancelled = self.stop.child_token();
-        lock(&self.running).entry(client_id.into()).or_default().push((number, cancelled.clone()));
+        lock(&self.running).push(Numbered { number, client_id: client_id.into(), cancelled: cancelled.clone() });
         self.busy.fetch_add(1, Ordering::Relaxed);
-        Running { session: self.clone(), client_id: client_id.into(), number, cancelled }
+        Running { session: self.clone(), number, cancelled }
     }
 
     /// The client cancels its call `client_id`: the newest, if it uses the id more than once. Unknown ids are ignored.
     pub(crate) fn cancel(&self, client_id: &[u8]) {
-        if let Some((_, cancelled)) = lock(&self.running).get(client_id).and_then(|calls| calls.last()) {
+        let running = lock(&self.running);
+        let newest = running.iter().rev().find(|call| *call.client_id == *client_id).map(|call| call.cancelled.clone());
+        drop(running);
+        if let Some(cancelled) = newest {
             cancelled.cancel();
         }
     }
 
     /// Is a call with this id under way?
     pub(crate) fn is_running(&self, client_id: &[u8]) -> bool {
-        lock(&self.running).contains_key(client_id)
+        lock(&self.running).iter().any(|call| *call.client_id == *client_id)
     }
 
-    /// Waits as long as the process of a server must stay down that ended after `uptime`.
+    /// Waits as long as must be waited before a connection to a server takes the place of one that has `ended`.
     ///
     /// # Errors
-    /// It ended too often: it is not started again in this session.
-    pub(crate) async fn pause_before_restart(&self, server: usize, uptime: Duration) -> Result<(), Failure> {
-        let decision = lock(&self.restarts).entry(server).or_default().exited(uptime);
+    /// A process ended too often: it is not started again in this session.
+    pub(crate) async fn pause_before_restart(&self, server: usize, ended: &Connection) -> Result<(), Failure> {
+        let decision = {
+            let mut restarts = lock(&self.restarts);
+            let at = restarts.iter().position(|(of, _)| *of == server).unwrap_or_else(|| {
+                restarts.push((server, Restart::default()));
+                restarts.len() - 1
+            });
+            let restart = &mut restarts[at].1;
+            if ended.is_pipe() { restart.exited(ended.uptime()) } else { Decision::After(restart.cut(ended.uptime())) }
+        };
         match decision {
             Decision::After(pause) => {
                 tokio::time::sleep(pause).await;
@@ -270,10 +308,7 @@ impl Session {
 
     /// Forgets a link that has turned out to be dead, unless another took its place.
     pub(crate) fn forget_link(&self, server: usize, dead: &Link) {
-        let mut links = lock(&self.links);
-        if links.get(&server).is_some_and(|link| link.is(dead)) {
-            links.remove(&server);
-        }
+        lock(&self.links).retain(|(of, link)| *of != server || !link.is(dead));
     }
 
     /// Is it a session of the gateway's own, lent to modern clients?
@@ -345,24 +380,23 @@ impl Session {
     }
 }
 
+/// 128 bits nobody can guess, in characters a header and a URI may hold.
+pub(crate) fn unguessable() -> Arc<str> {
+    let mut secret = [0; 16];
+    clock::secret_bytes(&mut secret);
+    URL_SAFE_NO_PAD.encode(secret).into()
+}
+
 /// A call under way; forgotten when dropped.
 pub(crate) struct Running {
     session: Arc<Session>,
-    client_id: Box<[u8]>,
     number: u64,
     pub(crate) cancelled: CancellationToken,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let mut running = lock(&self.session.running);
-        if let Some(calls) = running.get_mut(&self.client_id) {
-            calls.retain(|(number, _)| *number != self.number);
-            if calls.is_empty() {
-                running.remove(&self.client_id);
-            }
-        }
-        drop(running);
+        lock(&self.session.running).retain(|call| call.number != self.number);
         self.session.busy.fetch_sub(1, Ordering::Relaxed);
         self.session.touch();
     }
@@ -378,58 +412,129 @@ impl Drop for Occupied {
     }
 }
 
-/// All sessions: those over HTTP, which are found by their ids, and those that live as long as their pipe.
+/// Which limit of sessions is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// That of all.
+    All,
+    /// That of one principal.
+    Principal,
+}
+
+/// What clients open sessions with, kept once: a program says the same every time.
+#[derive(Default)]
+pub(crate) struct Openings(Mutex<VecDeque<Opening>>);
+
+/// An `initialize` with where its id stands, and how its client calls itself.
+type Opening = (Arc<(Envelope, Span)>, Option<Arc<str>>);
+
+/// Openings that are remembered; what is larger, or has not been said for long, is kept by each session itself.
+const OPENINGS: usize = 64;
+const OPENING_MAX: usize = 4 << 10;
+
+impl Openings {
+    /// The same opening, if it has been said lately, else this one.
+    pub(crate) fn share(&self, envelope: Envelope, id: Span, client: Option<&str>) -> Opening {
+        let mut known = lock(&self.0);
+        if let Some(at) = known.iter().position(|(opening, _)| opening.0.bytes == envelope.bytes) {
+            let same = known.remove(at).expect("it was just found");
+            known.push_back(same.clone());
+            return same;
+        }
+        let small = envelope.bytes.len() <= OPENING_MAX;
+        let opening: Opening = (Arc::new((envelope, id)), client.map(Into::into));
+        if small {
+            if known.len() >= OPENINGS {
+                known.pop_front();
+            }
+            known.push_back(opening.clone());
+        }
+        opening
+    }
+}
+
+/// All sessions: those over HTTP, which are found by their ids, and those that live as long as their pipe
+/// or event stream.
 pub(crate) struct Table {
     sessions: Mutex<HashMap<Arc<str>, Arc<Session>>>,
-    pipes: Mutex<Vec<Weak<Session>>>,
+    channels: Mutex<Vec<Weak<Session>>>,
+    /// Places of sessions that live and end with an event stream, and are kept there.
+    reserved: AtomicUsize,
     limits: LiveLimits,
 }
 
 impl Table {
     pub(crate) fn new(limits: LiveLimits) -> Self {
-        Self { sessions: Mutex::default(), pipes: Mutex::default(), limits }
+        Self { sessions: Mutex::default(), channels: Mutex::default(), reserved: AtomicUsize::new(0), limits }
     }
 
-    /// Notes a session that its pipe keeps. There are as many as clients on pipes, which is one.
-    pub(crate) fn note_pipe(&self, session: &Arc<Session>) {
-        let mut pipes = lock(&self.pipes);
-        pipes.retain(|session| session.strong_count() > 0);
-        pipes.push(Arc::downgrade(session));
+    /// Notes a session that its pipe or event stream keeps. There are as many as [`Self::reserve`] lets in, and one
+    /// for a pipe.
+    pub(crate) fn note_channel(&self, session: &Arc<Session>) {
+        let mut channels = lock(&self.channels);
+        channels.retain(|session| session.strong_count() > 0);
+        channels.push(Arc::downgrade(session));
     }
 
     /// All sessions there are, whatever carries them.
     pub(crate) fn every(&self) -> Vec<Arc<Session>> {
         let mut every: Vec<_> = lock(&self.sessions).values().cloned().collect();
-        every.extend(lock(&self.pipes).iter().filter_map(Weak::upgrade));
+        every.extend(lock(&self.channels).iter().filter_map(Weak::upgrade));
         every
     }
 
     /// Is there room for one more, be it that an idle one makes it?
-    pub(crate) fn has_room(&self) -> bool {
-        let sessions = lock(&self.sessions);
-        sessions.len() < self.limit() || sessions.values().any(|session| session.idle().is_some())
-    }
-
-    /// Nobody has to say who they are: all sessions are of one principal.
-    fn limit(&self) -> usize {
-        let limits = self.limits.load();
-        limits.sessions.min(limits.sessions_per_principal)
-    }
-
-    /// Keeps `session`. At the limit the one that has been idle longest makes room, and is returned to be closed.
     ///
     /// # Errors
-    /// All sessions are in use: the new one is given back.
-    pub(crate) fn insert(&self, session: Arc<Session>) -> Result<Option<Arc<Session>>, Arc<Session>> {
+    /// The limit that is reached by sessions in use.
+    pub(crate) fn look_for_room(&self) -> Result<(), Full> {
+        let sessions = lock(&self.sessions);
+        match self.full(sessions.len()) {
+            Some(full) if sessions.values().all(|session| session.idle().is_none()) => Err(full),
+            _ => Ok(()),
+        }
+    }
+
+    /// The limit that is reached by so many sessions and those that have a place. Nobody has to say who they are: all are
+    /// of one principal.
+    fn full(&self, sessions: usize) -> Option<Full> {
+        let sessions = sessions + self.reserved.load(Ordering::Relaxed);
+        let limits = self.limits.load();
+        if sessions >= limits.sessions_per_principal {
+            return Some(Full::Principal);
+        }
+        (sessions >= limits.sessions).then_some(Full::All)
+    }
+
+    /// Keeps `session`. At a limit the one that has been idle longest makes room, and is returned to be closed.
+    ///
+    /// # Errors
+    /// All sessions are in use: the new one is given back, with the limit that is reached.
+    pub(crate) fn insert(&self, session: Arc<Session>) -> Result<Option<Arc<Session>>, (Arc<Session>, Full)> {
         let mut sessions = lock(&self.sessions);
         let mut evicted = None;
-        if sessions.len() >= self.limit() {
-            let idlest = sessions.values().filter_map(|session| Some((session.idle()?, session.id.clone()))).max();
-            let Some((_, id)) = idlest else { return Err(session) };
-            evicted = sessions.remove(&id);
+        if let Some(full) = self.full(sessions.len()) {
+            evicted = remove_idlest(&mut sessions);
+            if evicted.is_none() {
+                return Err((session, full));
+            }
         }
         sessions.insert(session.id.clone(), session);
         Ok(evicted)
+    }
+
+    /// Takes a place for a session that lives and ends with its client's stream. At a limit as [`Self::insert`].
+    ///
+    /// # Errors
+    /// The limit that is reached by sessions in use.
+    pub(crate) fn reserve(self: &Arc<Self>) -> Result<(Reserved, Option<Arc<Session>>), Full> {
+        let mut sessions = lock(&self.sessions);
+        let mut evicted = None;
+        if let Some(full) = self.full(sessions.len()) {
+            evicted = Some(remove_idlest(&mut sessions).ok_or(full)?);
+        }
+        self.reserved.fetch_add(1, Ordering::Relaxed);
+        Ok((Reserved(self.clone()), evicted))
     }
 
     /// The session `id` opened at `endpoint`.
@@ -442,7 +547,7 @@ impl Table {
     }
 
     pub(crate) fn len(&self) -> usize {
-        lock(&self.sessions).len()
+        lock(&self.sessions).len() + self.reserved.load(Ordering::Relaxed)
     }
 
     /// Takes out the sessions that have been idle for too long.
@@ -460,6 +565,22 @@ impl Table {
     /// Takes out all sessions.
     pub(crate) fn drain(&self) -> Vec<Arc<Session>> {
         lock(&self.sessions).drain().map(|(_, session)| session).collect()
+    }
+}
+
+/// Takes out the session that has been idle longest, if any is.
+fn remove_idlest(sessions: &mut HashMap<Arc<str>, Arc<Session>>) -> Option<Arc<Session>> {
+    let idle = sessions.values().filter_map(|session| Some((session.idle()?, session.id.clone())));
+    let (_, id) = idle.max()?;
+    sessions.remove(&id)
+}
+
+/// A place among the sessions; free again when dropped.
+pub(crate) struct Reserved(Arc<Table>);
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.0.reserved.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

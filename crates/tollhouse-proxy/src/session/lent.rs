@@ -117,6 +117,7 @@ mod tests {
     use tollhouse_core::wire::{Envelope, Span};
 
     use super::super::legacy::{Endpoint, Outlet};
+    use super::super::streams::Bounds;
     use super::*;
     use crate::settings::Limits;
 
@@ -136,9 +137,10 @@ mod tests {
 
     fn session() -> Session {
         let initialize = Envelope::parse(Bytes::from_static(br#"{"jsonrpc":"2.0","id":0,"method":"initialize"}"#));
-        let initialize = (initialize.unwrap(), Span::new(21, 22));
-        let (limits, stop) = (Limits::default(), CancellationToken::new());
-        Session::new(Endpoint::One(0), Version::LATEST_LEGACY, None, initialize, Outlet::Nobody, &limits, stop)
+        let initialize = Arc::new((initialize.unwrap(), Span::new(21, 22)));
+        let bounds = Bounds::new(Arc::new(ArcSwap::from_pointee(Limits::default())), Arc::default());
+        let stop = CancellationToken::new();
+        Session::new(Endpoint::One(0), Version::LATEST_LEGACY, None, initialize, Outlet::Nobody, bounds, stop)
     }
 
     #[tokio::test(start_paused = true)]

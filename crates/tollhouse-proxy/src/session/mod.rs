@@ -7,4 +7,6 @@ pub(crate) mod identify;
 pub(crate) mod lent;
 
 pub(crate) mod legacy;
+pub(crate) mod mailbox;
+pub(crate) mod outbox;
 pub(crate) mod streams;

@@ -4,8 +4,9 @@
 //! somebody reads or not, and a reader that returns with `Last-Event-ID` gets exactly what came later on its stream.
 //! An event id names stream and place: `<stream>-<place>`.
 //!
-//! The logs of a session are bounded together. What has been delivered goes first, then notifications; an answer that
-//! nobody has fetched stays. A place that was trimmed away is answered as unknown, never with a hole.
+//! The logs of a session are bounded together. What has been delivered goes first, then notifications, then answers
+//! that nobody waits for any more, oldest first. What went unread is counted. A place that was trimmed away is answered
+//! as unknown, never with a hole.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,29 +16,42 @@ use std::time::Duration;
 use bytes::Bytes;
 use tollhouse_core::wire::sse::{self, Event};
 
-use crate::settings::Limits;
+use crate::losses::Losses;
+use crate::settings::LiveLimits;
 
 /// The stream of messages that belong to no call.
 pub(crate) const GENERAL: u32 = 0;
 /// What a client is told to wait before it reconnects, in milliseconds.
 const RETRY_MS: u64 = 3000;
 
-/// The streams of one session.
-pub(crate) struct Streams {
-    state: Mutex<State>,
-    max_events: usize,
-    max_bytes: usize,
+/// What bounds the streams of each session, and where it is counted what they lose.
+pub(crate) struct Bounds {
+    limits: LiveLimits,
+    losses: Arc<Losses>,
 }
 
-struct State {
-    streams: BTreeMap<u32, Stream>,
-    next: u32,
-    events: usize,
-    bytes: usize,
-    dropped: u64,
+impl Bounds {
+    pub(crate) fn new(limits: LiveLimits, losses: Arc<Losses>) -> Arc<Self> {
+        Arc::new(Self { limits, losses })
+    }
+}
+
+/// The streams of one session.
+pub(crate) struct Streams {
+    /// Made with the first of them: most sessions have none, and there are many sessions.
+    state: Mutex<Option<Box<State>>>,
+    bounds: Arc<Bounds>,
 }
 
 #[derive(Default)]
+struct State {
+    /// That of messages which belong to no call is made when it is first spoken of.
+    streams: BTreeMap<u32, Box<Stream>>,
+    opened: u32,
+    events: usize,
+    bytes: usize,
+}
+
 struct Stream {
     /// What is kept, oldest first.
     events: VecDeque<Kept>,
@@ -49,8 +63,16 @@ struct Stream {
     ended: bool,
     /// Only the newest reader gets anything: a message goes to one stream only.
     reader: u64,
+    /// It is still there.
+    read: bool,
     /// Woken when something arrives.
     waiting: Option<Waker>,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self { events: VecDeque::new(), next: 1, delivered: 0, ended: false, reader: 0, read: false, waiting: None }
+    }
 }
 
 struct Kept {
@@ -61,7 +83,7 @@ struct Kept {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Kept until it is delivered; nothing follows it.
+    /// Kept while somebody may want it; nothing follows it.
     Answer,
     /// Whoever reads this is to leave and come back.
     Pause,
@@ -79,19 +101,22 @@ pub(crate) enum ResumeError {
 }
 
 impl Streams {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        let general = Stream { next: 1, ..Stream::default() };
-        let state = State { streams: BTreeMap::from([(GENERAL, general)]), next: 1, events: 0, bytes: 0, dropped: 0 };
-        Self { state: Mutex::new(state), max_events: limits.events, max_bytes: limits.event_bytes.bytes() }
+    pub(crate) fn new(bounds: Arc<Bounds>) -> Self {
+        Self { state: Mutex::default(), bounds }
+    }
+
+    /// Where it is counted what the session loses.
+    pub(crate) fn losses(&self) -> &Losses {
+        &self.bounds.losses
     }
 
     /// Begins the stream that will answer one request.
     pub(crate) fn open(&self) -> u32 {
         let mut state = self.lock();
-        let stream = state.next;
-        state.next += 1;
-        state.streams.insert(stream, Stream { next: 1, ..Stream::default() });
-        stream
+        let state = state.get_or_insert_default();
+        state.opened += 1;
+        state.streams.insert(state.opened, Box::default());
+        state.opened
     }
 
     /// Appends a message to a stream.
@@ -108,8 +133,9 @@ impl Streams {
     }
 
     fn keep(&self, stream: u32, kind: Kind, frame: impl FnOnce(u32) -> Bytes) {
-        let mut state = self.lock();
-        let Some(log) = state.streams.get_mut(&stream) else { return };
+        let mut guard = self.lock();
+        let state = guard.get_or_insert_default();
+        let Some(log) = state.stream(stream) else { return };
         let place = log.next;
         log.next += 1;
         let frame = frame(place);
@@ -119,19 +145,20 @@ impl Streams {
         let waiting = log.waiting.take();
         state.events += 1;
         state.bytes += length;
-        state.trim(self.max_events, self.max_bytes);
-        drop(state);
+        state.trim(&self.bounds, stream);
+        drop(guard);
         wake(waiting);
     }
 
     /// Ends a stream that gets no answer: its call was cancelled.
     pub(crate) fn end(&self, stream: u32) {
-        let mut state = self.lock();
-        if let Some(log) = state.streams.get_mut(&stream) {
+        let mut guard = self.lock();
+        let state = guard.get_or_insert_default();
+        if let Some(log) = state.stream(stream) {
             log.ended = true;
             let waiting = log.waiting.take();
             state.forget_finished(stream);
-            drop(state);
+            drop(guard);
             wake(waiting);
         }
     }
@@ -139,7 +166,7 @@ impl Streams {
     /// Reads a stream from where its last reader left it.
     pub(crate) fn attach(self: &Arc<Self>, stream: u32) -> Option<Reader> {
         let mut state = self.lock();
-        let log = state.streams.get_mut(&stream)?;
+        let log = state.get_or_insert_default().stream(stream)?;
         let after = log.delivered;
         Some(self.reader(log, stream, after))
     }
@@ -153,7 +180,7 @@ impl Streams {
         };
         let (stream, place) = (number(stream)?, number(place)?);
         let mut state = self.lock();
-        let log = state.streams.get_mut(&stream).ok_or(ResumeError::Unknown)?;
+        let log = state.get_or_insert_default().stream(stream).ok_or(ResumeError::Unknown)?;
         let oldest = log.events.front().map_or(log.next, |kept| kept.place);
         if place >= log.next || place + 1 < oldest {
             return Err(ResumeError::Unknown);
@@ -163,38 +190,47 @@ impl Streams {
 
     fn reader(self: &Arc<Self>, log: &mut Stream, stream: u32, after: u32) -> Reader {
         log.reader += 1;
+        log.read = true;
         // Whoever read before finds out that it is not the reader any more.
         wake(log.waiting.take());
         Reader { streams: self.clone(), stream, after, turn: log.reader, leaves: false }
     }
 
-    /// Messages that nobody fetched in time.
-    #[cfg(test)]
-    fn dropped(&self) -> u64 {
-        self.lock().dropped
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Option<Box<State>>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Brings the logs back within their bounds, if that is possible without losing an answer.
-    fn trim(&mut self, max_events: usize, max_bytes: usize) {
-        while self.events > max_events || self.bytes > max_bytes {
-            let delivered = |log: &Stream| log.events.front().is_some_and(|kept| kept.place <= log.delivered);
-            let expendable = |log: &Stream| log.events.front().is_some_and(|kept| kept.kind != Kind::Answer);
-            let oldest = |wanted: &dyn Fn(&Stream) -> bool| {
-                self.streams.iter().find(|(_, log)| wanted(log)).map(|(stream, _)| *stream)
+    fn stream(&mut self, stream: u32) -> Option<&mut Stream> {
+        if stream == GENERAL {
+            return Some(self.streams.entry(GENERAL).or_default());
+        }
+        self.streams.get_mut(&stream).map(|stream| &mut **stream)
+    }
+
+    /// Brings the logs back within their bounds, if that is possible without losing an answer that somebody waits for
+    /// or the one that was just appended to `newest`.
+    fn trim(&mut self, bounds: &Bounds, newest: u32) {
+        let (events, bytes) = {
+            let limits = bounds.limits.load();
+            (limits.events, limits.event_bytes.bytes())
+        };
+        while self.events > events || self.bytes > bytes {
+            let delivered = |_, log: &Stream| log.events.front().is_some_and(|kept| kept.place <= log.delivered);
+            let expendable = |_, log: &Stream| log.events.front().is_some_and(|kept| kept.kind != Kind::Answer);
+            let unwanted = |stream, log: &Stream| stream != newest && !log.read && !log.events.is_empty();
+            let oldest = |wanted: &dyn Fn(u32, &Stream) -> bool| {
+                self.streams.iter().find(|(stream, log)| wanted(**stream, log)).map(|(stream, _)| *stream)
             };
-            let Some(stream) = oldest(&delivered).or_else(|| oldest(&expendable)) else { return };
+            let found = oldest(&delivered).or_else(|| oldest(&expendable)).or_else(|| oldest(&unwanted));
+            let Some(stream) = found else { return };
             let log = self.streams.get_mut(&stream).expect("it was just found");
             let kept = log.events.pop_front().expect("it has a first event");
             self.events -= 1;
             self.bytes -= kept.frame.len();
             if kept.place > log.delivered {
-                self.dropped += 1;
+                bounds.losses.message();
             }
             self.forget_finished(stream);
         }
@@ -235,7 +271,7 @@ impl Reader {
     /// not delivered.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut state = self.streams.lock();
-        let Some(log) = state.streams.get_mut(&self.stream) else { return Poll::Ready(None) };
+        let Some(log) = state.as_mut().and_then(|state| state.stream(self.stream)) else { return Poll::Ready(None) };
         if log.reader != self.turn || self.leaves {
             return Poll::Ready(None);
         }
@@ -259,13 +295,33 @@ impl Reader {
     }
 }
 
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut state = self.streams.lock();
+        if let Some(log) = state.as_mut().and_then(|state| state.stream(self.stream))
+            && log.reader == self.turn
+        {
+            log.read = false;
+            log.waiting = None;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
     use tollhouse_core::units::ByteSize;
 
+    use super::*;
+    use crate::settings::Limits;
+
     fn streams(events: usize) -> Arc<Streams> {
-        Arc::new(Streams::new(&Limits { events, event_bytes: ByteSize::mib(1), ..Limits::default() }))
+        let limits = Limits { events, event_bytes: ByteSize::mib(1), ..Limits::default() };
+        let limits = LiveLimits::new(arc_swap::ArcSwap::from_pointee(limits));
+        Arc::new(Streams::new(Bounds::new(limits, Arc::default())))
+    }
+
+    fn dropped(streams: &Streams) -> u64 {
+        streams.bounds.losses.counts().messages_dropped
     }
 
     fn message(n: u32) -> Bytes {
@@ -342,7 +398,23 @@ mod tests {
         }
         let mut reader = streams.attach(answered).unwrap();
         assert_eq!(read_all(&mut reader).await.len(), 1);
-        assert_eq!(streams.dropped(), 48);
+        assert_eq!(dropped(&streams), 48);
+    }
+
+    #[tokio::test]
+    async fn answers_that_nobody_comes_back_for_make_room_and_those_waited_for_stay() {
+        let streams = streams(2);
+        let waited_for = streams.open();
+        let mut reader = streams.attach(waited_for).unwrap();
+        streams.append(waited_for, &message(0), true);
+        let abandoned: Vec<_> = (1..=5).map(|_| streams.open()).collect();
+        for stream in &abandoned {
+            drop(streams.attach(*stream));
+            streams.append(*stream, &message(*stream), true);
+        }
+        assert_eq!(read_all(&mut reader).await.len(), 1);
+        let known: Vec<_> = abandoned.iter().map(|stream| streams.resume(&format!("{stream}-0")).is_ok()).collect();
+        assert_eq!((known.as_slice(), dropped(&streams)), (&[false, false, false, false, true][..], 4));
     }
 
     #[tokio::test]

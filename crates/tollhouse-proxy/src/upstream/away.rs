@@ -95,7 +95,7 @@ impl Upstream {
     /// How many requests it has been sent, by the ids they got.
     fn requests(&self) -> u64 {
         match &self.wire {
-            Wire::Http(server) => server.minted(),
+            Wire::Http(remote) => remote.streamable.minted(),
             Wire::Stdio(_) => {
                 let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
                 shared.as_ref().map_or(0, |connection| connection.minted())

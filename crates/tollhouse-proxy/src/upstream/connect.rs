@@ -4,8 +4,10 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::Uri;
+use rustix::net::sockopt;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -64,6 +66,8 @@ impl Origin {
         let tcp = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(unreachable)?;
         // A call is one write and one read; waiting for more to send would only add latency.
         tcp.set_nodelay(true).map_err(unreachable)?;
+        // Without it a stream would only wait longer for a peer that is no more.
+        let _ = watch(&tcp);
         match &self.tls {
             None => Ok(Stream::Plain(tcp)),
             Some((connector, name)) => match connector.connect(name.clone(), tcp).await {
@@ -72,6 +76,16 @@ impl Origin {
             },
         }
     }
+}
+
+/// Has the system look after a silent peer: one that went without a word, as a machine does that loses its power, is
+/// noticed a minute and a half later. Event streams may be silent for hours and are read all the same.
+fn watch(tcp: &TcpStream) -> io::Result<()> {
+    sockopt::set_tcp_keepidle(tcp, Duration::from_mins(1))?;
+    sockopt::set_tcp_keepintvl(tcp, Duration::from_secs(10))?;
+    sockopt::set_tcp_keepcnt(tcp, 3)?;
+    sockopt::set_socket_keepalive(tcp, true)?;
+    Ok(())
 }
 
 /// The operating system's words without its error number.

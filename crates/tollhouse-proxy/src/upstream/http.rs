@@ -84,7 +84,7 @@ impl Server {
     }
 
     /// How large one message of an answer may be.
-    fn answer_limit(&self) -> ByteSize {
+    pub(crate) fn answer_limit(&self) -> ByteSize {
         self.limits.load().answer
     }
 
@@ -185,7 +185,29 @@ impl Server {
         request
     }
 
-    fn bare(&self, method: Method, session: &Session, accept: HeaderValue) -> Request<Full<Bytes>> {
+    /// A request of HTTP+SSE, which knows neither sessions nor revisions in headers; `passed` are headers of the caller.
+    pub(crate) async fn bare(
+        &self,
+        method: Method,
+        target: Uri,
+        mut passed: HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, Failure> {
+        self.base(&mut passed, (method == Method::GET).then_some(EVENT_STREAM));
+        if method == Method::GET {
+            passed.remove(CONTENT_TYPE);
+        }
+        let mut request = self.post(passed, body);
+        (*request.method_mut(), *request.uri_mut()) = (method, target);
+        self.pool.send(&mut request, || {}).await
+    }
+
+    /// Where its URL leads, without the origin.
+    pub(crate) fn target(&self) -> &Uri {
+        &self.target
+    }
+
+    fn in_session(&self, method: Method, session: &Session, accept: HeaderValue) -> Request<Full<Bytes>> {
         let mut headers = HeaderMap::with_capacity(HEADERS);
         headers.insert(HOST, self.host.clone());
         headers.insert(ACCEPT, accept);
@@ -279,7 +301,7 @@ impl Server {
                     break message;
                 }
             },
-            Reply::Stdio(_) => unreachable!("an HTTP server answers over HTTP"),
+            Reply::Duplex(_) => unreachable!("an HTTP server answers over HTTP"),
         };
         Ok((envelope, head))
     }
@@ -303,7 +325,7 @@ impl Server {
         if session.id.is_none() {
             return;
         }
-        let mut request = self.bare(Method::DELETE, session, BOTH_KINDS);
+        let mut request = self.in_session(Method::DELETE, session, BOTH_KINDS);
         if let Ok(Ok(answer)) = clocks.within(self.pool.send(&mut request, || {})).await {
             let _ = answer.body.whole(self.answer_limit(), clocks).await;
         }
@@ -315,7 +337,7 @@ impl Server {
         session: &Session,
         after: Option<&str>,
     ) -> Result<Option<Events>, Failure> {
-        let mut request = self.bare(Method::GET, session, EVENT_STREAM);
+        let mut request = self.in_session(Method::GET, session, EVENT_STREAM);
         if let Some(value) = after.and_then(|id| HeaderValue::from_str(id).ok()) {
             request.headers_mut().insert(LAST_EVENT_ID, value);
         }
@@ -410,8 +432,13 @@ fn lost_session(answer: &Envelope, status: StatusCode, session: Option<&Session>
         }
 }
 
+/// Do these headers announce an event stream?
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
+    matches!(content(headers), Content::Events)
+}
+
 /// An HTTP status that is no answer. Classified by status alone: texts differ from server to server.
-fn refused(status: StatusCode, session: Option<&Session>) -> Failure {
+pub(crate) fn refused(status: StatusCode, session: Option<&Session>) -> Failure {
     let in_session = session.is_some_and(|session| session.id.is_some());
     let kind = match status {
         StatusCode::NOT_FOUND if in_session => Kind::SessionGone,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tollhouse_core::fault::Kind;
 use tracing::warn;
 
-use super::{Link, State, Upstream, ask, http, stdio};
+use super::{Link, Remote, State, Upstream, ask, duplex};
 use crate::clocks::Clocks;
 use crate::failure::Failure;
 
@@ -20,18 +20,18 @@ const LIVENESS: Duration = Duration::from_secs(10);
 impl Upstream {
     /// A call has waited for the server in vain: is it still there?
     pub(crate) fn doubt(self: &Arc<Self>, link: Option<&Link>) {
-        let Some(Link::Stdio(connection)) = link else { return self.wanted.notify_one() };
+        let Some(Link::Duplex(connection)) = link else { return self.wanted.notify_one() };
         if !connection.doubt() {
             return;
         }
-        // The process of one session, which nobody attends.
+        // The process or stream of one session, which nobody attends.
         let (upstream, connection) = (self.clone(), connection.clone());
         self.tasks.spawn(async move {
             let clocks = upstream.start_clocks();
             tokio::select! {
                 () = connection.ended() => {}
                 dumb = connection.is_dumb(ask::ping, &clocks) => if dumb {
-                    warn!(target: "tollhouse.server", server = %upstream.id, "the process of a session says nothing any more, so it is ended");
+                    warn!(target: "tollhouse.server", server = %upstream.id, "the connection of a session says nothing any more, so it is ended");
                     connection.close();
                 }
             }
@@ -39,7 +39,7 @@ impl Upstream {
     }
 
     /// Returns once the server is down.
-    pub(super) async fn watch_http(&self, server: &Arc<http::Server>) {
+    pub(super) async fn watch_http(&self, remote: &Remote) {
         let mut status = self.status.subscribe();
         loop {
             tokio::select! {
@@ -47,10 +47,8 @@ impl Upstream {
                 _ = status.wait_for(|status| status.state == State::Down) => return,
                 () = self.wanted.notified() => {}
             }
-            let id = server.mint_id();
-            let asked = server.ask(ask::discover(id), id, "server/discover", None, &self.liveness_clocks()).await;
             // Whatever it says, it lives.
-            if let Err(failure) = asked
+            if let Err(failure) = remote.ask_anything(&self.liveness_clocks()).await
                 && matches!(failure.fault.kind, Kind::Unreachable | Kind::Tls | Kind::Timeout | Kind::Lost)
             {
                 return self.down(&failure, None);
@@ -60,7 +58,7 @@ impl Upstream {
 
     /// Asks the process whether it lives whenever a call has waited for it in vain. One that says nothing at all for
     /// as long as its start may take is ended, so that another can take its place: the failure says so.
-    pub(super) async fn watch_shared(&self, connection: &Arc<stdio::Connection>) -> Failure {
+    pub(super) async fn watch_shared(&self, connection: &Arc<duplex::Connection>) -> Failure {
         loop {
             self.wanted.notified().await;
             let (limit, start) = (self.liveness_clocks(), self.start_clocks());
@@ -85,5 +83,16 @@ impl Upstream {
 
     fn liveness_clocks(&self) -> Clocks {
         self.clocks(LIVENESS.min(self.timeouts.start))
+    }
+}
+
+impl Remote {
+    /// Asks for something that costs little, over the transport the server speaks.
+    async fn ask_anything(&self, clocks: &Clocks) -> Result<(), Failure> {
+        if self.speaks_sse() {
+            return self.sse.stream(clocks).await.map(drop);
+        }
+        let id = self.streamable.mint_id();
+        self.streamable.ask(ask::discover(id), id, "server/discover", None, clocks).await.map(drop)
     }
 }

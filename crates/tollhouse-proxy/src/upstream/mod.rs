@@ -1,4 +1,4 @@
-//! Towards the servers: one attempt of a call, over HTTP or a pipe, in the server's own era.
+//! Towards the servers: one attempt of a call, over either HTTP transport or a pipe, in the server's own era.
 //!
 //! Which era a server speaks is found by asking, once, before any real call: some servers run a modern call they
 //! do not understand, others lock themselves to the era of whatever comes first. So a process that was asked
@@ -8,15 +8,19 @@
 mod away;
 pub mod child;
 mod closing;
+pub(crate) mod duplex;
 pub(crate) mod http;
 mod life;
 pub mod lines;
 pub(crate) mod pool;
+mod post;
 pub mod restart;
+mod sse;
 pub(crate) mod stdio;
 
 pub(crate) mod connect;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -87,13 +91,23 @@ pub(crate) struct Upstream {
     created: Instant,
     tasks: TaskTracker,
     /// The process that modern callers share, while it lives.
-    shared: Mutex<Option<Arc<stdio::Connection>>>,
+    shared: Mutex<Option<Arc<duplex::Connection>>>,
     stop: CancellationToken,
 }
 
 enum Wire {
-    Http(Arc<http::Server>),
+    Http(Remote),
     Stdio(stdio::Server),
+}
+
+/// A server behind a URL, over whichever of the two HTTP transports it speaks.
+struct Remote {
+    streamable: Arc<http::Server>,
+    sse: sse::Server,
+    /// As configured; else it is found out.
+    given: Option<settings::OverHttp>,
+    /// It speaks HTTP+SSE, as far as is known.
+    over_sse: AtomicBool,
 }
 
 /// What is known of a server.
@@ -140,24 +154,25 @@ pub(crate) struct Eras {
 #[derive(Clone)]
 pub(crate) enum Link {
     Http(http::Session),
-    Stdio(Arc<stdio::Connection>),
+    /// A process, or a stream of HTTP+SSE.
+    Duplex(Arc<duplex::Connection>),
 }
 
 impl Link {
-    /// Has its process ended?
+    /// Has the connection ended that it stands for? A session over streamable HTTP has none.
     pub(crate) fn has_ended(&self) -> bool {
         match self {
             Self::Http(_) => false,
-            Self::Stdio(connection) => connection.has_ended(),
+            Self::Duplex(connection) => connection.has_ended(),
         }
     }
 
     /// Is it the same link as `other`?
     pub(crate) fn is(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Http(own), Self::Http(other)) => own.id == other.id,
-            (Self::Stdio(own), Self::Stdio(other)) => Arc::ptr_eq(own, other),
-            _ => false,
+            (Self::Http(one), Self::Http(other)) => one.id == other.id,
+            (Self::Duplex(one), Self::Duplex(other)) => Arc::ptr_eq(one, other),
+            (Self::Http(_), Self::Duplex(_)) | (Self::Duplex(_), Self::Http(_)) => false,
         }
     }
 }
@@ -167,7 +182,7 @@ pub(crate) struct Opened {
     pub(crate) link: Link,
     /// The server's answer to `initialize`, under our id.
     pub(crate) answer: Envelope,
-    /// What the process says outside of calls; none over HTTP, where a stream is opened for it.
+    /// What the server says outside of calls; none over streamable HTTP, where a stream is opened for it.
     pub(crate) unattached: Option<mpsc::Receiver<Envelope>>,
 }
 
@@ -180,7 +195,7 @@ pub(crate) enum Reply {
     },
     /// Messages, the last of which is the answer.
     Http(Box<http::Events>),
-    Stdio(stdio::Inbox),
+    Duplex(duplex::Inbox),
 }
 
 impl Reply {
@@ -189,7 +204,7 @@ impl Reply {
         match self {
             Self::Whole { .. } => Err(Failure::new(Kind::Lost, "the answer has already been given")),
             Self::Http(events) => events.hear().await,
-            Self::Stdio(inbox) => inbox.next().await.map(Heard::Message),
+            Self::Duplex(inbox) => inbox.next().await.map(Heard::Message),
         }
     }
 
@@ -198,7 +213,7 @@ impl Reply {
         match self {
             Self::Whole { .. } => None,
             Self::Http(events) => Some(events.id),
-            Self::Stdio(inbox) => Some(inbox.id),
+            Self::Duplex(inbox) => Some(inbox.id),
         }
     }
 }
@@ -214,8 +229,20 @@ impl Upstream {
     ) -> Result<Self, OriginError> {
         let limits = limits.clone();
         let wire = match &server.transport {
-            settings::Transport::Http { url, headers } => {
-                Wire::Http(Arc::new(http::Server::new(url, headers.clone(), &server.timeouts, limits)?))
+            settings::Transport::Http { url, headers, over } => {
+                let streamable = Arc::new(http::Server::new(url, headers.clone(), &server.timeouts, limits)?);
+                Wire::Http(Remote {
+                    sse: sse::Server::new(
+                        streamable.clone(),
+                        url.clone(),
+                        &server.timeouts,
+                        tasks.clone(),
+                        stop.clone(),
+                    ),
+                    streamable,
+                    given: *over,
+                    over_sse: AtomicBool::new(*over == Some(settings::OverHttp::Sse)),
+                })
             }
             settings::Transport::Stdio(command) => Wire::Stdio(stdio::Server::new(
                 server.id.clone(),
@@ -267,7 +294,8 @@ impl Upstream {
 
     /// The transport's word in logs and the API.
     pub(crate) fn transport(&self) -> &'static str {
-        match self.wire {
+        match &self.wire {
+            Wire::Http(remote) if remote.speaks_sse() => "sse",
             Wire::Http(_) => "http",
             Wire::Stdio(_) => "stdio",
         }
@@ -277,8 +305,8 @@ impl Upstream {
     pub(crate) fn end(&self) {
         self.closing.close();
         self.stop.cancel();
-        if let Wire::Http(server) = &self.wire {
-            server.close();
+        if let Wire::Http(remote) = &self.wire {
+            remote.streamable.close();
         }
     }
 
@@ -299,7 +327,7 @@ impl Upstream {
         let stop = self.stop.clone();
         let attending = async {
             match &self.wire {
-                Wire::Http(server) => self.attend_http(server).await,
+                Wire::Http(remote) => self.attend_http(remote).await,
                 Wire::Stdio(server) => self.attend_stdio(server).await,
             }
         };
@@ -311,13 +339,13 @@ impl Upstream {
     }
 
     /// Asks until it answers; a call that cannot reach it, or has waited for it in vain, starts the asking again.
-    async fn attend_http(&self, server: &Arc<http::Server>) {
+    async fn attend_http(&self, remote: &Remote) {
         let mut pause = PROBE_PAUSE;
         loop {
-            match self.probe_http(server, &self.start_clocks()).await {
+            match self.probe_http(remote, &self.start_clocks()).await {
                 Ok(()) => {
                     pause = PROBE_PAUSE;
-                    self.watch_http(server).await;
+                    self.watch_http(remote).await;
                 }
                 Err(failure) => self.down(&failure, None),
             }
@@ -361,8 +389,8 @@ impl Upstream {
     }
 
     /// Starts a process and asks it what it speaks; the process, if it is now the shared one.
-    async fn start_shared(&self, server: &stdio::Server) -> Result<Option<Arc<stdio::Connection>>, Failure> {
-        let (connection, unattached) = server.open(stdio::Use::Shared).await?;
+    async fn start_shared(&self, server: &stdio::Server) -> Result<Option<Arc<duplex::Connection>>, Failure> {
+        let (connection, unattached) = server.open(duplex::Use::Shared).await?;
         // Nobody listens: what names no call belongs to nobody.
         drop(unattached);
         let probed = self.probe_stdio(&connection, &self.start_clocks()).await;
@@ -391,7 +419,12 @@ impl Upstream {
         Clocks::start(Instant::now(), &Timeouts { idle: limit, hard, ..self.timeouts })
     }
 
-    async fn probe_http(&self, server: &Arc<http::Server>, clocks: &Clocks) -> Result<(), Failure> {
+    async fn probe_http(&self, remote: &Remote, clocks: &Clocks) -> Result<(), Failure> {
+        if remote.given == Some(settings::OverHttp::Sse) {
+            let stream = remote.sse.stream(clocks).await?;
+            return self.probe_sse(remote, stream, clocks).await;
+        }
+        let server = &remote.streamable;
         let id = server.mint_id();
         let discovered = match server.ask(ask::discover(id), id, "server/discover", None, clocks).await {
             Ok((answer, _)) => speaks_modern(&answer),
@@ -400,12 +433,22 @@ impl Upstream {
             Err(failure) => return Err(failure),
         };
         if discovered {
+            remote.over_sse.store(false, Ordering::Relaxed);
             self.list_tools(None, Era::Modern, clocks).await;
             self.connected(Eras { modern: true, legacy: None });
             return Ok(());
         }
         let id = server.mint_id();
-        let (answer, head) = server.ask(ask::initialize(id), id, "initialize", None, clocks).await?;
+        let (answer, head) = match server.ask(ask::initialize(id), id, "initialize", None, clocks).await {
+            // 2025-11-25, basic/transports: where `initialize` is refused with a 4xx, a GET may still open the stream
+            // of HTTP+SSE.
+            Err(refused) if refused.fault.kind == Kind::Rejected && remote.given.is_none() => {
+                let Ok(stream) = remote.sse.stream(clocks).await else { return Err(refused) };
+                return self.probe_sse(remote, stream, clocks).await;
+            }
+            asked => asked?,
+        };
+        remote.over_sse.store(false, Ordering::Relaxed);
         let session = http::Session { id: http::session_id(&head), version: accepted_version(&answer)? };
         let _ = server.tell(ask::initialized(), Some(&session), clocks).await;
         self.list_tools(Some(&Link::Http(session.clone())), Era::Legacy, clocks).await;
@@ -414,19 +457,36 @@ impl Upstream {
         Ok(())
     }
 
+    /// Asks over HTTP+SSE, which is of the legacy era alone.
+    async fn probe_sse(&self, remote: &Remote, stream: sse::Stream, clocks: &Clocks) -> Result<(), Failure> {
+        // Shared, by nobody: the server's own questions are refused.
+        let (connection, unattached) = remote.sse.connect(stream, duplex::Use::Shared).await?;
+        drop(unattached);
+        remote.over_sse.store(true, Ordering::Relaxed);
+        let probed = self.introduce(&connection, clocks).await;
+        connection.close();
+        probed
+    }
+
     /// True if the process is now the shared modern one.
-    async fn probe_stdio(&self, connection: &Arc<stdio::Connection>, clocks: &Clocks) -> Result<bool, Failure> {
+    async fn probe_stdio(&self, connection: &Arc<duplex::Connection>, clocks: &Clocks) -> Result<bool, Failure> {
         let answer = connection.ask(ask::discover, clocks).await?;
         if speaks_modern(&answer) {
-            self.list_tools(Some(&Link::Stdio(connection.clone())), Era::Modern, clocks).await;
+            self.list_tools(Some(&Link::Duplex(connection.clone())), Era::Modern, clocks).await;
             return Ok(true);
         }
+        self.introduce(connection, clocks).await?;
+        Ok(false)
+    }
+
+    /// Opens a legacy session of the gateway's own, to see that there can be any.
+    async fn introduce(&self, connection: &Arc<duplex::Connection>, clocks: &Clocks) -> Result<(), Failure> {
         let answer = connection.ask(ask::initialize, clocks).await?;
         accepted_version(&answer)?;
-        connection.tell(ask::initialized()).await?;
-        self.list_tools(Some(&Link::Stdio(connection.clone())), Era::Legacy, clocks).await;
+        clocks.within(connection.tell(ask::initialized())).await??;
+        self.list_tools(Some(&Link::Duplex(connection.clone())), Era::Legacy, clocks).await;
         self.connected(Eras { modern: false, legacy: Some(true) });
-        Ok(false)
+        Ok(())
     }
 
     /// Asks for all tools: how many there are, and, since a call may come before any list, the headers they ask for.
@@ -556,17 +616,17 @@ impl Upstream {
     /// Dropped, the call is forgotten here; [`Self::cancel`] tells the server.
     pub(crate) async fn call(&self, call: &mut Call, link: Option<&Link>, clocks: &Clocks) -> Result<Reply, Failure> {
         let reply = match (&self.wire, link) {
-            (Wire::Http(server), None) => server.call(call, None, clocks).await,
-            (Wire::Http(server), Some(Link::Http(session))) => server.call(call, Some(session), clocks).await,
+            (Wire::Http(remote), None) => remote.streamable.call(call, None, clocks).await,
+            (Wire::Http(remote), Some(Link::Http(session))) => {
+                remote.streamable.call(call, Some(session), clocks).await
+            }
             // Boxed: this way is the larger one, and both are moved with every call.
             (Wire::Stdio(_), None) => match self.shared_process() {
                 Ok(connection) => Box::pin(connection.call(call, clocks)).await,
                 Err(failure) => Err(failure),
             },
-            (Wire::Stdio(_), Some(Link::Stdio(connection))) => Box::pin(connection.call(call, clocks)).await,
-            (Wire::Http(_), Some(Link::Stdio(_))) | (Wire::Stdio(_), Some(Link::Http(_))) => {
-                unreachable!("a link belongs to the server that opened it")
-            }
+            (_, Some(Link::Duplex(connection))) => Box::pin(connection.call(call, clocks)).await,
+            (Wire::Stdio(_), Some(Link::Http(_))) => unreachable!("a link belongs to the server that opened it"),
         };
         if let Err(failure) = &reply {
             self.heed(failure);
@@ -594,7 +654,7 @@ impl Upstream {
         }
     }
 
-    fn shared_process(&self) -> Result<Arc<stdio::Connection>, Failure> {
+    fn shared_process(&self) -> Result<Arc<duplex::Connection>, Failure> {
         let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let living = shared.filter(|connection| !connection.has_ended() && connection.takes_calls());
         living.ok_or_else(|| self.status().failure())
@@ -607,14 +667,14 @@ impl Upstream {
         let clocks = &self.clocks(CANCEL);
         let telling = async {
             match (&self.wire, link) {
-                (_, Some(Link::Stdio(connection))) => connection.cancel(id, reason).await,
+                (_, Some(Link::Duplex(connection))) => connection.cancel(id, reason).await,
                 (Wire::Stdio(_), None | Some(Link::Http(_))) => {
                     if let Ok(connection) = self.shared_process() {
                         connection.cancel(id, reason).await;
                     }
                 }
-                (Wire::Http(server), Some(Link::Http(session))) => {
-                    let _ = server.tell(ask::cancelled(id, reason), Some(session), clocks).await;
+                (Wire::Http(remote), Some(Link::Http(session))) => {
+                    let _ = remote.streamable.tell(ask::cancelled(id, reason), Some(session), clocks).await;
                 }
                 (Wire::Http(_), None) => {}
             }
@@ -662,7 +722,16 @@ impl Upstream {
 
     async fn try_open(&self, initialize: &Envelope, id: Span, clocks: &Clocks) -> Result<Opened, Failure> {
         let opened = match &self.wire {
-            Wire::Http(server) => {
+            Wire::Http(remote) if remote.speaks_sse() => {
+                match Box::pin(remote.sse.open(duplex::Use::Session, clocks)).await {
+                    Ok(opened) => self.begin(opened, initialize, id, clocks).await?,
+                    Err(failure) => {
+                        self.heed(&failure);
+                        return Err(failure);
+                    }
+                }
+            }
+            Wire::Http(Remote { streamable: server, .. }) => {
                 let upstream_id = server.mint_id();
                 let body = with_id(initialize, id, upstream_id);
                 let (answer, head) = server.ask(body, upstream_id, "initialize", None, clocks).await?;
@@ -671,18 +740,29 @@ impl Upstream {
                 Opened { link: Link::Http(session), answer, unattached: None }
             }
             Wire::Stdio(server) => {
-                let (connection, unattached) = server.open(stdio::Use::Session).await?;
-                let asked = connection.ask(|upstream_id| with_id(initialize, id, upstream_id), clocks).await;
-                match asked.and_then(|answer| accepted_version(&answer).map(|_| answer)) {
-                    Ok(answer) => Opened { link: Link::Stdio(connection), answer, unattached: Some(unattached) },
-                    Err(failure) => {
-                        connection.close();
-                        return Err(failure);
-                    }
-                }
+                let opened = server.open(duplex::Use::Session).await?;
+                self.begin(opened, initialize, id, clocks).await?
             }
         };
         Ok(opened)
+    }
+
+    /// Begins a legacy session on a connection of its own, which ends if the server refuses it.
+    async fn begin(
+        &self,
+        (connection, unattached): (Arc<duplex::Connection>, mpsc::Receiver<Envelope>),
+        initialize: &Envelope,
+        id: Span,
+        clocks: &Clocks,
+    ) -> Result<Opened, Failure> {
+        let asked = connection.ask(|upstream_id| with_id(initialize, id, upstream_id), clocks).await;
+        match asked.and_then(|answer| accepted_version(&answer).map(|_| answer)) {
+            Ok(answer) => Ok(Opened { link: Link::Duplex(connection), answer, unattached: Some(unattached) }),
+            Err(failure) => {
+                connection.close();
+                Err(failure)
+            }
+        }
     }
 
     /// Asks something on a caller's behalf: in `link`'s session, or by itself in the modern era. `params` is an object.
@@ -695,7 +775,8 @@ impl Upstream {
     ) -> Result<Envelope, Failure> {
         let body = |id: u64| Bytes::from(ask::request(id, method, params));
         match (&self.wire, link) {
-            (Wire::Http(server), link) => {
+            (_, Some(Link::Duplex(connection))) => connection.ask(body, clocks).await,
+            (Wire::Http(Remote { streamable: server, .. }), link) => {
                 let session = match link {
                     Some(Link::Http(session)) => Some(session),
                     _ => None,
@@ -704,7 +785,6 @@ impl Upstream {
                 let answer = server.ask(body(id), id, method, session, clocks).await.map(|(answer, _)| answer);
                 answer.inspect_err(|failure| self.heed(failure))
             }
-            (Wire::Stdio(_), Some(Link::Stdio(connection))) => connection.ask(body, clocks).await,
             (Wire::Stdio(_), _) => self.shared_process()?.ask(body, clocks).await,
         }
     }
@@ -712,9 +792,11 @@ impl Upstream {
     /// Delivers a notification or an answer of the client, as it is.
     pub(crate) async fn tell(&self, message: Bytes, link: Option<&Link>, clocks: &Clocks) -> Result<(), Failure> {
         match (&self.wire, link) {
-            (Wire::Http(server), Some(Link::Http(session))) => server.tell(message, Some(session), clocks).await,
-            (Wire::Http(server), None) => server.tell(message, None, clocks).await,
-            (_, Some(Link::Stdio(connection))) => connection.tell(message).await,
+            (Wire::Http(remote), Some(Link::Http(session))) => {
+                remote.streamable.tell(message, Some(session), clocks).await
+            }
+            (Wire::Http(remote), None) => remote.streamable.tell(message, None, clocks).await,
+            (_, Some(Link::Duplex(connection))) => clocks.within(connection.tell(message)).await?,
             (Wire::Stdio(_), None | Some(Link::Http(_))) => self.shared_process()?.tell(message).await,
         }
     }
@@ -722,8 +804,8 @@ impl Upstream {
     /// Opens the stream of messages that belong to no call of an HTTP session; `None` if there is no such thing.
     pub(crate) async fn listen(&self, link: &Link, after: Option<&str>) -> Result<Option<http::Events>, Failure> {
         match (&self.wire, link) {
-            (Wire::Http(server), Link::Http(session)) => {
-                server.listen(session, after).await.inspect_err(|failure| self.heed(failure))
+            (Wire::Http(remote), Link::Http(session)) => {
+                remote.streamable.listen(session, after).await.inspect_err(|failure| self.heed(failure))
             }
             _ => Ok(None),
         }
@@ -742,15 +824,15 @@ impl Upstream {
         let body = |id| Bytes::from(ask::request(id, LISTEN, ask::listen_params(notifications).as_bytes()));
         let mut reply = match &self.wire {
             Wire::Http(server) => {
-                let id = server.mint_id();
-                let begun = server.begin(body(id), id, LISTEN, None, clocks).await;
+                let id = server.streamable.mint_id();
+                let begun = server.streamable.begin(body(id), id, LISTEN, None, clocks).await;
                 match begun.inspect_err(|failure| self.heed(failure)) {
                     Ok((reply, _)) => reply,
                     Err(failure) if failure.fault.kind == Kind::Rejected => return Ok(None),
                     Err(failure) => return Err(failure),
                 }
             }
-            Wire::Stdio(_) => Reply::Stdio(self.shared_process()?.begin(body, clocks).await?),
+            Wire::Stdio(_) => Reply::Duplex(self.shared_process()?.begin(body, clocks).await?),
         };
         loop {
             let message = match reply {
@@ -772,8 +854,8 @@ impl Upstream {
     /// Ends a legacy session.
     pub(crate) async fn close(&self, link: &Link, clocks: &Clocks) {
         match (&self.wire, link) {
-            (Wire::Http(server), Link::Http(session)) => server.end(session, clocks).await,
-            (_, Link::Stdio(connection)) => connection.close(),
+            (Wire::Http(remote), Link::Http(session)) => remote.streamable.end(session, clocks).await,
+            (_, Link::Duplex(connection)) => connection.close(),
             (Wire::Stdio(_), Link::Http(_)) => {}
         }
     }
@@ -811,6 +893,12 @@ fn refused_listen<T>(answer: &Envelope) -> Result<Option<T>, Failure> {
     match answer.form {
         Form::Error { .. } => Ok(None),
         _ => Err(Failure::new(Kind::Lost, "the server ended the subscription")),
+    }
+}
+
+impl Remote {
+    fn speaks_sse(&self) -> bool {
+        self.over_sse.load(Ordering::Relaxed)
     }
 }
 

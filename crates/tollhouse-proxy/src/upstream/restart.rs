@@ -67,6 +67,20 @@ impl Restart {
         Decision::After(pause)
     }
 
+    /// The same for a connection to a server that is not ours to start: whatever ails it may pass by itself, so there is
+    /// always a next time, and only the pauses grow.
+    pub fn cut(&mut self, uptime: Duration) -> Duration {
+        match self.exited(uptime) {
+            Decision::After(pause) => pause,
+            Decision::Park => {
+                self.rapid = 0;
+                let pause = self.pause;
+                self.pause = (pause * 2).min(LONGEST);
+                pause
+            }
+        }
+    }
+
     /// Whether it is parked.
     pub fn parked(&self) -> bool {
         self.rapid >= PARK_AFTER
@@ -150,6 +164,13 @@ mod tests {
         let pauses = ["500", "1000", "2000", "4000", "8000", "16000", "32000", "60000", "60000"];
         check(&[seconds(10); 9], &pauses);
         check(&[seconds(59); 9], &pauses);
+    }
+
+    #[test]
+    fn a_connection_that_is_cut_again_and_again_is_opened_again_and_again_ever_more_seldom() {
+        let mut restart = Restart::default();
+        let pauses: Vec<_> = (0..9).map(|_| restart.cut(Duration::ZERO).as_millis()).collect();
+        assert_eq!(pauses, [500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000]);
     }
 
     #[test]

@@ -583,6 +583,7 @@ fn kind(call: &Call) -> i64 {
     let listener = match call.listener {
         Listener::Http => 0,
         Listener::Stdio => 1,
+        Listener::Sse => 2,
     };
     i64::try_from(version * 8 + listener).expect("a small number")
 }
@@ -611,7 +612,11 @@ impl Kept {
         let call = Call {
             id: call_id(row.get(0)?, row.get(1)?),
             at_us: count(3)?,
-            listener: if kind % 8 == 0 { Listener::Http } else { Listener::Stdio },
+            listener: match kind % 8 {
+                0 => Listener::Http,
+                2 => Listener::Sse,
+                _ => Listener::Stdio,
+            },
             version: Version::ALL.get(kind / 8).copied().unwrap_or(Version::MODERN),
             principal: empty(),
             session: empty(),

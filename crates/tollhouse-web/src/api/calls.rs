@@ -91,6 +91,7 @@ impl From<&Call> for CallView {
             at_us: call.at_us,
             transport: match call.listener {
                 Listener::Http => "http".to_owned(),
+                Listener::Sse => "sse".to_owned(),
                 Listener::Stdio => "stdio".to_owned(),
             },
             era: match call.version.era() {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tollhouse_proxy::settings::FrontDoor;
 
 use super::{Error, serve};
-use crate::health::{Phase, Reloads, Report, Server, Snapshot, State, Status};
+use crate::health::{Losses, Phase, Reloads, Report, Server, Snapshot, State, Status};
 
 struct Admin {
     address: String,
@@ -53,6 +53,7 @@ async fn admin(states: &[State]) -> Admin {
         sessions: 2,
         calls_in_flight: 1,
         records_dropped: 0,
+        losses: Losses { messages_dropped: 3, connections_cut: 2, connections_refused: 1 },
         reloads: Reloads::default(),
         servers: servers.clone(),
     };
@@ -113,7 +114,7 @@ async fn the_report_names_every_server_and_sums_them_up() {
 async fn the_report_is_plain_json_with_these_members() {
     let answer = admin(&[State::Connected]).await.get("/health").await;
     assert!(answer.head.contains("content-type: application/json"), "{}", answer.head);
-    let expected = r#"{"status":"ok","version":"1.2.3","listen":"127.0.0.1:7070","uptime_s":7,"draining":false,"sessions":2,"calls_in_flight":1,"records_dropped":0,"reloads":{"applied":0,"refused":0,"last":null},"servers":[{"id":"a","transport":"stdio","era":null,"state":"connected","reason":null,"tools":3}]}"#;
+    let expected = r#"{"status":"ok","version":"1.2.3","listen":"127.0.0.1:7070","uptime_s":7,"draining":false,"sessions":2,"calls_in_flight":1,"records_dropped":0,"losses":{"messages_dropped":3,"connections_cut":2,"connections_refused":1},"reloads":{"applied":0,"refused":0,"last":null},"servers":[{"id":"a","transport":"stdio","era":null,"state":"connected","reason":null,"tools":3}]}"#;
     assert_eq!(answer.body, expected);
 }
 

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use serde_json::json;
 use tollhouse_core::ids::ServerId;
+use tollhouse_proxy::settings::OverHttp;
 
 use super::Common;
 use crate::config::env::{Environment, Process};
@@ -70,9 +71,17 @@ struct Behind {
 pub(crate) enum Way {
     /// Started; it speaks on its standard input and output
     Stdio,
-    /// Called over streamable HTTP
+    /// Called over streamable HTTP, or whatever is found at the URL
     #[value(alias = "streamable-http")]
     Http,
+    /// Called over HTTP+SSE, which came before it
+    Sse,
+}
+
+impl Way {
+    fn is_called(self) -> bool {
+        matches!(self, Self::Http | Self::Sse)
+    }
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {
@@ -105,7 +114,7 @@ pub(crate) fn run(common: &Common, args: &Args, out: &mut impl Write) -> anyhow:
 fn in_front(common: &Common, args: &Args) -> Result<(Common, Args), clap::Error> {
     let (mut common, mut args) = (common.clone(), args.clone());
     let url = |text: &String| {
-        text.starts_with("http://") || text.starts_with("https://") || args.transport == Some(Way::Http)
+        text.starts_with("http://") || text.starts_with("https://") || args.transport.is_some_and(Way::is_called)
     };
     if args.rest.len() > 1 && args.rest.first().is_some_and(url) {
         let words = args.rest.split_off(1);
@@ -170,7 +179,7 @@ fn server(args: &Args) -> Result<Written, Refusal> {
     let mut server = Written { name: args.name.clone(), ..Written::default() };
     let is_url = |text: &String| text.starts_with("http://") || text.starts_with("https://");
     let url = args.url.clone().or_else(|| match (args.transport, args.rest.as_slice()) {
-        (Some(Way::Http), [url]) => Some(url.clone()),
+        (Some(Way::Http | Way::Sse), [url]) => Some(url.clone()),
         (None, [url]) if is_url(url) => Some(url.clone()),
         _ => None,
     });
@@ -178,8 +187,11 @@ fn server(args: &Args) -> Result<Written, Refusal> {
         (Some(_), Some(Way::Stdio), _) => {
             return Err(usage("a server at a URL is not started".to_owned(), "", "leave out `--transport stdio`"));
         }
-        (Some(url), ..) => server.url = Some(url),
-        (None, Some(Way::Http), _) => {
+        (Some(url), way, _) => {
+            server.url = Some(url);
+            server.transport = (way == Some(Way::Sse)).then_some(OverHttp::Sse);
+        }
+        (None, Some(Way::Http | Way::Sse), _) => {
             return Err(usage("no URL is given".to_owned(), "", &format!("tollhouse add {} --url URL", args.name)));
         }
         (None, _, []) => {
@@ -260,6 +272,7 @@ mod tests {
         run(home.path(), &["search", "https://search.example/mcp", "--json"]);
         run(home.path(), &["-e", "A=${SET}", "-e", "B=2=3", "git", "npx", "-y", "git"]);
         run(home.path(), &["--transport", "http", "wiki", "https://w.example/${SET}", "-H", "X-Team: a: b"]);
+        run(home.path(), &["--transport", "sse", "old", "https://o.example/sse", "-H", "X-Team: c"]);
         let expected = "
 servers:
   time:
@@ -277,6 +290,11 @@ servers:
     url: \"https://w.example/${SET}\"
     headers:
       X-Team: \"a: b\"
+  old:
+    url: https://o.example/sse
+    transport: sse
+    headers:
+      X-Team: c
 ";
         assert_eq!(own(home.path()), format!("{HEADER}{expected}"));
     }
@@ -303,6 +321,7 @@ servers:
             (&["tollhouse", "--", "x"], Exit::Usage),
             (&["nothing"], Exit::Usage),
             (&["a", "--transport", "http", "--", "x", "y"], Exit::Usage),
+            (&["a", "--transport", "sse", "--", "x", "y"], Exit::Usage),
             (&["a", "--transport", "stdio", "--url", "http://a/mcp"], Exit::Usage),
             (&["a", "-H", "X: y", "--", "x"], Exit::Usage),
             (&["a", "https://a.example/mcp", "--hedaer", "X: y"], Exit::Usage),

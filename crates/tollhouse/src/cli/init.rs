@@ -328,7 +328,7 @@ mod tests {
     fn the_servers_of_a_client_are_taken_over_without_their_secrets() {
         let home = home();
         let (exit, diff) = tried(home.path(), &["--from", "cursor"]);
-        let expected = "\nservers:\n  my-git:\n    command: npx\n    args: [-y, git]\n    env:\n      GIT_TOKEN: \"${GIT_TOKEN}\"\n";
+        let expected = "\nservers:\n  my-git:\n    command: npx\n    args: [-y, git]\n    env:\n      GIT_TOKEN: \"${GIT_TOKEN}\"\n  old:\n    url: https://old.example/sse\n    transport: sse\n";
         assert_eq!((exit, own(home.path())), (Exit::Ok, Some(format!("{HEADER}{expected}"))));
         assert!(diff.contains("+  my-git:") && !diff.contains("canary"), "{diff}");
     }
@@ -469,7 +469,7 @@ trust_level = "trusted"
         assert_eq!(tried(home.path(), &["--from", "cursor", "--repoint"]).0, Exit::Ok);
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.contains("\"GIT_TOKEN\": \"canary\""), "{text}");
-        assert!(text.contains("\"old\": { \"type\": \"sse\"") && text.contains("bad.example"), "{text}");
+        assert!(!text.contains("\"old\"") && text.contains("bad.example"), "{text}");
         let entry = text.split("\"tollhouse\"").count();
         assert_eq!(entry, 2, "the entry of that name that was there is exchanged too: {text}");
         let left: Vec<String> = outline(&file, &text).unwrap().entries;

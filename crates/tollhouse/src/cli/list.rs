@@ -8,6 +8,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use serde_json::json;
+use tollhouse_proxy::settings::OverHttp;
 
 use super::Common;
 use crate::config::{Written, outline, secret, text, without_controls};
@@ -57,7 +58,11 @@ fn list(common: &Common, path: &Path, out: &mut impl Write) -> anyhow::Result<Ex
 }
 
 pub(super) fn transport(server: &Written) -> &'static str {
-    if server.url.is_some() { "http" } else { "stdio" }
+    match (&server.url, server.transport) {
+        (None, _) => "stdio",
+        (Some(_), Some(OverHttp::Sse)) => "sse",
+        (Some(_), Some(OverHttp::Streamable) | None) => "http",
+    }
 }
 
 /// The URL, or the command as one would type it, on one line.
@@ -107,13 +112,15 @@ mod tests {
     }
 
     const YAML: &str = "servers:\n  time: { command: uvx, args: [mcp-server-time, a b], env: { K: \"${NOT_SET}\" } }\n  \
-                        search: { url: https://s.example/mcp, headers: { X-Team: blue } }\n";
+                        search: { url: https://s.example/mcp, headers: { X-Team: blue } }\n  \
+                        old: { url: https://o.example/sse, transport: sse }\n";
 
     #[test]
     fn servers_are_listed_in_the_order_of_the_file_with_no_variable_looked_up() {
         let expected = "server  transport  command or URL\n\
                         time    stdio      uvx mcp-server-time \"a b\"\n\
-                        search  http       https://s.example/mcp\n";
+                        search  http       https://s.example/mcp\n\
+                        old     sse        https://o.example/sse\n";
         assert_eq!(listed("t.yaml", YAML, false), (Exit::Ok, expected.to_owned()));
     }
 

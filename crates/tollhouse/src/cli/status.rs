@@ -8,7 +8,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use tollhouse_web::{Reload, Report, Server, State, Status, Taken};
+use tollhouse_web::{Losses, Reload, Report, Server, State, Status, Taken};
 
 use super::{Common, Paint, Tone};
 use crate::client::health;
@@ -72,6 +72,12 @@ fn table(report: &Report, paint: Paint) -> String {
             report.sessions, report.calls_in_flight, report.records_dropped
         ),
     ];
+    if report.losses != Losses::default() {
+        let Losses { messages_dropped, connections_cut, connections_refused } = report.losses;
+        lines.push(format!(
+            "messages dropped {messages_dropped} · connections cut {connections_cut}, refused {connections_refused}"
+        ));
+    }
     if let Some(Reload { result: Taken::Refused, error, .. }) = &report.reloads.last {
         lines.push(format!("the changed configuration was refused: {}", error.as_deref().unwrap_or("see the log")));
     }
@@ -145,6 +151,7 @@ mod tests {
             sessions: 1,
             calls_in_flight: 2,
             records_dropped: 0,
+            losses: Losses::default(),
             reloads: Reloads::default(),
             servers: servers.collect(),
         };

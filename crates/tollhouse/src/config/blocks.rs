@@ -74,7 +74,7 @@ block! {
 
 block! {
     /// One MCP server: either `command`, a program that is started and speaks on its standard input and output, or
-    /// `url`, a server that speaks streamable HTTP. In `command`, `args`, `env`, `cwd`, `url` and `headers`, `${NAME}`
+    /// `url`, a server that is called over HTTP. In `command`, `args`, `env`, `cwd`, `url` and `headers`, `${NAME}`
     /// and `${env:NAME}` stand for a variable, `${NAME:-text}` for the variable or else the text, and `$${` for `${`
     /// itself.
     struct Server {
@@ -88,6 +88,8 @@ block! {
         cwd: Template,
         /// The URL of the server's MCP endpoint, `http` or `https`.
         url: Template,
+        /// What is spoken at the URL: `http`, streamable HTTP, or `sse`, the older HTTP+SSE. Default: found out by asking.
+        transport: OneOf<settings::OverHttp>,
         /// Headers sent with every request to it. A secret is not written here but named: `Bearer ${TOKEN}`.
         headers: Map<Template>,
         /// Its clocks. They go before those of `tool_config` and `timeout_handling`.
@@ -103,8 +105,7 @@ block! {
     }
     later: ["class", "trusted", "stateful", "capture", "inject", "tools"]
     foreign: [
-        ("type", "leave it out: a server with `command` is started, one with `url` is called over streamable HTTP"),
-        ("transport", "leave it out: a server with `command` is started, one with `url` is called over streamable HTTP"),
+        ("type", "leave it out, or write `transport: http` or `transport: sse` beside `url`"),
         ("timeout", "write `timeouts: { idle: … }`"),
         ("disabled", "remove the entry or put it in comments"),
         ("enabled", "remove the entry or put it in comments"),
@@ -177,6 +178,15 @@ block! {
         calls: Count<1, 1_000_000> = settings::Limits::default().calls,
         /// Subscriptions (`subscriptions/listen`) of clients that speak 2026-07-28.
         listens: Count<1, 1_000_000> = settings::Limits::default().listens,
+        /// For the head of a request, the first or the next on its connection; who is later is disconnected.
+        head: Length = Length::written(settings::Limits::default().head),
+        /// How long a request body may stand still; then it is refused and the connection closed.
+        body_idle: Length = Length::written(settings::Limits::default().body_idle),
+        /// How long a client may take nothing of what is sent to it; then it is disconnected.
+        write_stall: Length = Length::written(settings::Limits::default().write_stall),
+        /// Connections of clients over HTTP; more are answered by 503. Never more than half of the descriptors that the
+        /// process may open (`ulimit -n`).
+        connections: Count<1, 1_000_000> = settings::Limits::default().connections,
         /// Sessions of clients that speak the older, stateful protocol.
         sessions: Count<1, 10_000_000> = settings::Limits::default().sessions,
         /// The same, of one principal.
@@ -280,6 +290,11 @@ block! {
         /// What is done: `notify`.
         action: OneOf<Action>,
     }
+}
+
+impl Words for settings::OverHttp {
+    const NAME: &'static str = "Transport";
+    const WORDS: &'static [(&'static str, Self)] = &[("http", Self::Streamable), ("sse", Self::Sse)];
 }
 
 impl Words for Prefix {

@@ -165,7 +165,7 @@ pub(crate) fn client(
     if servers.is_empty() && !findings.any_error() {
         findings
             .file_error(Code::Empty, "this file leaves no server to serve")
-            .detail("its entries are none, switched off, or of a kind that this version does not reach");
+            .detail("its entries are none, or switched off");
     }
     defaults(servers, env)
 }
@@ -261,6 +261,10 @@ fn limits(file: &File) -> Limits {
         line: size(&written.line, default.line),
         calls: count(written.calls.as_ref(), default.calls),
         listens: count(written.listens.as_ref(), default.listens),
+        head: length(&written.head, default.head),
+        body_idle: length(&written.body_idle, default.body_idle),
+        write_stall: length(&written.write_stall, default.write_stall),
+        connections: count(written.connections.as_ref(), default.connections),
         sessions: count(written.sessions.as_ref(), default.sessions),
         sessions_per_principal: count(written.sessions_per_principal.as_ref(), default.sessions_per_principal),
         events: count(written.events.as_ref(), default.events),
@@ -376,8 +380,11 @@ fn transport(
             None
         }
         (Some(command), None) => {
-            let strays = [written.headers.as_ref().filter(|at| !at.value.0.is_empty()).map(|at| &at.place)];
-            note_strays(strays, owner, "headers are sent to a server with `url`; this one has `command`", findings);
+            let strays = [
+                written.headers.as_ref().filter(|at| !at.value.0.is_empty()).map(|at| &at.place),
+                written.transport.as_ref().map(|at| &at.place),
+            ];
+            note_strays(strays, owner, "it belongs to a server with `url`; this one has `command`", findings);
             self::command(command, written, env, findings).map(Transport::Stdio)
         }
         (None, Some(url)) => {
@@ -389,7 +396,8 @@ fn transport(
             note_strays(strays, owner, "it belongs to a server with `command`; this one has `url`", findings);
             let url = self::url(url, env, findings);
             let headers = headers(written, env, findings);
-            url.zip(headers).map(|(url, headers)| Transport::Http { url, headers })
+            let over = written.transport.as_ref().map(|at| at.value.0);
+            url.zip(headers).map(|(url, headers)| Transport::Http { url, headers, over })
         }
     }
 }

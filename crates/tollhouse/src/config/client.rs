@@ -9,17 +9,19 @@
 //! ```
 
 use tollhouse_core::ids::{ServerId, ServerIdError};
+use tollhouse_proxy::settings::OverHttp;
 
 use super::block::{List, Map, Value, entries, wrong_type};
 use super::blocks::{Server, Timeouts};
 use super::finding::{Code, Findings};
 use super::near::nearest;
 use super::node::{At, Content, Entry, Node};
-use super::values::{Length, Template};
+use super::values::{Length, OneOf, Template};
 
 /// The keys of an entry that are read.
-const KNOWN: [&str; 18] = [
+const KNOWN: [&str; 19] = [
     "type",
+    "transport",
     "command",
     "args",
     "env",
@@ -86,11 +88,13 @@ fn server(entry: &Entry, findings: &mut Findings) -> Option<At<Server>> {
     if says("disabled") == Some(true) || says("enabled") == Some(false) {
         return None;
     }
-    if let Some(kind) = of("type")
-        && !served(kind, &entry.key.value, findings)
-    {
+    let kind = of("type").or_else(|| of("transport"));
+    if kind.is_some_and(|kind| !known(kind, findings)) {
         return None;
     }
+    // Clients write `http` for either transport over HTTP, so that one is found out.
+    let sse = kind.filter(|kind| kind.scalar() == Some("sse"));
+    let transport = sse.map(|kind| At { value: OneOf(OverHttp::Sse), place: kind.place.clone() });
     for Entry { key, .. } in list.iter().filter(|entry| !KNOWN.contains(&entry.key.value.as_str())) {
         let finding =
             findings.warning(Code::UnknownKey, &key.place, format!("`{}` is not read by Tollhouse", key.place.path));
@@ -110,11 +114,12 @@ fn server(entry: &Entry, findings: &mut Findings) -> Option<At<Server>> {
         args: of("args").and_then(|node| Value::read_at(node, findings)),
         env,
         cwd: of("cwd").and_then(|node| Value::read_at(node, findings)),
-        // Gemini CLI keeps `url` for the older transport, and Windsurf has a word of its own.
+        // Gemini CLI keeps `url` for the older transport, which is found out, and Windsurf has a word of its own.
         url: of("httpUrl")
             .or_else(|| of("url"))
             .or_else(|| of("serverUrl"))
             .and_then(|node| Value::read_at(node, findings)),
+        transport,
         headers,
         timeouts: of("timeouts").and_then(|node| Value::read_at(node, findings)).or(start),
         retry: of("retry").and_then(|node| Value::read_at(node, findings)),
@@ -178,31 +183,25 @@ fn seconds(node: &Node, findings: &mut Findings) -> Option<At<Timeouts>> {
     Some(At { value: Timeouts { start, ..Timeouts::default() }, place: node.place.clone() })
 }
 
-/// Whether a server of this `type` can be served.
-fn served(kind: &Node, name: &str, findings: &mut Findings) -> bool {
+/// Whether this is a `type` of servers that are known here.
+fn known(kind: &Node, findings: &mut Findings) -> bool {
     const EXPECTED: [&str; 4] = ["stdio", "http", "streamable-http", "sse"];
+    let expected = format!("one of: {}", EXPECTED.join(", "));
     match kind.scalar() {
-        Some("stdio" | "http" | "streamable-http" | "streamableHttp" | "streamable_http") => return true,
-        Some("sse") => {
-            findings
-                .warning(Code::Transport, &kind.place, format!("server `{name}` is left out: it speaks HTTP+SSE"))
-                .detail("this version does not reach servers over that transport, which the protocol has replaced")
-                .hint("many such servers also speak streamable HTTP, often under a URL that ends in `/mcp`")
-                .value(kind.shown());
-        }
+        Some("stdio" | "http" | "streamable-http" | "streamableHttp" | "streamable_http" | "sse") => return true,
         Some(word) => {
             let finding = findings.error(
                 Code::Value,
                 &kind.place,
                 format!("`{}` is a word that is not known here", kind.place.path),
             );
-            finding.detail("expected one of: stdio, http, streamable-http").value(kind.shown());
+            finding.detail(format!("expected {expected}")).value(kind.shown());
             if let Some(near) = nearest(word, EXPECTED) {
                 finding.hint(format!("did you mean `{near}`?"));
             }
         }
         None => {
-            wrong_type(kind, "one of: stdio, http, streamable-http", findings);
+            wrong_type(kind, &expected, findings);
         }
     }
     false

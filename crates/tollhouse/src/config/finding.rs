@@ -79,8 +79,6 @@ pub(crate) enum Code {
     Reference,
     /// A secret written out in the file.
     LiteralSecret,
-    /// A way to reach a server that this version does not have.
-    Transport,
     /// A listener others can reach, without authentication.
     OpenListener,
     /// Read and checked, without effect in this version.
@@ -107,7 +105,6 @@ impl Code {
             Self::Variable => "TH-C014",
             Self::Reference => "TH-C015",
             Self::LiteralSecret => "TH-C016",
-            Self::Transport => "TH-C017",
             Self::OpenListener => "TH-C018",
             Self::NotInForce => "TH-C019",
         }

@@ -35,11 +35,10 @@ Tollhouse reads one file: its own, `tollhouse.yaml`, whose keys are below, or an
   end in `_ms` are plain numbers of milliseconds.
 - Unknown keys are errors, and so are keys that a later version will have.
 - From a client's file the servers are taken: `mcpServers`, `servers` or, in the TOML of Codex, `mcp_servers`, with `type` (`stdio`, `http`,
-  `streamable-http`), `command`, `args`, `env`, `cwd`, `url` (also `httpUrl`, `serverUrl`), `headers`, and
+  `streamable-http`, `sse`; also `transport`), `command`, `args`, `env`, `cwd`, `url` (also `httpUrl`, `serverUrl`), `headers`, and
   `disabled: true`; from Codex also `enabled`, `env_vars`, `http_headers`, `env_http_headers`,
   `bearer_token_env_var`, `startup_timeout_sec`. Comments and trailing commas are fine, unknown keys are named in a warning. A name that is no
-  server id becomes one: small letters, `-` for other characters, 24 at most. Entries of `type: sse` are left out with
-  a warning.
+  server id becomes one: small letters, `-` for other characters, 24 at most.
 - A secret written out in `tollhouse.yaml` is refused unless the server has `allow_literal_secrets: true`; in a
   client's file it is taken, with a warning.
 ";

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use tollhouse_core::ids::ServerId;
+use tollhouse_proxy::settings::OverHttp;
 
 use super::blocks::{self, File};
 use super::finding::{Finding, Findings, Report};
@@ -29,6 +30,8 @@ pub(crate) struct Written {
     pub(crate) cwd: Option<String>,
     /// The URL, of a server that is called.
     pub(crate) url: Option<String>,
+    /// What is spoken there, if that is said.
+    pub(crate) transport: Option<OverHttp>,
     /// The headers sent to it.
     pub(crate) headers: Vec<(String, String)>,
     /// Its clocks.
@@ -244,6 +247,7 @@ fn written(name: String, server: &At<blocks::Server>) -> Written {
         env: pairs(&server.env),
         cwd: text(&server.cwd),
         url: text(&server.url),
+        transport: server.transport.as_ref().map(|at| at.value.0),
         headers: pairs(&server.headers),
     }
 }

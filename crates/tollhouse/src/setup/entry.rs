@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use tollhouse_proxy::settings::OverHttp;
+
 use crate::config::Written;
 
 /// Words that YAML, or one of its readers, takes for something else than text.
@@ -21,6 +23,11 @@ pub(crate) fn block(server: &Written, indent: usize) -> String {
     }
     if let Some(url) = &server.url {
         line(&format!("url: {}", scalar(url)));
+    }
+    match server.transport {
+        Some(OverHttp::Streamable) => line("transport: http"),
+        Some(OverHttp::Sse) => line("transport: sse"),
+        None => {}
     }
     if let Some(cwd) = &server.cwd {
         line(&format!("cwd: {}", scalar(cwd)));
@@ -148,6 +155,7 @@ mod tests {
             env: texts().enumerate().map(|(at, text)| (format!("V{at}"), text)).collect(),
             cwd: Some("/a b".to_owned()),
             url: None,
+            transport: Some(OverHttp::Sse),
             headers: Vec::new(),
         };
         let text = format!("servers:\n{}", block(&server, 2));

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tollhouse_core::units::ByteSize;
-use tollhouse_proxy::settings::{Command, Limits, Naming, Prefix, Server, Timeouts, Transport};
+use tollhouse_proxy::settings::{Command, Limits, Naming, OverHttp, Prefix, Server, Timeouts, Transport};
 
 use super::env::{Environment, Process};
 use super::{ADMIN_DEFAULT, Code, LISTEN_DEFAULT, Loaded, Report, Severity, check_listen, load, reference, schema};
@@ -257,7 +257,7 @@ fn a_started_server_gets_its_texts_as_written_and_its_variables_replaced() {
 fn headers_are_sent_as_meant_and_shown_to_nobody() {
     let server =
         server(r#"{ url: "http://[::1]:9/mcp?a=b", headers: { Authorization: "Bearer ${TOKEN}", X-Tenant: 7 } }"#);
-    let Transport::Http { url, headers } = &server.transport else { panic!("it is called") };
+    let Transport::Http { url, headers, .. } = &server.transport else { panic!("it is called") };
     assert_eq!(url.to_string(), "http://[::1]:9/mcp?a=b");
     assert_eq!(headers["authorization"].to_str().ok(), Some("Bearer canary-of-the-variable"));
     assert_eq!(headers["x-tenant"].to_str().ok(), Some("7"));
@@ -334,7 +334,12 @@ fn a_client_file_loads_with_all_that_clients_write_into_it() {
     }"#;
     let loaded = accepted("client.json", text);
     let ids: Vec<_> = loaded.settings.servers.iter().map(|server| server.id.as_str()).collect();
-    assert_eq!(ids, ["files", "github-issues", "streamed"]);
+    assert_eq!(ids, ["files", "github-issues", "streamed", "old"]);
+    let over = loaded.settings.servers.iter().map(|server| match server.transport {
+        Transport::Http { over, .. } => over,
+        Transport::Stdio(_) => None,
+    });
+    assert_eq!(over.collect::<Vec<_>>(), [None, None, None, Some(OverHttp::Sse)]);
     let mut notices = String::new();
     for mut notice in loaded.notices {
         assert_eq!(notice.severity, Severity::Warning);
@@ -358,11 +363,6 @@ fn a_client_file_loads_with_all_that_clients_write_into_it() {
     warning[TH-C011]: `mcpServers.streamed.args` is without effect
       it belongs to a server with `command`; this one has `url`
       client.json:9:104   mcpServers.streamed.args
-
-    warning[TH-C017]: server `old` is left out: it speaks HTTP+SSE
-      this version does not reach servers over that transport, which the protocol has replaced
-      client.json:10:30   type: sse
-    hint: many such servers also speak streamable HTTP, often under a URL that ends in `/mcp`
 
     warning[TH-C012]: server `tollhouse` is left out: that is Tollhouse itself
       an entry of that name is most often this program, which would then call itself
