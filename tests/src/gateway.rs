@@ -544,7 +544,7 @@ impl Gateway {
     }
 
     /// Calls the healthy server as somebody else, and waits for that call's record, behind all earlier ones.
-    async fn stranger_is_served(&self) {
+    pub(crate) async fn stranger_is_served(&self) {
         let path = if self.neighbour.is_some() { format!("/servers/{NEIGHBOUR}/mcp") } else { self.path() };
         let calls = self.strangers.fetch_add(1, Ordering::SeqCst) + 1;
         let call = post(self.mcp, &path).body(modern_call(STRANGER_ID, &json!({"nonce": "stranger"})));

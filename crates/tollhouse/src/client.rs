@@ -130,10 +130,15 @@ impl Client {
     /// Sends a request and reads the head of its answer.
     async fn begin(&mut self, request: Request<Bytes>) -> Result<Response<Incoming>, Error> {
         let broke = |error| Error::Exchange(self.authority.clone(), error);
-        // Taken out until the answer begins: one that was dropped half-way is not used again.
-        let mut sender = match self.sender.take() {
-            Some(sender) if !sender.is_closed() => sender,
-            _ => connect(&self.authority, &mut self.connection).await?,
+        // Taken out until the answer begins: one that was dropped half-way is not used again. Nor is one whose last answer
+        // was not read to its end, which shows only when it is to be ready.
+        let kept = match self.sender.take() {
+            Some(mut sender) => sender.ready().await.is_ok().then_some(sender),
+            None => None,
+        };
+        let mut sender = match kept {
+            Some(sender) => sender,
+            None => connect(&self.authority, &mut self.connection).await?,
         };
         sender.ready().await.map_err(broke)?;
         let (mut head, body) = request.into_parts();

@@ -37,6 +37,12 @@ pub(crate) struct Args {
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum What {
     /// Show all that is known of one call
+    #[command(
+        help_template = super::HELP,
+        before_help = "Examples:
+  tollhouse calls show 01KAZ4J0Q3N8V7X5T2R6W9Y1BD         what one reads
+  tollhouse calls show 01KAZ4J0Q3N8V7X5T2R6W9Y1BD --json  for a script"
+    )]
     Show {
         /// Its id
         id: String,

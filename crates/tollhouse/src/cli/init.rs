@@ -357,7 +357,9 @@ mod tests {
         let path = home.path().join(".config/tollhouse/tollhouse.yaml");
         let first = format!("listen: 127.0.0.1:9 # mine\n{}", own(home.path()).unwrap());
         fs::write(&path, &first).unwrap();
-        assert_eq!(tried(home.path(), &["--from", "cursor"]), (Exit::Ok, String::new()), "the one it has is another");
+        assert_eq!(tried(home.path(), &["--from", "cursor"]).0, Exit::Ok);
+        let first = format!("{first}  old:\n    url: https://old.example/sse\n    transport: sse\n");
+        assert_eq!(own(home.path()).unwrap(), first, "the one it has is another");
         let more = home.path().join("more.json");
         fs::write(&more, r#"{ "mcpServers": { "new": { "command": "x", "env": { "GIT_TOKEN": "canary2" } } } }"#)
             .unwrap();
