@@ -151,7 +151,7 @@ pub(crate) async fn dispatch(gateway: &Arc<Gateway>, arrived: Box<Arrived>) -> D
     if call.era() == Era::Legacy && call.method == "ping" {
         return answered_here(gateway, call, b"{}");
     }
-    let (call, place) = match gateway.sole(endpoint) {
+    let (mut call, place) = match gateway.sole(endpoint) {
         Some(place) => (call, place),
         None => match Box::pin(router::route(gateway, call, session.as_ref())).await {
             Routed::One { call, place } => (call, place),
@@ -164,6 +164,14 @@ pub(crate) async fn dispatch(gateway: &Arc<Gateway>, arrived: Box<Arrived>) -> D
             }
         },
     };
+    if let "resources/subscribe" | "resources/unsubscribe" = call.method.as_ref()
+        && let Some(session) = &session
+    {
+        call = match Box::pin(router::lifted::subscribe(gateway, call, session, place)).await {
+            Ok(answered) => return Dispatched::Answered(answered),
+            Err(call) => call,
+        };
+    }
     Dispatched::One(attempt(gateway, call, place, session, admitted))
 }
 

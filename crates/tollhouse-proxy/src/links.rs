@@ -134,8 +134,19 @@ pub(crate) fn join(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize,
 pub(crate) fn heard(gateway: &Gateway, session: &Arc<Session>, place: usize, envelope: &Envelope) -> Option<Bytes> {
     let Form::Notification { method } = &envelope.form else { return session.relay(place, envelope) };
     let Some(topic) = Topic::of(method) else { return session.relay(place, envelope) };
+    changed(gateway, session, place, topic, &envelope.bytes)
+}
+
+/// Lists of a server have changed, which it says in these words: those for the client, if it is to hear them now.
+pub(crate) fn changed(
+    gateway: &Gateway,
+    session: &Arc<Session>,
+    place: usize,
+    topic: Topic,
+    words: &Bytes,
+) -> Option<Bytes> {
     if gateway.sole(session.endpoint).is_some() {
-        let passed = session.changes.pass(topic, &envelope.bytes, Instant::now());
+        let passed = session.changes.pass(topic, words, Instant::now());
         if passed.is_some() {
             return passed;
         }
@@ -177,6 +188,9 @@ pub(crate) async fn refuse_question(gateway: &Gateway, place: usize, link: &Link
 pub(crate) fn listen(gateway: &Arc<Gateway>, session: &Arc<Session>) {
     if !session.begin_listening() {
         return;
+    }
+    if session.changes.hear() {
+        gateway.bell.ring(session);
     }
     for (place, link) in session.links() {
         if let Link::Http(_) = link {

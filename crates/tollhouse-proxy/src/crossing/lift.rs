@@ -8,7 +8,7 @@ use tollhouse_core::era::Version;
 use tollhouse_core::ids::ServerId;
 use tollhouse_core::wire::{Envelope, Members, Span, members};
 
-use super::cuts::{capabilities, cut, is_modern_meta, named, part, put_first};
+use super::cuts::{cut, is_modern_meta, named, part, put_first};
 use crate::answer::code;
 use crate::call::{Edit, Params, quote};
 use crate::log_level::LogLevel;
@@ -79,7 +79,8 @@ pub(super) fn request(
 pub(super) fn refusal(method: &str) -> Option<String> {
     match method {
         "resources/subscribe" | "resources/unsubscribe" => {
-            Some(format!("subscriptions are not carried to a server of revision {}", Version::MODERN))
+            // Whoever speaks for the session at the server takes them; then this is never reached.
+            Some("the server was away: subscribe again".to_owned())
         }
         // These are not of the client's era; its server would not know them.
         "server/discover" | "subscriptions/listen" => Some(format!("method `{method}` is not served here")),
@@ -124,10 +125,22 @@ pub(super) fn error(answer: &Envelope, error: Span, method: &str) -> Vec<Edit> {
     }
 }
 
+/// What of a notice on a listen means nothing in a session: the listen it belongs to.
+pub(super) fn notice(notice: &Envelope) -> Vec<Edit> {
+    let text = &notice.bytes;
+    let Some((params, meta)) = notice.params.zip(notice.meta()) else { return Vec::new() };
+    if Members::of(text, meta).all(|(key, _)| is_modern_meta(text, key)) {
+        return cut(members::cut_members(text, params, named(text, &["_meta"]))).collect();
+    }
+    cut(members::cut_members(text, meta, |key| is_modern_meta(text, key))).collect()
+}
+
 /// The result of `initialize` for a server that answered `server/discover` so.
 pub(super) fn welcome(discovered: &Envelope, version: Version, server: &ServerId) -> Vec<u8> {
     let text = &discovered.bytes;
-    let can = discovered.member("capabilities").map(|object| capabilities(text, object));
+    // Tasks of one era are another protocol in the other.
+    let tasks = |object| cut(members::cut_members(text, object, named(text, &["tasks"]))).collect();
+    let can = discovered.member("capabilities").map(|object| part(text, object, tasks(object)));
     let info =
         discovered.member("_meta").and_then(|meta| Members::of(text, meta).get("io.modelcontextprotocol/serverInfo"));
     let name = String::from_utf8_lossy(&quote(server.as_str())).into_owned();

@@ -1,4 +1,5 @@
-//! One listen of the gateway's own at each modern server, for all clients that listen at the endpoint of all servers.
+//! One listen of the gateway's own at each modern server, for all clients that listen at the endpoint of all servers,
+//! and for the legacy sessions that use this server.
 //!
 //! It is there only while somebody wants it, asks for what all of them want together, and is opened again when it
 //! breaks. What it brings is sorted out here: a changed resource goes to those who asked for it, and a changed list is
@@ -49,7 +50,7 @@ pub(super) fn attend_all(gateway: &Arc<Gateway>, because: Because) {
 }
 
 /// Listens at the server at `place` from here on, if nobody does yet, for as long as somebody wants it.
-fn attend(gateway: &Arc<Gateway>, place: usize, because: Because) {
+pub(super) fn attend(gateway: &Arc<Gateway>, place: usize, because: Because) {
     if !gateway.board.attend(place) {
         return;
     }
@@ -258,7 +259,7 @@ impl Attendant {
         (self.again, self.pause) = (None, PAUSE);
         for (kind, view) in &mut self.views {
             if view.lose() {
-                self.gateway.board.changed(kind.topic());
+                self.gateway.board.changed(self.place, kind.topic());
             }
         }
     }
@@ -311,7 +312,7 @@ impl Attendant {
             Done::Read(kind, found) => {
                 let Some((_, view)) = self.views.iter_mut().find(|(known, _)| *known == kind) else { return };
                 match found {
-                    Ok(found) if view.end(now, found) => self.gateway.board.changed(kind.topic()),
+                    Ok(found) if view.end(now, found) => self.gateway.board.changed(self.place, kind.topic()),
                     Ok(_) => {}
                     Err(_) => view.fail(now),
                 }

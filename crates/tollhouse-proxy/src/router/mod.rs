@@ -5,9 +5,11 @@
 
 pub(crate) mod subscriptions;
 
-mod listen;
-
 pub(crate) mod catalogue;
+
+pub(crate) mod lifted;
+
+mod listen;
 
 mod aggregate;
 

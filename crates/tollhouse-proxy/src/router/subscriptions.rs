@@ -82,7 +82,7 @@ impl Listening {
         }
         // What nobody offers is not acknowledged.
         let uris: BTreeMap<_, _> = self.asked.uris.iter().filter_map(|uri| Some((uri.clone(), owner(uri)?))).collect();
-        let listen = self.gateway.board.put_up(self.asked.topics, uris);
+        let listen = self.gateway.board.put_up(None, self.asked.topics, uris);
         attend_all(&self.gateway, Because::ClientListens);
         // It is not kept waiting longer for servers that are slow.
         let _ = timeout(FIRST, listen.asked()).await;
