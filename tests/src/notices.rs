@@ -501,6 +501,58 @@ async fn a_modern_child_that_dies_is_listened_to_again_for_the_sessions_that_sub
 }
 
 #[tokio::test]
+async fn a_modern_client_hears_of_a_server_that_knows_sessions_only() {
+    let mut server = changing(Eras::Legacy).await;
+    server.set_resources(&["test://a", "test://b"]);
+    let gateway = gateway().with(&server).start().await;
+    for (path, more) in paths(&gateway) {
+        let filter = r#"{"notifications":{"toolsListChanged":true,"resourceSubscriptions":["test://a"]}}"#;
+        let (mut hearer, accepted) = Hearer::modern(&gateway, &path, "\"a\"", filter).await;
+        assert_eq!(accepted, json!({"toolsListChanged": true, "resourceSubscriptions": ["test://a"]}));
+        let other = r#"{"notifications":{"resourceSubscriptions":["test://b"]}}"#;
+        let (mut other, accepted) = Hearer::modern(&gateway, &path, "7", other).await;
+        assert_eq!(accepted, json!({"resourceSubscriptions": ["test://b"]}));
+        heard(&server, 1).await;
+        server.set_tools(&["more"]);
+        server.announce("tools");
+        let notice = hearer.next().await;
+        let id = &notice["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"];
+        assert_eq!((notice["method"].as_str(), id), (Some(TOOLS_CHANGED), &json!("a")));
+        assert!(hearer.is_shown(more).await);
+        server.update("test://a");
+        server.update("test://b");
+        assert_eq!(hearer.next().await["params"]["uri"], "test://a");
+        assert_eq!(other.next().await["params"]["uri"], "test://b");
+        assert!(hearer.is_quiet().await && other.is_quiet().await);
+        server.die().await;
+        assert_eq!(hearer.method().await, TOOLS_CHANGED);
+        server.come_back().await;
+        assert_eq!(hearer.method().await, TOOLS_CHANGED);
+        heard(&server, 1).await;
+        drop(other);
+        server.update("test://a");
+        assert_eq!(hearer.next().await["params"]["uri"], "test://a");
+        drop(hearer);
+        until("nobody listens to the server", || server.streams() == 0).await;
+        server.set_tools(&[]);
+    }
+    gateway.ends_well(&[]).await;
+}
+
+#[tokio::test]
+async fn a_modern_client_hears_of_a_child_that_knows_sessions_only() {
+    let server = child().argument("legacy").argument("changes");
+    let gateway = gateway().with(&server).start().await;
+    let (mut hearer, _) = Hearer::modern(&gateway, &gateway.path(), "1", TOOLS).await;
+    // Nobody has called yet: the one process is that in which it is heard.
+    server.set_tools(&["more"]);
+    server.say(SAYS[1]);
+    assert_eq!(hearer.method().await, TOOLS_CHANGED);
+    assert!(hearer.is_shown("more").await && hearer.is_quiet().await);
+    gateway.ends_well(&[]).await;
+}
+
+#[tokio::test]
 async fn what_a_modern_server_tells_of_is_claimed_to_sessions() {
     let server = changing(Eras::Modern).await;
     let gateway = gateway().with(&server).start().await;

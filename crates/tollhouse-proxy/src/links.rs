@@ -159,6 +159,7 @@ pub(crate) fn changed(
 
 /// A server came or went: whatever the client was shown of it may be another by now.
 pub(crate) fn turned(gateway: &Gateway, session: &Arc<Session>, place: usize) {
+    session.turned.notify_one();
     // What a sole server offers, its clients learn from itself.
     if gateway.sole(session.endpoint).is_none() {
         session.changes.turned(place, Instant::now());

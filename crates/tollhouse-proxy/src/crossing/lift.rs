@@ -8,7 +8,7 @@ use tollhouse_core::era::Version;
 use tollhouse_core::ids::ServerId;
 use tollhouse_core::wire::{Envelope, Members, Span, members};
 
-use super::cuts::{cut, is_modern_meta, named, part, put_first};
+use super::cuts::{capabilities, cut, is_modern_meta, named, part, put_first};
 use crate::answer::code;
 use crate::call::{Edit, Params, quote};
 use crate::log_level::LogLevel;
@@ -138,9 +138,7 @@ pub(super) fn notice(notice: &Envelope) -> Vec<Edit> {
 /// The result of `initialize` for a server that answered `server/discover` so.
 pub(super) fn welcome(discovered: &Envelope, version: Version, server: &ServerId) -> Vec<u8> {
     let text = &discovered.bytes;
-    // Tasks of one era are another protocol in the other.
-    let tasks = |object| cut(members::cut_members(text, object, named(text, &["tasks"]))).collect();
-    let can = discovered.member("capabilities").map(|object| part(text, object, tasks(object)));
+    let can = discovered.member("capabilities").map(|object| capabilities(text, object));
     let info =
         discovered.member("_meta").and_then(|meta| Members::of(text, meta).get("io.modelcontextprotocol/serverInfo"));
     let name = String::from_utf8_lossy(&quote(server.as_str())).into_owned();

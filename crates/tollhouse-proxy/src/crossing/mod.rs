@@ -23,7 +23,7 @@ use http::{HeaderMap, StatusCode};
 use tollhouse_core::era::Version;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::{Principal, SessionSource};
-use tollhouse_core::wire::{Envelope, Form, Members, members};
+use tollhouse_core::wire::{Envelope, Form, Members, Span, members};
 use tracing::debug;
 
 use self::round::ROUNDS_MAX;
@@ -174,6 +174,11 @@ async fn borrow(gateway: &Arc<Gateway>, borrower: &Borrower, place: usize, clock
     let link = live_link(gateway, &session, place, clocks).await?;
     let greeting = session.greeting().expect("a lent session has its greeting before its link");
     Ok(Loan { session, link, greeting, log_level: None, _occupied: loan.occupied })
+}
+
+/// The `initialize` of a session in which the gateway hears a server itself, and where its id stands.
+pub(crate) fn own_initialize() -> (Envelope, Span) {
+    lend::initialize(&lend::ourselves())
 }
 
 /// A notice of a modern server that a resource has changed, as legacy clients know it.
@@ -432,7 +437,7 @@ fn edited(message: &Envelope, edits: Vec<Edit>) -> Envelope {
 }
 
 /// The tools of a page that the caller cannot call by this way.
-fn hidden_tools(way: &Way, upstream: &Upstream, method: &str, page: &Envelope) -> Vec<tollhouse_core::wire::Span> {
+fn hidden_tools(way: &Way, upstream: &Upstream, method: &str, page: &Envelope) -> Vec<Span> {
     match way {
         Way::Lent(_) if method == "tools/list" => lend::hidden_tools(page),
         Way::Lifted(_) if method == "tools/list" => upstream.unmirrored_tools(page),

@@ -11,6 +11,8 @@ pub(crate) mod lifted;
 
 mod listen;
 
+mod ear;
+
 mod aggregate;
 
 use std::sync::Arc;

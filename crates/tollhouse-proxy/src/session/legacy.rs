@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tollhouse_core::clock;
@@ -65,6 +65,8 @@ pub(crate) struct Session {
     /// What it listens for at modern servers, by place.
     listens: Mutex<BTreeMap<usize, Arc<PutUp>>>,
     listening: AtomicBool,
+    /// Woken when a server's end of it is gone.
+    pub(crate) turned: Notify,
     /// What a server said of itself when it accepted; only in a lent session, which has but one.
     greeting: Mutex<Option<Arc<Greeting>>>,
     /// How much log the client asked for, for servers that must be told with every request.
@@ -150,6 +152,7 @@ impl Session {
             subscriptions: Mutex::default(),
             listens: Mutex::default(),
             listening: AtomicBool::new(false),
+            turned: Notify::new(),
             greeting: Mutex::default(),
             log_level: Mutex::default(),
             introduction: OnceLock::new(),
