@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::changing::{Changing, changing};
-use crate::client::{Client, Stream, legacy_at, modern};
+use crate::client::{Client, Stream, legacy_at, legacy_client, modern};
 use crate::echo::Eras;
 use crate::gateway::{Gateway, gateway};
 use crate::stdio::child;
@@ -400,6 +400,169 @@ async fn a_legacy_session_hears_of_the_resources_it_subscribed_to() {
     server.update("test://b");
     server.update("test://a");
     assert_eq!(hearer.next().await["params"]["uri"], "test://a");
+    gateway.ends_well(&[]).await;
+}
+
+/// The paths of a session before one modern server and before several, and what the tool `more` is called there.
+fn paths(gateway: &Gateway) -> [(String, &'static str); 2] {
+    [(gateway.path(), "more"), (FRONT.to_owned(), "tested__more")]
+}
+
+/// Subscribes to a resource, or ends that.
+async fn subscribe(hearer: &Hearer, method: &str, uri: &str) {
+    let answer = hearer.client.message(method).params(&json!({"uri": uri}).to_string()).send().await;
+    assert_eq!(answer.json()["result"], json!({}), "{}", answer.json());
+}
+
+#[tokio::test]
+async fn a_session_hears_of_the_lists_of_a_modern_server() {
+    let mut server = changing(Eras::Modern).await;
+    let gateway = gateway().with(&server).start().await;
+    for (path, more) in paths(&gateway) {
+        server.set_tools(&[]);
+        server.set_resources(&[]);
+        let mut hearer = Hearer::legacy(&gateway, &path).await;
+        heard(&server, 1).await;
+        assert!(!hearer.is_shown(more).await);
+        // What it was shown counts at the endpoint of all servers, what the gateway has seen at that of one.
+        hearer.client.message("resources/list").send().await;
+        until("the gateway has seen its tools", || server.lists() > 1).await;
+        server.set_tools(&["more"]);
+        server.announce("tools");
+        assert_eq!(hearer.next().await, json!({"jsonrpc": "2.0", "method": TOOLS_CHANGED}));
+        assert!(hearer.is_shown(more).await);
+        server.set_resources(&["test://a"]);
+        server.announce("resources");
+        assert_eq!(hearer.method().await, "notifications/resources/list_changed");
+        assert!(hearer.is_quiet().await);
+        // It is heard again once it is back.
+        server.die().await;
+        server.set_tools(&[]);
+        server.come_back().await;
+        while hearer.is_shown(more).await || hearer.tools().await.is_empty() {
+            hearer.method().await;
+        }
+        heard(&server, 1).await;
+        drop(hearer.stream);
+        hearer.client.verb("DELETE").sent().await;
+        until("nobody listens to the server", || server.listens().is_empty()).await;
+    }
+    gateway.ends_well(&[]).await;
+}
+
+#[tokio::test]
+async fn sessions_hear_of_the_resources_of_a_modern_server_that_they_subscribed_to() {
+    let server = changing(Eras::Modern).await;
+    server.set_resources(&["test://a", "test://b"]);
+    let gateway = gateway().with(&server).start().await;
+    for (path, _) in paths(&gateway) {
+        let (mut one, mut other) = (Hearer::legacy(&gateway, &path).await, Hearer::legacy(&gateway, &path).await);
+        subscribe(&one, "resources/subscribe", "test://a").await;
+        subscribe(&one, "resources/subscribe", "test://b").await;
+        subscribe(&other, "resources/subscribe", "test://b").await;
+        let asked = |server: &Changing| server.listens().iter().map(|l| l["resourceSubscriptions"].clone()).collect();
+        let asked: fn(&Changing) -> Vec<Value> = asked;
+        until("one listen is for both", || asked(&server) == [json!(["test://a", "test://b"])]).await;
+        server.update("test://a");
+        let notice =
+            json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "test://a"}});
+        assert_eq!(one.next().await, notice);
+        subscribe(&one, "resources/unsubscribe", "test://b").await;
+        server.update("test://b");
+        assert_eq!(other.next().await["params"]["uri"], "test://b");
+        assert!(one.is_quiet().await && other.is_quiet().await);
+        for hearer in [one, other] {
+            drop(hearer.stream);
+            hearer.client.verb("DELETE").sent().await;
+        }
+        until("nobody listens to the server", || server.listens().is_empty()).await;
+    }
+    gateway.ends_well(&[]).await;
+}
+
+#[tokio::test]
+async fn a_modern_child_that_dies_is_listened_to_again_for_the_sessions_that_subscribed() {
+    let server = child().argument("modern").argument("changes");
+    let gateway = gateway().with(&server).start().await;
+    let mut hearer = Hearer::legacy(&gateway, &gateway.path()).await;
+    subscribe(&hearer, "resources/subscribe", "test://child").await;
+    let says = r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"test://child","_meta":{"io.modelcontextprotocol/subscriptionId":$LISTEN,"own":1}}}"#;
+    server.say(says);
+    assert_eq!(hearer.next().await["params"], json!({"uri": "test://child", "_meta": {"own": 1}}));
+    server.say("exit");
+    // What it lists was away for a moment: one notice for each kind.
+    let mut heard = [hearer.method().await, hearer.method().await];
+    heard.sort();
+    assert_eq!(heard, ["notifications/resources/list_changed", TOOLS_CHANGED]);
+    assert!(hearer.is_quiet().await);
+    server.say(says);
+    assert_eq!(hearer.next().await["params"]["uri"], "test://child");
+    gateway.ends_well(&[]).await;
+}
+
+#[tokio::test]
+async fn a_modern_client_hears_of_a_server_that_knows_sessions_only() {
+    let mut server = changing(Eras::Legacy).await;
+    server.set_resources(&["test://a", "test://b"]);
+    let gateway = gateway().with(&server).start().await;
+    for (path, more) in paths(&gateway) {
+        let filter = r#"{"notifications":{"toolsListChanged":true,"resourceSubscriptions":["test://a"]}}"#;
+        let (mut hearer, accepted) = Hearer::modern(&gateway, &path, "\"a\"", filter).await;
+        assert_eq!(accepted, json!({"toolsListChanged": true, "resourceSubscriptions": ["test://a"]}));
+        let other = r#"{"notifications":{"resourceSubscriptions":["test://b"]}}"#;
+        let (mut other, accepted) = Hearer::modern(&gateway, &path, "7", other).await;
+        assert_eq!(accepted, json!({"resourceSubscriptions": ["test://b"]}));
+        heard(&server, 1).await;
+        server.set_tools(&["more"]);
+        server.announce("tools");
+        let notice = hearer.next().await;
+        let id = &notice["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"];
+        assert_eq!((notice["method"].as_str(), id), (Some(TOOLS_CHANGED), &json!("a")));
+        assert!(hearer.is_shown(more).await);
+        server.update("test://a");
+        server.update("test://b");
+        assert_eq!(hearer.next().await["params"]["uri"], "test://a");
+        assert_eq!(other.next().await["params"]["uri"], "test://b");
+        assert!(hearer.is_quiet().await && other.is_quiet().await);
+        server.die().await;
+        assert_eq!(hearer.method().await, TOOLS_CHANGED);
+        server.come_back().await;
+        assert_eq!(hearer.method().await, TOOLS_CHANGED);
+        heard(&server, 1).await;
+        drop(other);
+        server.update("test://a");
+        assert_eq!(hearer.next().await["params"]["uri"], "test://a");
+        drop(hearer);
+        until("nobody listens to the server", || server.streams() == 0).await;
+        server.set_tools(&[]);
+    }
+    gateway.ends_well(&[]).await;
+}
+
+#[tokio::test]
+async fn a_modern_client_hears_of_a_child_that_knows_sessions_only() {
+    let server = child().argument("legacy").argument("changes");
+    let gateway = gateway().with(&server).start().await;
+    let (mut hearer, _) = Hearer::modern(&gateway, &gateway.path(), "1", TOOLS).await;
+    // Nobody has called yet: the one process is that in which it is heard.
+    server.set_tools(&["more"]);
+    server.say(SAYS[1]);
+    assert_eq!(hearer.method().await, TOOLS_CHANGED);
+    assert!(hearer.is_shown("more").await && hearer.is_quiet().await);
+    gateway.ends_well(&[]).await;
+}
+
+#[tokio::test]
+async fn what_a_modern_server_tells_of_is_claimed_to_sessions() {
+    let server = changing(Eras::Modern).await;
+    let gateway = gateway().with(&server).start().await;
+    for (path, _) in paths(&gateway) {
+        let client = legacy_client(&gateway, "2025-06-18").at(&path);
+        let params = r#"{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}"#;
+        let result = client.message("initialize").params(params).send().await.json()["result"].clone();
+        let expected = json!({"tools": {"listChanged": true}, "resources": {"listChanged": true, "subscribe": true}});
+        assert_eq!(result["capabilities"], expected);
+    }
     gateway.ends_well(&[]).await;
 }
 

@@ -151,20 +151,42 @@ pub(crate) async fn dispatch(gateway: &Arc<Gateway>, arrived: Box<Arrived>) -> D
     if call.era() == Era::Legacy && call.method == "ping" {
         return answered_here(gateway, call, b"{}");
     }
-    let (call, place) = match gateway.sole(endpoint) {
+    let (mut call, place) = match gateway.sole(endpoint) {
+        // A server that knows sessions only has no listens.
+        Some(place) if listens && Box::pin(has_sessions_only(gateway, place)).await => {
+            return listening(gateway, call, Some(place), admitted);
+        }
         Some(place) => (call, place),
         None => match Box::pin(router::route(gateway, call, session.as_ref())).await {
             Routed::One { call, place } => (call, place),
             Routed::Answered(message) => return Dispatched::Answered(message),
-            Routed::Listen(call) => {
-                return match Listening::new(gateway, call, admitted) {
-                    Ok(listening) => Dispatched::Listening(listening),
-                    Err(refused) => Dispatched::Answered(refused),
-                };
-            }
+            Routed::Listen(call) => return listening(gateway, call, None, admitted),
         },
     };
+    if let "resources/subscribe" | "resources/unsubscribe" = call.method.as_ref()
+        && let Some(session) = &session
+    {
+        call = match Box::pin(router::lifted::subscribe(gateway, call, session, place)).await {
+            Ok(answered) => return Dispatched::Answered(answered),
+            Err(call) => call,
+        };
+    }
     Dispatched::One(attempt(gateway, call, place, session, admitted))
+}
+
+/// False if nobody can tell.
+async fn has_sessions_only(gateway: &Gateway, place: usize) -> bool {
+    let server = gateway.fleet.at(place);
+    let clocks = Clocks::start(Instant::now(), &server.timeouts);
+    server.known_eras(&clocks).await.is_ok_and(|eras| !eras.modern)
+}
+
+fn listening(gateway: &Arc<Gateway>, mut call: Box<Call>, place: Option<usize>, admitted: Admitted) -> Dispatched {
+    call.server = place.map(|place| gateway.fleet.at(place).id.clone());
+    match Listening::new(gateway, call, place, admitted) {
+        Ok(listening) => Dispatched::Listening(listening),
+        Err(refused) => Dispatched::Answered(refused),
+    }
 }
 
 fn answered_here(gateway: &Gateway, call: Box<Call>, result: &[u8]) -> Dispatched {

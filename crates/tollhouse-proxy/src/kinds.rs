@@ -123,6 +123,10 @@ impl Topics {
         Self(self.0 | 1 << topic as u8)
     }
 
+    pub(crate) fn all() -> Self {
+        Topic::ALL.into_iter().fold(Self::default(), Self::with)
+    }
+
     pub(crate) const fn and(self, others: Self) -> Self {
         Self(self.0 | others.0)
     }

@@ -139,8 +139,19 @@ pub(crate) fn join(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize,
 pub(crate) fn heard(gateway: &Gateway, session: &Arc<Session>, place: usize, envelope: &Envelope) -> Option<Bytes> {
     let Form::Notification { method } = &envelope.form else { return session.relay(place, envelope) };
     let Some(topic) = Topic::of(method) else { return session.relay(place, envelope) };
+    changed(gateway, session, place, topic, &envelope.bytes)
+}
+
+/// Lists of a server have changed, which it says in these words: those for the client, if it is to hear them now.
+pub(crate) fn changed(
+    gateway: &Gateway,
+    session: &Arc<Session>,
+    place: usize,
+    topic: Topic,
+    words: &Bytes,
+) -> Option<Bytes> {
     if gateway.sole(session.endpoint).is_some() {
-        let passed = session.changes.pass(topic, &envelope.bytes, Instant::now());
+        let passed = session.changes.pass(topic, words, Instant::now());
         if passed.is_some() {
             return passed;
         }
@@ -153,6 +164,7 @@ pub(crate) fn heard(gateway: &Gateway, session: &Arc<Session>, place: usize, env
 
 /// A server came or went: whatever the client was shown of it may be another by now.
 pub(crate) fn turned(gateway: &Gateway, session: &Arc<Session>, place: usize) {
+    session.turned.notify_one();
     // What a sole server offers, its clients learn from itself.
     if gateway.sole(session.endpoint).is_none() {
         session.changes.turned(place, Instant::now());
@@ -183,6 +195,9 @@ pub(crate) async fn refuse_question(gateway: &Gateway, place: usize, link: &Link
 pub(crate) fn listen(gateway: &Arc<Gateway>, session: &Arc<Session>) {
     if !session.begin_listening() {
         return;
+    }
+    if session.changes.hear() {
+        gateway.bell.ring(session);
     }
     for (place, link) in session.links() {
         if let Link::Http(_) = link {

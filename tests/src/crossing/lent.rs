@@ -119,7 +119,7 @@ async fn discovery_tells_what_the_server_said_of_itself() {
     let result = modern(&gateway).message("server/discover").send().await.json()["result"].clone();
     let expected = json!({
         "resultType": "complete", "supportedVersions": ["2026-07-28"], "ttlMs": 0, "cacheScope": "private",
-        "capabilities": {"tools": {}}, "instructions": "be kind", "_meta": {SERVER_INFO: {"name": "s", "version": "2"}},
+        "capabilities": {"tools": {"listChanged": true}}, "instructions": "be kind", "_meta": {SERVER_INFO: {"name": "s", "version": "2"}},
     });
     assert_eq!(result, expected);
     gateway.ends_well(&[]).await;
@@ -172,7 +172,7 @@ async fn methods_that_the_server_or_the_revision_lacks_are_not_found() {
     let client = modern(&gateway);
     assert_eq!(client.message("vendor/method").send().await.refusal(), (404, -32601));
     assert_eq!(upstream.received("vendor/method").len(), 1);
-    for method in ["ping", "logging/setLevel", "resources/subscribe", "subscriptions/listen", "tasks/get"] {
+    for method in ["ping", "logging/setLevel", "resources/subscribe", "tasks/get"] {
         let refused = client.message(method).field("Mcp-Name", "").params("{}").send().await.refusal();
         assert_eq!((refused, upstream.received(method).len()), ((404, -32601), 0), "{method}");
     }

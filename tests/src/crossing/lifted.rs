@@ -88,7 +88,7 @@ async fn a_session_begins_with_what_the_server_tells_when_it_is_discovered() {
     let client = legacy_client(&gateway, "2025-06-18");
     let result = client.message("initialize").params(params).send().await.json()["result"].clone();
     let expected = json!({
-        "protocolVersion": "2025-06-18", "capabilities": {"tools": {}, "logging": {}}, "instructions": "be kind",
+        "protocolVersion": "2025-06-18", "capabilities": {"tools": {"listChanged": true}, "logging": {}}, "instructions": "be kind",
         "serverInfo": {"name": "s", "version": "2"},
     });
     assert_eq!(result, expected);
@@ -111,7 +111,7 @@ async fn the_log_level_is_kept_and_told_with_every_request() {
 async fn methods_that_are_not_of_both_eras_are_refused_without_ending_the_session() {
     let (upstream, gateway) = modern_only().await;
     let client = legacy(&gateway, "2025-11-25").await;
-    for method in ["resources/subscribe", "tasks/list", "server/discover", "vendor/method"] {
+    for method in ["tasks/list", "server/discover", "vendor/method"] {
         let refused = client.message(method).params(r#"{"uri":"file:///x"}"#).send().await.refusal();
         assert_eq!(refused, (200, -32601), "{method}");
     }

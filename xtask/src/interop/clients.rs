@@ -210,10 +210,11 @@ fn judge(cell: &Cell, volatile: &Volatile, played: &AllPlayed) -> Vec<String> {
     if !transcript::is_whole(direct) {
         return vec!["without the gateway, no step succeeds".to_owned()];
     }
-    let view = match (cell.outcome, cell.way) {
-        (Outcome::Crossed, _) => View::Crossed,
-        (_, Way::Together) => View::Together(prefix(cell.server)),
-        _ => View::Whole,
+    let prefix = (cell.way == Way::Together).then(|| prefix(cell.server));
+    let view = match (cell.outcome, prefix) {
+        (Outcome::Crossed, prefix) => View::Crossed(prefix),
+        (_, Some(prefix)) => View::Together(prefix),
+        (_, None) => View::Whole,
     };
     volatile.compare(&view, direct, came)
 }

@@ -41,15 +41,9 @@ pub(super) fn put_first(
     [(Span::new(at, at), member.into())].into_iter().chain(cut(members::cut_members(text, object, unwanted)))
 }
 
-/// What a server says it can do, less what is not carried to clients of the other era: tasks, and notices of changes.
+/// What a server says it can do, less what is not carried to clients of the other era: tasks.
 pub(super) fn capabilities(text: &Bytes, object: Span) -> Bytes {
-    let mut edits: Vec<Edit> = cut(members::cut_members(text, object, named(text, &["tasks"]))).collect();
-    for (key, value) in Members::of(text, object) {
-        if named(text, &["tools", "prompts", "resources"])(key) {
-            edits.extend(cut(members::cut_members(text, value, named(text, &["listChanged", "subscribe"]))));
-        }
-    }
-    part(text, object, edits)
+    part(text, object, cut(members::cut_members(text, object, named(text, &["tasks"]))).collect())
 }
 
 /// A part of a text with edits in it.

@@ -51,6 +51,13 @@ pub(super) fn client(request: &Envelope, meta: Option<Span>) -> Client {
     }
 }
 
+/// The gateway itself, which can be asked nothing.
+pub(super) fn ourselves() -> Client {
+    const INFO: &str = concat!(r#"{"name":"tollhouse","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
+    let (info, capabilities) = (Bytes::from_static(INFO.as_bytes()), Bytes::from_static(b"{}"));
+    Client { info, capabilities, takes_questions: false }
+}
+
 /// The `initialize` that opens a session for `client`, and where its id stands.
 pub(super) fn initialize(client: &Client) -> (Envelope, Span) {
     let head = format!(

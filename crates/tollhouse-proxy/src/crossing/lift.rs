@@ -79,7 +79,8 @@ pub(super) fn request(
 pub(super) fn refusal(method: &str) -> Option<String> {
     match method {
         "resources/subscribe" | "resources/unsubscribe" => {
-            Some(format!("subscriptions are not carried to a server of revision {}", Version::MODERN))
+            // Whoever speaks for the session at the server takes them; then this is never reached.
+            Some("the server was away: subscribe again".to_owned())
         }
         // These are not of the client's era; its server would not know them.
         "server/discover" | "subscriptions/listen" => Some(format!("method `{method}` is not served here")),
@@ -122,6 +123,16 @@ pub(super) fn error(answer: &Envelope, error: Span, method: &str) -> Vec<Edit> {
         }
         _ => Vec::new(),
     }
+}
+
+/// What of a notice on a listen means nothing in a session: the listen it belongs to.
+pub(super) fn notice(notice: &Envelope) -> Vec<Edit> {
+    let text = &notice.bytes;
+    let Some((params, meta)) = notice.params.zip(notice.meta()) else { return Vec::new() };
+    if Members::of(text, meta).all(|(key, _)| is_modern_meta(text, key)) {
+        return cut(members::cut_members(text, params, named(text, &["_meta"]))).collect();
+    }
+    cut(members::cut_members(text, meta, |key| is_modern_meta(text, key))).collect()
 }
 
 /// The result of `initialize` for a server that answered `server/discover` so.

@@ -23,7 +23,7 @@ use http::{HeaderMap, StatusCode};
 use tollhouse_core::era::Version;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::{Principal, SessionSource};
-use tollhouse_core::wire::{Envelope, Form, Members, members};
+use tollhouse_core::wire::{Envelope, Form, Members, Span, members};
 use tracing::debug;
 
 use self::round::ROUNDS_MAX;
@@ -131,13 +131,21 @@ pub(crate) async fn find(gateway: &Arc<Gateway>, asker: &Asker, place: usize, cl
     match asker {
         Asker::Modern(_) if eras.modern => Ok(Way::Direct),
         Asker::Modern(borrower) => borrow(gateway, borrower, place, clocks).await.map(|loan| Way::Lent(Box::new(loan))),
-        Asker::Session(session) if eras.legacy == Some(false) => Ok(Way::Lifted(session.clone())),
+        Asker::Session(session) if eras.legacy == Some(false) => Ok(lifted(gateway, session, place)),
         Asker::Session(session) => match live_link(gateway, session, place, clocks).await {
             Ok(link) => Ok(Way::Linked(session.clone(), link)),
-            Err(failure) if failure.fault.kind == Kind::EraUnsupported => Ok(Way::Lifted(session.clone())),
+            Err(failure) if failure.fault.kind == Kind::EraUnsupported => Ok(lifted(gateway, session, place)),
             Err(failure) => Err(failure),
         },
     }
+}
+
+/// The way of a session to a modern server, which is heard on its behalf if its client hears.
+fn lifted(gateway: &Gateway, session: &Arc<Session>, place: usize) -> Way {
+    if session.changes.lifted(place) {
+        gateway.bell.ring(session);
+    }
+    Way::Lifted(session.clone())
 }
 
 async fn borrow(gateway: &Arc<Gateway>, borrower: &Borrower, place: usize, clocks: &Clocks) -> Result<Loan, Failure> {
@@ -164,6 +172,16 @@ async fn borrow(gateway: &Arc<Gateway>, borrower: &Borrower, place: usize, clock
     let link = live_link(gateway, &session, place, clocks).await?;
     let greeting = session.greeting().expect("a lent session has its greeting before its link");
     Ok(Loan { session, link, greeting, log_level: None, _occupied: loan.occupied })
+}
+
+/// The `initialize` of a session in which the gateway hears a server itself, and where its id stands.
+pub(crate) fn own_initialize() -> (Envelope, Span) {
+    lend::initialize(&lend::ourselves())
+}
+
+/// A notice of a modern server that a resource has changed, as legacy clients know it.
+pub(crate) fn updated(notice: &Envelope) -> Bytes {
+    edited(notice, lift::notice(notice)).bytes
 }
 
 /// What becomes of a call at a server of the other era.
@@ -416,7 +434,7 @@ fn edited(message: &Envelope, edits: Vec<Edit>) -> Envelope {
 }
 
 /// The tools of a page that the caller cannot call by this way.
-fn hidden_tools(way: &Way, upstream: &Upstream, method: &str, page: &Envelope) -> Vec<tollhouse_core::wire::Span> {
+fn hidden_tools(way: &Way, upstream: &Upstream, method: &str, page: &Envelope) -> Vec<Span> {
     match way {
         Way::Lent(_) if method == "tools/list" => lend::hidden_tools(page),
         Way::Lifted(_) if method == "tools/list" => upstream.unmirrored_tools(page),
@@ -496,7 +514,7 @@ pub(crate) async fn welcome(
     place: usize,
     clocks: &Clocks,
 ) -> Result<Bytes, Failure> {
-    let discovered = discover(gateway, &mut Way::Lifted(session.clone()), place, None, clocks).await?;
+    let discovered = discover(gateway, &mut lifted(gateway, session, place), place, None, clocks).await?;
     let upstream = gateway.fleet.at(place);
     match discovered.form {
         Form::Result { .. } => Ok(lift::welcome(&discovered, session.version, &upstream.id).into()),

@@ -1,6 +1,7 @@
-//! What modern clients listen for at the endpoint of all servers, and what is on its way to them.
+//! What clients listen for that have no listen of their own at a server, and what is on its way to them.
 //!
-//! A client's `subscriptions/listen` is a [`Listen`]. What all of them want of one server is a [`Want`], which whoever
+//! A modern client's `subscriptions/listen` at the endpoint of all servers is a [`Listen`], and so is what a legacy
+//! session wants to hear of one modern server. What all of them want of one server is a [`Want`], which whoever
 //! attends that server asks it for, in one listen of the gateway's own, and settles: a client is told that its listen
 //! is open once every server has been asked.
 
@@ -77,10 +78,16 @@ impl Board {
         })
     }
 
-    /// Puts up a listen for `topics` and for resources, each with the place of its server.
-    pub(crate) fn put_up(self: &Arc<Self>, topics: Topics, uris: BTreeMap<Box<str>, usize>) -> PutUp {
-        let listen =
-            Arc::new(Listen { topics, uris: Mutex::new(uris), pending: Mutex::default(), woken: Notify::new() });
+    /// Puts up a listen for `topics` of all servers, or of the one at `place`, and for resources, each with the place of
+    /// its server.
+    pub(crate) fn put_up(
+        self: &Arc<Self>,
+        place: Option<usize>,
+        topics: Topics,
+        uris: BTreeMap<Box<str>, usize>,
+    ) -> PutUp {
+        let (uris, pending) = (Mutex::new(uris), Mutex::default());
+        let listen = Arc::new(Listen { place, topics, uris, pending, woken: Notify::new() });
         let mut state = self.lock();
         let number = state.next;
         state.next += 1;
@@ -90,9 +97,9 @@ impl Board {
         PutUp { board: self.clone(), number, listen }
     }
 
-    /// Is there no listen?
+    /// Does nobody listen to all servers?
     pub(crate) fn is_empty(&self) -> bool {
-        self.lock().listens.is_empty()
+        self.lock().listens.values().all(|listen| listen.place.is_some())
     }
 
     /// Notices changes of what is wanted.
@@ -104,7 +111,7 @@ impl Board {
     pub(crate) fn want(&self, place: usize) -> (u64, Want) {
         let state = self.lock();
         let mut want = Want::default();
-        for listen in state.listens.values() {
+        for listen in state.listens.values().filter(|listen| listen.is_about(place)) {
             want.topics = want.topics.and(listen.topics);
             let uris = lock(&listen.uris);
             for uri in uris.iter().filter(|(_, owner)| **owner == place).map(|(uri, _)| uri) {
@@ -150,9 +157,10 @@ impl Board {
         self.settled.send_replace(());
     }
 
-    /// Tells every listen that asked for it that lists of this topic have changed.
-    pub(crate) fn changed(&self, topic: Topic) {
-        for listen in self.lock().listens.values().filter(|listen| listen.topics.has(topic)) {
+    /// Tells every listen that asked for it that lists of this topic of the server at `place` have changed.
+    pub(crate) fn changed(&self, place: usize, topic: Topic) {
+        let asked = |listen: &&Arc<Listen>| listen.topics.has(topic) && listen.is_about(place);
+        for listen in self.lock().listens.values().filter(asked) {
             lock(&listen.pending).paces[topic as usize].owe();
             listen.woken.notify_one();
         }
@@ -193,11 +201,19 @@ fn holds(asked: &str, uri: &str) -> bool {
 
 /// A listen of a client.
 pub(crate) struct Listen {
+    /// The server it is about; none: all of them.
+    place: Option<usize>,
     topics: Topics,
     /// The resources it is told of, each with the place of its server.
     uris: Mutex<BTreeMap<Box<str>, usize>>,
     pending: Mutex<Pending>,
     woken: Notify,
+}
+
+impl Listen {
+    fn is_about(&self, place: usize) -> bool {
+        self.place.is_none_or(|about| about == place)
+    }
 }
 
 #[derive(Default)]
@@ -222,12 +238,28 @@ pub(crate) struct PutUp {
 }
 
 impl PutUp {
-    /// Waits until each server that is attended was asked for what this listen wants.
+    /// Wants to hear of a resource of the server at `place`, or no more.
+    pub(crate) fn want(&self, uri: &str, place: usize, on: bool) {
+        let _state = self.board.lock();
+        let mut uris = lock(&self.listen.uris);
+        if on {
+            uris.insert(uri.into(), place);
+        } else {
+            uris.remove(uri);
+        }
+        drop(uris);
+        self.board.wanted.send_modify(|count| *count += 1);
+    }
+
+    /// Waits until each server that it is about and that is attended was asked for what this listen wants.
     pub(crate) async fn asked(&self) {
         let count = *self.board.wanted.borrow();
         let mut settled = self.board.settled.subscribe();
         loop {
-            let open = self.board.lock().attended.values().any(|settled| settled.upto.is_none_or(|upto| upto < count));
+            let open =
+                self.board.lock().attended.iter().any(|(place, settled)| {
+                    self.listen.is_about(*place) && settled.upto.is_none_or(|upto| upto < count)
+                });
             if !open || settled.changed().await.is_err() {
                 return;
             }
@@ -312,10 +344,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_listen_hears_what_it_asked_for_and_equal_updates_once() {
         let board = Board::new();
-        let tools = board.put_up(Topics::default().with(Topic::Tools), uris(&[("a", 0)]));
-        let prompts = board.put_up(Topics::default().with(Topic::Prompts), uris(&[("a", 1)]));
-        board.changed(Topic::Tools);
-        board.changed(Topic::Tools);
+        let tools = board.put_up(None, Topics::default().with(Topic::Tools), uris(&[("a", 0)]));
+        let prompts = board.put_up(None, Topics::default().with(Topic::Prompts), uris(&[("a", 1)]));
+        board.changed(0, Topic::Tools);
+        board.changed(0, Topic::Tools);
         board.updated(0, "a", &notice(r#"{"uri":"a","n":1}"#));
         board.updated(0, "a", &notice(r#"{"uri":"a","n":2}"#));
         assert!(matches!(tools.next().await, Told::Changed(Topic::Tools)));
@@ -328,16 +360,34 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_listen_about_one_server_hears_of_no_other_and_waits_for_no_other() {
+        let board = Board::new();
+        assert!(board.attend(0) && board.attend(1));
+        let listen = board.put_up(Some(1), Topics::all(), BTreeMap::new());
+        listen.want("a", 1, true);
+        assert!(board.want(0).1.is_empty() && board.is_empty());
+        let (count, want) = board.want(1);
+        assert_eq!((want.topics, want.uris), (Topics::all(), ["a".into()].into()));
+        board.settle(1, count, BTreeSet::new());
+        listen.asked().await;
+        board.changed(0, Topic::Tools);
+        board.changed(1, Topic::Prompts);
+        assert!(matches!(listen.next().await, Told::Changed(Topic::Prompts)));
+        listen.want("a", 1, false);
+        assert_eq!(board.want(1).1.uris, BTreeSet::new());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_listen_is_open_once_every_server_was_asked_for_it() {
         let board = Board::new();
         assert!(board.attend(0) && !board.attend(0));
-        let first = board.put_up(Topics::default(), uris(&[("a", 0), ("b", 0)]));
+        let first = board.put_up(None, Topics::default(), uris(&[("a", 0), ("b", 0)]));
         let (count, want) = board.want(0);
         assert_eq!(want.uris, ["a".into(), "b".into()].into());
         board.settle(0, count, ["b".into()].into());
         first.asked().await;
         assert_eq!(first.accepted(), (Topics::default(), vec!["b".into()]));
-        let second = board.put_up(Topics::default().with(Topic::Tools), BTreeMap::new());
+        let second = board.put_up(None, Topics::default().with(Topic::Tools), BTreeMap::new());
         let waited = tokio::time::timeout(std::time::Duration::from_secs(5), second.asked()).await;
         assert!(waited.is_err(), "the server was not asked since");
         assert!(!board.leave(0, count), "more is wanted");

@@ -11,7 +11,7 @@ use tollhouse_core::fault::Kind as Fault;
 
 use super::aggregate::{Question, read};
 use super::listen::{Because, attend_all};
-use super::question_clocks;
+use super::{lifted, question_clocks};
 use crate::crossing::{self, Asker};
 use crate::failure::Failure;
 use crate::gateway::Gateway;
@@ -98,6 +98,7 @@ async fn tell(gateway: &Arc<Gateway>, session: &Arc<Session>) {
                     }
                 });
             }
+            Due::Hear(place) => _ = lifted::hear(gateway, session, place),
             Due::Later(due) => tokio::select! {
                 () = session.changes.woken.notified() => {}
                 () = sleep_until(due) => {}

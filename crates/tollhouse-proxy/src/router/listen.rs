@@ -1,4 +1,5 @@
-//! One listen of the gateway's own at each modern server, for all clients that listen at the endpoint of all servers.
+//! One listen of the gateway's own at each modern server, for all clients that listen at the endpoint of all servers,
+//! and for the legacy sessions that use this server; at a legacy server, a session instead ([`super::ear`]).
 //!
 //! It is there only while somebody wants it, asks for what all of them want together, and is opened again when it
 //! breaks. What it brings is sorted out here: a changed resource goes to those who asked for it, and a changed list is
@@ -16,14 +17,17 @@ use tollhouse_core::wire::{Envelope, Form, Members, members};
 use tracing::debug;
 
 use super::aggregate::{Question, read};
+use super::ear::{self, Ear};
 use super::question_clocks;
 use crate::call::quote;
+use crate::clocks::Clocks;
 use crate::crossing::Way;
 use crate::failure::Failure;
 use crate::gateway::Gateway;
 use crate::kinds::{Kind, Topic, Topics};
 use crate::notices::board::Want;
 use crate::notices::view::{Shown, View};
+use crate::session::legacy::Session;
 use crate::upstream::{Heard, Reply, State, Status, Upstream, ask};
 
 /// The pause before a listen that broke is opened again; doubles up to a minute.
@@ -49,7 +53,7 @@ pub(super) fn attend_all(gateway: &Arc<Gateway>, because: Because) {
 }
 
 /// Listens at the server at `place` from here on, if nobody does yet, for as long as somebody wants it.
-fn attend(gateway: &Arc<Gateway>, place: usize, because: Because) {
+pub(super) fn attend(gateway: &Arc<Gateway>, place: usize, because: Because) {
     if !gateway.board.attend(place) {
         return;
     }
@@ -98,15 +102,36 @@ enum Hearing {
 
 /// An open listen.
 struct Open {
-    reply: Reply,
+    source: Source,
     asked: Want,
     accepted: BTreeSet<Box<str>>,
     since: Instant,
 }
 
+/// Where the server is heard.
+enum Source {
+    Listen(Reply),
+    /// It knows sessions only.
+    Session(Ear),
+}
+
+impl Source {
+    async fn next(&mut self) -> Result<Heard, Failure> {
+        match self {
+            Self::Listen(reply) => reply.next().await,
+            Self::Session(ear) => ear.next().await.map(Heard::Message),
+        }
+    }
+}
+
+/// Where a server is heard, and the resources it has accepted.
+type Opened = Option<(Source, BTreeSet<Box<str>>)>;
+
 /// What was done beside the listening.
 enum Done {
-    Opened(Want, Box<Result<Option<(Reply, Envelope)>, Failure>>),
+    Opened(Want, Box<Result<Opened, Failure>>),
+    /// In the session that is open more was asked for.
+    Asked(Want, Result<BTreeSet<Box<str>>, Failure>),
     Read(Kind, Result<Shown, Failure>),
 }
 
@@ -183,12 +208,12 @@ impl Attendant {
         }
     }
 
-    /// Is it there, and does it speak this era? Nobody knows before its first probe.
+    /// Is it there? Nobody knows before its first probe.
     fn there(&mut self) -> Option<bool> {
         let status = self.status.borrow_and_update();
         match status.state {
             State::Connecting => None,
-            State::Connected => Some(status.eras.is_some_and(|eras| eras.modern)),
+            State::Connected => Some(true),
             State::Down | State::Parked => Some(false),
         }
     }
@@ -226,12 +251,28 @@ impl Attendant {
             self.stop_hearing().await;
         } else if !asked && !self.opening && self.again.is_none_or(|again| again <= Instant::now()) {
             self.opening = true;
-            let (server, want) = (self.server.clone(), self.want.clone());
+            let (gateway, place, want) = (self.gateway.clone(), self.place, self.want.clone());
+            let (server, session) = (self.server.clone(), self.session());
             let clocks = question_clocks(&self.server);
             self.work.spawn(async move {
-                let opened = server.subscribe(&filter(want.topics, &want.uris), &clocks).await;
+                if let Some(session) = session {
+                    let asked = ear::subscribe(&gateway, &session, place, &want.uris, &clocks).await;
+                    return Done::Asked(want, asked);
+                }
+                let opened = open(&gateway, &server, place, &want, &clocks).await;
                 Done::Opened(want, Box::new(opened))
             });
+        }
+    }
+
+    /// The session in which it is heard, if it is.
+    fn session(&self) -> Option<Arc<Session>> {
+        match &self.hearing {
+            Hearing::Open(open) => match &open.source {
+                Source::Session(ear) => Some(ear.session.clone()),
+                Source::Listen(_) => None,
+            },
+            Hearing::Nothing | Hearing::Refused => None,
         }
     }
 
@@ -241,12 +282,12 @@ impl Attendant {
         if matches!(self.hearing, Hearing::Nothing) {
             return;
         }
-        let now = Instant::now();
+        let (now, session) = (Instant::now(), self.session());
         for (kind, view) in &mut self.views {
             if view.due(now).is_some_and(|due| due <= now) {
                 view.begin(now);
-                let (gateway, place, kind) = (self.gateway.clone(), self.place, *kind);
-                self.work.spawn(async move { Done::Read(kind, read_own(&gateway, place, kind).await) });
+                let (gateway, place, kind, session) = (self.gateway.clone(), self.place, *kind, session.clone());
+                self.work.spawn(async move { Done::Read(kind, read_own(&gateway, place, kind, session).await) });
             }
         }
     }
@@ -258,7 +299,7 @@ impl Attendant {
         (self.again, self.pause) = (None, PAUSE);
         for (kind, view) in &mut self.views {
             if view.lose() {
-                self.gateway.board.changed(kind.topic());
+                self.gateway.board.changed(self.place, kind.topic());
             }
         }
     }
@@ -290,7 +331,7 @@ impl Attendant {
         };
         let heard = async {
             match &mut self.hearing {
-                Hearing::Open(open) => open.reply.next().await,
+                Hearing::Open(open) => open.source.next().await,
                 Hearing::Nothing | Hearing::Refused => std::future::pending().await,
             }
         };
@@ -311,18 +352,26 @@ impl Attendant {
             Done::Read(kind, found) => {
                 let Some((_, view)) = self.views.iter_mut().find(|(known, _)| *known == kind) else { return };
                 match found {
-                    Ok(found) if view.end(now, found) => self.gateway.board.changed(kind.topic()),
+                    Ok(found) if view.end(now, found) => self.gateway.board.changed(self.place, kind.topic()),
                     Ok(_) => {}
                     Err(_) => view.fail(now),
+                }
+            }
+            Done::Asked(want, asked) => {
+                self.opening = false;
+                match (asked, &mut self.hearing) {
+                    (Ok(accepted), Hearing::Open(open)) => (open.asked, open.accepted) = (want, accepted),
+                    // It has ended meanwhile, and all is asked for anew.
+                    (Ok(_), _) => {}
+                    (Err(failure), _) => self.broke(&failure),
                 }
             }
             Done::Opened(want, opened) => {
                 self.opening = false;
                 match *opened {
-                    Ok(Some((reply, acknowledged))) => {
+                    Ok(Some((source, accepted))) => {
                         self.stop_hearing().await;
-                        let accepted = accepted(&acknowledged, &want);
-                        self.hearing = Hearing::Open(Box::new(Open { reply, asked: want, accepted, since: now }));
+                        self.hearing = Hearing::Open(Box::new(Open { source, asked: want, accepted, since: now }));
                         self.again = None;
                         // What was said since the last listen, nobody has heard.
                         for (_, view) in self.views.iter_mut().filter(|(_, view)| view.known()) {
@@ -382,7 +431,8 @@ impl Attendant {
     /// Ends the listen, if there is one.
     async fn stop_hearing(&mut self) {
         if let Hearing::Open(open) = std::mem::replace(&mut self.hearing, Hearing::Nothing)
-            && let Some(id) = open.reply.id()
+            && let Source::Listen(reply) = &open.source
+            && let Some(id) = reply.id()
         {
             self.server.cancel(id, None, "nobody listens any more").await;
         }
@@ -390,9 +440,34 @@ impl Attendant {
 }
 
 /// Reads a list on the gateway's own behalf.
-async fn read_own(gateway: &Arc<Gateway>, place: usize, kind: Kind) -> Result<Shown, Failure> {
-    let meta = Some(ask::own_meta().into());
-    read(Question { gateway: gateway.clone(), place, way: Way::Direct, meta }, kind).await
+async fn read_own(
+    gateway: &Arc<Gateway>,
+    place: usize,
+    kind: Kind,
+    session: Option<Arc<Session>>,
+) -> Result<Shown, Failure> {
+    let (way, meta) = match session {
+        Some(session) => (ear::way(&session, place)?, None),
+        None => (Way::Direct, Some(ask::own_meta().into())),
+    };
+    read(Question { gateway: gateway.clone(), place, way, meta }, kind).await
+}
+
+/// Begins to hear a server in its own era; `None` if it serves no listens.
+async fn open(
+    gateway: &Arc<Gateway>,
+    server: &Upstream,
+    place: usize,
+    want: &Want,
+    clocks: &Clocks,
+) -> Result<Opened, Failure> {
+    if server.known_eras(clocks).await?.modern {
+        let opened = server.subscribe(&filter(want.topics, &want.uris), clocks).await?;
+        return Ok(opened.map(|(reply, acknowledged)| (Source::Listen(reply), accepted(&acknowledged, want))));
+    }
+    let ear = Ear::open(gateway, place, clocks).await?;
+    let accepted = ear::subscribe(gateway, &ear.session, place, &want.uris, clocks).await?;
+    Ok(Some((Source::Session(ear), accepted)))
 }
 
 /// The filter of a listen.

@@ -5,9 +5,13 @@
 
 pub(crate) mod subscriptions;
 
+pub(crate) mod catalogue;
+
+pub(crate) mod lifted;
+
 mod listen;
 
-pub(crate) mod catalogue;
+mod ear;
 
 mod aggregate;
 

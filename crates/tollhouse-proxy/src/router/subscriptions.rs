@@ -1,4 +1,4 @@
-//! `subscriptions/listen` at the endpoint of all servers: one stream of what all of them tell.
+//! `subscriptions/listen` at the endpoint of all servers, and at that of a legacy one: a stream of what they tell.
 //!
 //! The gateway answers it, under the client's own id: first what it will tell, then the notices, and at the end of the
 //! gateway the result. It never carries progress or log lines.
@@ -14,7 +14,7 @@ use tollhouse_core::record::{Listener, Outcome};
 use tollhouse_core::wire::{Envelope, Members, Span, members, splice};
 
 use super::list_resources;
-use super::listen::{Because, attend_all, filter};
+use super::listen::{Because, attend, attend_all, filter};
 use crate::answer::{self, Refusal, code};
 use crate::call::Call;
 use crate::exchange::{Cancel, Message, Step, Steps, conclude};
@@ -29,6 +29,8 @@ use crate::upstream::ACKNOWLEDGED;
 pub(crate) struct Listening {
     gateway: Arc<Gateway>,
     call: Box<Call>,
+    /// The server it is about; none: all of them.
+    place: Option<usize>,
     asked: Asked,
     /// Once it is open.
     listen: Option<PutUp>,
@@ -61,11 +63,16 @@ impl Asked {
 
 impl Listening {
     /// Takes a listen; refused, it is answered and recorded.
-    pub(crate) fn new(gateway: &Arc<Gateway>, call: Box<Call>, admitted: Admitted) -> Result<Box<Self>, Message> {
+    pub(crate) fn new(
+        gateway: &Arc<Gateway>,
+        call: Box<Call>,
+        place: Option<usize>,
+        admitted: Admitted,
+    ) -> Result<Box<Self>, Message> {
         match Asked::read(&call) {
             Ok(asked) => {
                 let gateway = gateway.clone();
-                Ok(Box::new(Self { gateway, call, asked, listen: None, ending: false, _admitted: admitted }))
+                Ok(Box::new(Self { gateway, call, place, asked, listen: None, ending: false, _admitted: admitted }))
             }
             Err(refusal) => {
                 let bytes = refusal.message(Some(call.raw_id()));
@@ -76,14 +83,17 @@ impl Listening {
 
     /// Finds whose resources are meant, and asks each server for what is wanted of it.
     async fn open(&self) -> PutUp {
-        let owner = |uri: &str| self.gateway.names.owner(uri);
+        let owner = |uri: &str| self.place.or_else(|| self.gateway.names.owner(uri));
         if self.asked.uris.iter().any(|uri| owner(uri).is_none()) {
             list_resources(&self.gateway, &self.call, None).await;
         }
         // What nobody offers is not acknowledged.
         let uris: BTreeMap<_, _> = self.asked.uris.iter().filter_map(|uri| Some((uri.clone(), owner(uri)?))).collect();
-        let listen = self.gateway.board.put_up(self.asked.topics, uris);
-        attend_all(&self.gateway, Because::ClientListens);
+        let listen = self.gateway.board.put_up(self.place, self.asked.topics, uris);
+        match self.place {
+            Some(place) => attend(&self.gateway, place, Because::ClientListens),
+            None => attend_all(&self.gateway, Because::ClientListens),
+        }
         // It is not kept waiting longer for servers that are slow.
         let _ = timeout(FIRST, listen.asked()).await;
         listen

@@ -4,7 +4,7 @@
 //! a second. With several it gets the gateway's own: one, whatever number of servers said that their lists of that kind
 //! have changed, and only if a list that the client was shown is really another one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -30,6 +30,10 @@ struct State {
     paces: [Pace; Topic::ALL.len()],
     /// The words of the only server for a notice that waits.
     held: [Option<Bytes>; Topic::ALL.len()],
+    /// The modern servers it uses, by place: is each heard on its behalf?
+    lifted: BTreeMap<usize, bool>,
+    /// Its client hears what servers say outside of calls.
+    hears: bool,
     /// Somebody tells the session what is due.
     telling: bool,
 }
@@ -40,6 +44,8 @@ pub(crate) enum Due {
     Tell(Bytes),
     /// A list of a server is read again.
     Read(usize, Kind),
+    /// A modern server is heard on the session's behalf from here on.
+    Hear(usize),
     /// Nothing before this moment.
     Later(Instant),
     /// Nothing at all: whoever tells the session leaves.
@@ -76,6 +82,20 @@ impl Changes {
         }
     }
 
+    /// The session uses a modern server at `place`. True if that has something due.
+    pub(crate) fn lifted(&self, place: usize) -> bool {
+        let mut state = self.lock();
+        let heard = *state.lifted.entry(place).or_default();
+        state.hears && !heard
+    }
+
+    /// The client hears what servers say outside of calls from here on. True if that has something due.
+    pub(crate) fn hear(&self) -> bool {
+        let mut state = self.lock();
+        state.hears = true;
+        state.lifted.values().any(|heard| !heard)
+    }
+
     /// The server at `place` came or went. What the client was never shown of it, it will not miss.
     pub(crate) fn turned(&self, place: usize, now: Instant) {
         let mut state = self.lock();
@@ -88,7 +108,8 @@ impl Changes {
     /// kind it is shown of all of them.
     pub(crate) fn replaced(&self, places: &[usize], now: Instant) {
         let mut state = self.lock();
-        let State { views, paces, .. } = &mut *state;
+        let State { views, paces, lifted, .. } = &mut *state;
+        lifted.retain(|place, _| places.contains(place));
         if views.is_empty() {
             // It had one server, whose lists passed by.
             paces.iter_mut().for_each(Pace::owe);
@@ -148,6 +169,12 @@ impl Changes {
         let mut state = self.lock();
         if let Some(topic) = Topic::ALL.into_iter().find(|topic| state.paces[*topic as usize].take(now)) {
             return Due::Tell(state.held[topic as usize].take().unwrap_or_else(|| topic.notice(None)));
+        }
+        if state.hears
+            && let Some((place, heard)) = state.lifted.iter_mut().find(|(_, heard)| !**heard)
+        {
+            *heard = true;
+            return Due::Hear(*place);
         }
         let next = |state: &State| {
             let views = state.views.iter().filter_map(|(key, view)| Some((view.due(now)?, Some(*key))));

@@ -1,6 +1,6 @@
 //! A legacy session: what `initialize` began, at the client's end and at each server's.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tollhouse_core::clock;
@@ -21,6 +21,7 @@ use super::outbox::Outbox;
 use super::streams::{Bounds, GENERAL, Streams};
 use crate::failure::Failure;
 use crate::log_level::LogLevel;
+use crate::notices::board::PutUp;
 use crate::settings::LiveLimits;
 use crate::upstream::duplex::Connection;
 use crate::upstream::restart::{Decision, Restart};
@@ -63,7 +64,11 @@ pub(crate) struct Session {
     restarts: Mutex<Vec<(usize, Restart)>>,
     /// The resources it has subscribed to, and the places of their servers.
     subscriptions: Mutex<BTreeSet<(usize, Box<str>)>>,
+    /// What it listens for at modern servers, by place.
+    listens: Mutex<BTreeMap<usize, Arc<PutUp>>>,
     listening: AtomicBool,
+    /// Woken when a server's end of it is gone.
+    pub(crate) turned: Notify,
     /// What a server said of itself when it accepted; only in a lent session, which has but one.
     greeting: Mutex<Option<Arc<Greeting>>>,
     /// How much log the client asked for, for servers that must be told with every request.
@@ -153,7 +158,9 @@ impl Session {
             reopening: tokio::sync::Mutex::default(),
             restarts: Mutex::default(),
             subscriptions: Mutex::default(),
+            listens: Mutex::default(),
             listening: AtomicBool::new(false),
+            turned: Notify::new(),
             greeting: Mutex::default(),
             log_level: Mutex::default(),
             introduction: OnceLock::new(),
@@ -348,14 +355,34 @@ impl Session {
     }
 
     /// The server at `place` has accepted a subscription, or the end of one. It is said again to a process that takes
-    /// the place of another; beyond the limit it is not.
-    pub(crate) fn subscribed(&self, place: usize, uri: &str, on: bool) {
+    /// the place of another; beyond the limit it is not, and this is false.
+    pub(crate) fn subscribed(&self, place: usize, uri: &str, on: bool) -> bool {
         let mut subscriptions = lock(&self.subscriptions);
+        let key = (place, uri.into());
         if !on {
-            subscriptions.remove(&(place, uri.into()));
+            subscriptions.remove(&key);
         } else if subscriptions.len() < SUBSCRIPTIONS {
-            subscriptions.insert((place, uri.into()));
+            subscriptions.insert(key);
+        } else {
+            return subscriptions.contains(&key);
         }
+        true
+    }
+
+    /// What it listens for at the modern server at `place`, and true if that was put up only now.
+    pub(crate) fn listen_at(&self, place: usize, put_up: impl FnOnce() -> PutUp) -> (Arc<PutUp>, bool) {
+        let mut listens = lock(&self.listens);
+        if let Some(listen) = listens.get(&place) {
+            return (listen.clone(), false);
+        }
+        let listen = Arc::new(put_up());
+        listens.insert(place, listen.clone());
+        (listen, true)
+    }
+
+    /// Listens no more for anything at the server at `place`.
+    pub(crate) fn take_down(&self, place: usize) {
+        lock(&self.listens).remove(&place);
     }
 
     /// The resources of the server at `place` that it has subscribed to.

@@ -70,7 +70,11 @@ fn cell(client: &'static Client, server: &'static Server, way: Way) -> Option<Ce
     let tried = match way {
         Way::Http => !client.brief || BRIEFLY.contains(&server.name),
         Way::Stdio => BY_STDIO.contains(&server.name) && !client.brief,
-        Way::Together => TOGETHER.contains(&server.name) && TO_ALL.contains(&client.name),
+        Way::Together => {
+            // What a client that can be asked hears there from a server that asks, no client hears directly.
+            let asks = client.eras == Eras::Both && server.name == "everything-http";
+            TOGETHER.contains(&server.name) && TO_ALL.contains(&client.name) && !asks
+        }
         Way::Sse => client.sse && client.eras == Eras::Legacy && !client.brief && BY_SSE.contains(&server.name),
     };
     tried.then(|| Cell { client, server, way, outcome: outcome(client, server, way) })

@@ -14,12 +14,16 @@ const SHOWN_CHARS: usize = 300;
 /// What stands for a value that is never twice the same.
 const CUT: &str = "…";
 
-/// What a scenario says is never twice the same: the `volatile` part of its file.
+/// What a scenario says is not always the same.
+#[derive(Default)]
 pub(super) struct Volatile {
-    /// Texts after which a time follows.
+    /// Texts after which a time follows: from the `volatile` part of its file, as `keys`.
     after: Vec<String>,
     /// Members that are a time.
     keys: Vec<String>,
+    /// Tools that can be called as tasks of the legacy era alone. A server says so in `execution`, which not every client
+    /// shows.
+    tasks_alone: Vec<String>,
 }
 
 /// How much of a transcript must be equal.
@@ -30,8 +34,8 @@ pub(super) enum View {
     /// how long it may keep a list is the gateway's own, and so are the others' tools.
     Together(String),
     /// What a server says to a client of the other era: what only one era has is left out, and with it the tools that
-    /// can be called as tasks of their era alone.
-    Crossed,
+    /// can be called as tasks of their era alone. Where it stands with others, they differ as in `Together` too.
+    Crossed(Option<String>),
 }
 
 /// Members that only one era has, and those that say how long a list may be kept.
@@ -53,13 +57,15 @@ impl Volatile {
         let entries = scenario["volatile"].as_array().context("find what is volatile in a scenario")?;
         ensure!(entries.iter().all(|entry| entry["why"].is_string()), "an entry of `volatile` does not say why");
         let all = |member: &str| entries.iter().filter_map(|entry| entry[member].as_str().map(str::to_owned)).collect();
-        Ok(Self { after: all("after"), keys: all("key") })
+        let tasks_alone = scenario["tasks alone"].as_array().into_iter().flatten();
+        let tasks_alone = tasks_alone.filter_map(|name| name.as_str().map(str::to_owned)).collect();
+        Ok(Self { after: all("after"), keys: all("key"), tasks_alone })
     }
 
     /// Where two transcripts differ.
     pub(super) fn compare(&self, view: &View, direct: &Value, through: &Value) -> Vec<String> {
         let mut found = Vec::new();
-        let (direct, through) = view.both(direct, through);
+        let (direct, through) = view.both(&self.tasks_alone, direct, through);
         differences(&self.without(&direct), &self.without(&through), "", &mut found);
         let more = found.len().saturating_sub(SHOWN);
         found.truncate(SHOWN);
@@ -85,17 +91,17 @@ impl Volatile {
 
 impl View {
     /// What is compared of each.
-    fn both(&self, direct: &Value, through: &Value) -> (Value, Value) {
+    fn both(&self, tasks_alone: &[String], direct: &Value, through: &Value) -> (Value, Value) {
         let part = |transcript: &Value| {
             let steps = transcript["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
             let kept = steps.iter().filter(|taken| self.keeps(&taken["step"])).cloned().map(|mut taken| {
                 if let Some(result) = taken.get_mut("result") {
-                    if let (Self::Crossed, Some(Value::Array(tools))) = (self, result.get_mut("tools")) {
-                        tools.retain(|tool| tool["execution"]["taskSupport"] != "required");
+                    if let (Self::Crossed(_), Some(Value::Array(tools))) = (self, result.get_mut("tools")) {
+                        tools.retain(|tool| !tasks_alone.iter().any(|name| tool["name"] == name.as_str()));
                     }
                     strip_era(result);
                 }
-                if let (Self::Crossed, Some(error)) = (self, taken.get_mut("error")) {
+                if let (Self::Crossed(_), Some(error)) = (self, taken.get_mut("error")) {
                     modernise(error);
                 }
                 taken
@@ -104,8 +110,8 @@ impl View {
         };
         match self {
             Self::Whole => (direct.clone(), through.clone()),
-            Self::Crossed => (part(direct), part(through)),
-            Self::Together(prefix) => {
+            Self::Crossed(None) => (part(direct), part(through)),
+            Self::Together(prefix) | Self::Crossed(Some(prefix)) => {
                 let (direct, mut through) = (part(direct), part(through));
                 let (theirs, ours) = (&direct["steps"], through["steps"].as_array_mut());
                 for (at, taken) in ours.into_iter().flatten().enumerate() {
@@ -120,7 +126,10 @@ impl View {
         match self {
             Self::Whole => true,
             Self::Together(_) => step["alone"].is_null(),
-            Self::Crossed => STEPS_OF_AN_ERA.iter().all(|method| step[method].is_null()),
+            Self::Crossed(together) => {
+                let of_an_era = STEPS_OF_AN_ERA.iter().any(|method| !step[method].is_null());
+                !of_an_era && (together.is_none() || step["alone"].is_null())
+            }
         }
     }
 }
@@ -236,7 +245,8 @@ mod tests {
     use super::{View, Volatile, is_whole};
 
     fn check(direct: &Value, through: &Value, differences: &[&str]) {
-        let volatile = Volatile { after: vec![" at ".to_owned()], keys: vec!["when".to_owned()] };
+        let volatile =
+            Volatile { after: vec![" at ".to_owned()], keys: vec!["when".to_owned()], ..Volatile::default() };
         assert_eq!(volatile.compare(&View::Whole, direct, through), differences, "{direct} {through}");
     }
 
@@ -245,7 +255,7 @@ mod tests {
     }
 
     fn seen(view: &View, direct: &Value, through: &Value) -> Vec<String> {
-        Volatile { after: Vec::new(), keys: Vec::new() }.compare(view, direct, through)
+        Volatile { tasks_alone: vec!["long".to_owned()], ..Volatile::default() }.compare(view, direct, through)
     }
 
     #[test]
@@ -266,19 +276,21 @@ mod tests {
         let (call, level) = (json!({"call": "one"}), json!({"level": "info"}));
         let modern =
             json!({"resultType": "complete", "content": [], "_meta": {"io.modelcontextprotocol/serverInfo": {}}});
-        assert_eq!(seen(&View::Crossed, &steps(&call, &json!({"content": []})), &steps(&call, &modern)), [""; 0]);
-        let task = json!({"tools": [{"name": "long", "execution": {"taskSupport": "required"}}]});
-        assert_eq!(seen(&View::Crossed, &steps(&call, &task), &steps(&call, &json!({"tools": []}))), [""; 0]);
-        assert_eq!(seen(&View::Crossed, &steps(&level, &json!({})), &steps(&level, &json!(1))), [""; 0]);
+        assert_eq!(seen(&View::Crossed(None), &steps(&call, &json!({"content": []})), &steps(&call, &modern)), [""; 0]);
+        let task = json!({"tools": [{"name": "long"}]});
+        assert_eq!(seen(&View::Crossed(None), &steps(&call, &task), &steps(&call, &json!({"tools": []}))), [""; 0]);
+        assert_eq!(seen(&View::Crossed(None), &steps(&level, &json!({})), &steps(&level, &json!(1))), [""; 0]);
         let failed = |code: i64, message: &str| {
             let error = json!({"code": code, "message": message});
             json!({"steps": [{"step": {"read": "a:b"}, "error": error}], "asked": []})
         };
         let (legacy, modern) = (failed(-32002, "MCP error -32002: not there"), failed(-32602, "not there"));
-        assert_eq!(seen(&View::Crossed, &legacy, &modern), [""; 0]);
-        assert_eq!(seen(&View::Crossed, &failed(-32603, "not there"), &modern).len(), 1);
+        assert_eq!(seen(&View::Crossed(None), &legacy, &modern), [""; 0]);
+        assert_eq!(seen(&View::Crossed(None), &failed(-32603, "not there"), &modern).len(), 1);
+        let together = View::Crossed(Some("a__".to_owned()));
+        assert_eq!(seen(&together, &steps(&call, &json!({})), &steps(&json!({"call": "a__one"}), &json!({}))), [""; 0]);
         let own = json!({"content": [], "_meta": {"own": 1}});
-        assert_eq!(seen(&View::Crossed, &steps(&call, &json!({"content": []})), &steps(&call, &own)).len(), 1);
+        assert_eq!(seen(&View::Crossed(None), &steps(&call, &json!({"content": []})), &steps(&call, &own)).len(), 1);
     }
 
     #[test]
