@@ -129,6 +129,13 @@ pub(crate) enum Verb {
     /// Show what passed through a running gateway
     Calls(calls::Args),
     /// Show calls as they come
+    #[command(
+        help_template = HELP,
+        before_help = "Examples:
+  tollhouse tail                 the last calls, and each that comes
+  tollhouse tail --server notes  those of one server
+  tollhouse tail --json          for a script, an object a line"
+    )]
     Tail(calls::List),
     /// Show the calls of one trace
     Trace(trace::Args),

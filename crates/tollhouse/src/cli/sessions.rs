@@ -36,6 +36,12 @@ pub(crate) struct Args {
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum What {
     /// Show the calls of one session
+    #[command(
+        help_template = super::HELP,
+        before_help = "Examples:
+  tollhouse sessions show thread-7         its calls, oldest first
+  tollhouse sessions show thread-7 --json  for a script, an object a line"
+    )]
     Show {
         /// Its id
         id: String,
