@@ -30,9 +30,6 @@ use super::gateway::{self, Gateway};
 /// Clients that play at the same time: they wait for each other's cores more than for anything else.
 const AT_ONCE: usize = 2;
 
-/// How much of what a refused client says is shown, in characters.
-const SAID: usize = 100;
-
 /// Lets every client play all its cells, and what they are compared with.
 pub(super) fn take(site: &Site<'_>) -> anyhow::Result<()> {
     let stage = Stage::set(site)?;
@@ -56,7 +53,7 @@ pub(super) fn take(site: &Site<'_>) -> anyhow::Result<()> {
         }
         wrong.extend((!found.is_empty()).then(|| cell.name()));
     }
-    for outcome in [Outcome::Equal, Outcome::Crossed, Outcome::Refused] {
+    for outcome in [Outcome::Equal, Outcome::Crossed] {
         let count = cells.iter().filter(|cell| cell.outcome == outcome).count();
         eprintln!("  {count} cells: {}", page::word(outcome));
     }
@@ -141,7 +138,7 @@ fn plays(
         let steps = scenario["steps"].as_array().context("find the steps of a scenario")?;
         let compared = |cell: &&Cell| {
             let (who, whom) = cell.direct();
-            cell.outcome != Outcome::Refused && who.name == client.name && whom.name == server.name
+            who.name == client.name && whom.name == server.name
         };
         if cells.iter().any(|cell| compared(&cell)) {
             let place = servers.place(server).clone();
@@ -188,19 +185,6 @@ fn prefixed(step: &Value, prefix: &str) -> Value {
 /// What is not as expected of a cell.
 fn judge(cell: &Cell, volatile: &Volatile, played: &AllPlayed) -> Vec<String> {
     let came = &played[cell.client.name][&through(cell)];
-    if cell.outcome == Outcome::Refused {
-        return match came {
-            Ok(transcript) if transcript::is_whole(transcript) => {
-                vec!["it works, and is expected not to".to_owned()]
-            }
-            Ok(_) => Vec::new(),
-            Err(said) => {
-                let said: String = said.lines().next().unwrap_or_default().chars().take(SAID).collect();
-                eprintln!("  {}: refused, as expected: {said}", cell.name());
-                Vec::new()
-            }
-        };
-    }
     let (who, whom) = cell.direct();
     let (direct, came) = match (&played[who.name][&direct(whom)], came) {
         (Ok(direct), Ok(came)) => (direct, came),

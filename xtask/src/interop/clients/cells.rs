@@ -1,6 +1,6 @@
 //! What is tried, and what must come of it: every client at every server, on every way that the client can take.
 //!
-//! A cell that cannot work is not left out: it says what must happen instead, and fails when it works after all.
+//! Clients of one era meet servers of the other in it too: what they then get is compared with what their twins get.
 
 use super::cast::{CLIENTS, Client, Eras, SERVERS, Server, client, named};
 
@@ -24,8 +24,6 @@ pub(super) enum Outcome {
     Equal,
     /// The two sides speak different eras: what the client sees is what its twin sees, but for what belongs to an era.
     Crossed,
-    /// No play: the client is told so, with these words in its own message, or says so when no step succeeds.
-    Refused,
 }
 
 /// One client at one server on one way.
@@ -99,7 +97,7 @@ impl Cell {
     pub(super) fn direct(&self) -> (&'static Client, &'static Server) {
         let who = match self.outcome {
             Outcome::Crossed => self.client.twin.map_or(self.client, client),
-            Outcome::Equal | Outcome::Refused => self.client,
+            Outcome::Equal => self.client,
         };
         let whom = match self.server.alike {
             Some(alike) if !who.speaks(self.server.over) => named(alike),

@@ -20,7 +20,7 @@ const CELLS: &str = "
 ## Cells
 
 A letter is a way on which what the client saw was equal. With a star, the two sides speak different eras, and all was equal
-but for what belongs to an era. In brackets, it does not work: the run expects the client to be told so.
+but for what belongs to an era.
 
 | server |";
 
@@ -45,7 +45,6 @@ pub(super) fn word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Equal => "equal to what the client sees without the gateway",
         Outcome::Crossed => "equal but for what belongs to an era, which the gateway translates",
-        Outcome::Refused => "does not work, as expected",
     }
 }
 
@@ -96,7 +95,7 @@ and what the server asks of the client, with what it makes of the answer. Only t
         format!("\n| {} | {} |", server.name, row.join(" | "))
     }));
     page += "\n\n";
-    page.extend([Outcome::Equal, Outcome::Crossed, Outcome::Refused].map(|outcome| {
+    page.extend([Outcome::Equal, Outcome::Crossed].map(|outcome| {
         let count = cells.iter().filter(|cell| cell.outcome == outcome).count();
         format!("- {count} cells: {}\n", word(outcome))
     }));
@@ -114,7 +113,6 @@ fn letters(cells: &[Cell], client: &Client, server: &Server) -> String {
         .map(|cell| match (cell.outcome, letter(cell.way)) {
             (Outcome::Equal, letter) => letter.to_owned(),
             (Outcome::Crossed, letter) => format!("{letter}\\*"),
-            (Outcome::Refused, letter) => format!("({letter})"),
         })
         .collect();
     letters.join(" ")
