@@ -64,6 +64,10 @@ const CLAIM_LEN_MAX: usize = 128;
 
 /// A claim of a caller, shortened if need be.
 pub fn clip(text: &str) -> String {
+    // No text has more characters than bytes.
+    if text.len() <= CLAIM_LEN_MAX {
+        return text.to_owned();
+    }
     match text.char_indices().nth(CLAIM_LEN_MAX) {
         Some((end, _)) => format!("{}…", text.split_at(end).0),
         None => text.to_owned(),
