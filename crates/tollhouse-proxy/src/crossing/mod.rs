@@ -320,7 +320,7 @@ fn forget_mirrored(passed: &mut HeaderMap) {
 }
 
 fn introduction(session: &Session) -> &[u8] {
-    session.introduction.get_or_init(|| lift::introduction(&session.initialize.0))
+    session.introduction().get_or_init(|| lift::introduction(&session.initialize.0))
 }
 
 /// Opens a lent session anew at a server that does not know it any more.
