@@ -7,7 +7,9 @@
 pub mod record;
 
 pub mod era;
+pub mod context;
 pub mod fault;
+pub mod histogram;
 pub mod ids;
 pub mod shape;
 pub mod sketch;

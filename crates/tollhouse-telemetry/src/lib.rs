@@ -4,6 +4,7 @@
 //! event, beside the path of a call: no call waits for it.
 
 pub mod metrics;
+pub mod catalogue;
 pub mod logs;
 
 mod civil;

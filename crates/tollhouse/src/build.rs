@@ -16,12 +16,13 @@ use tollhouse_proxy::record;
 use tollhouse_proxy::settings::FrontDoor;
 use tollhouse_store::Store;
 use tollhouse_telemetry::logs::Log;
-use tollhouse_telemetry::metrics::{Metrics, Standing};
+use tollhouse_telemetry::metrics::{self, Metrics};
 use tollhouse_web::{Losses, Phase, Recorded, Reloads, Server, Shown, Snapshot, State};
 use tracing::{error, info, warn};
 
 use crate::config::{Finding, Loaded};
 use crate::pipeline;
+use crate::standing::standing;
 
 /// Which listeners are wanted, and where calls are kept.
 #[derive(Debug, Clone, Default)]
@@ -89,7 +90,7 @@ impl Program {
         let (recorder, records) = record::channel(&settings.limits);
         let tasks = TaskTracker::new();
         let kept = wanted.keep.open()?;
-        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+        let metrics = Arc::new(Metrics::new(metrics::Config::of(env!("CARGO_PKG_VERSION"))));
         let pipeline = tasks.spawn(pipeline::run(records, log, metrics.clone(), kept.clone()));
         let handle = Handle::start(settings, recorder).context("start the gateway")?;
         let listen = mcp.map(|listener| handle.listen(listener)).transpose().context("serve agents")?;
@@ -105,8 +106,8 @@ impl Program {
                 move || snapshot(&handle, listen, &reloads)
             });
             let figures = Arc::new({
-                let handle = handle.clone();
-                move || metrics.render(&standing(&handle))
+                let (handle, kept) = (handle.clone(), kept.clone());
+                move || metrics.render(standing(&handle, kept.as_ref()))
             });
             let shown = Shown { health, recorded: kept.clone(), metrics: Some(figures) };
             tasks.spawn(async move {
@@ -173,23 +174,6 @@ pub(crate) fn snapshot(handle: &Handle, listen: Option<SocketAddr>, reloads: &Mu
         },
         reloads: reloads.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         servers: now.servers.into_iter().map(server).collect(),
-    }
-}
-
-/// What the metrics tell of the data plane beside what was counted.
-fn standing(handle: &Handle) -> Standing {
-    let now = handle.snapshot();
-    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-    Standing {
-        sessions: count(now.sessions),
-        calls_in_flight: count(now.calls_in_flight),
-        records: now.records.recorded,
-        records_dropped: now.records.dropped,
-        servers: now
-            .servers
-            .into_iter()
-            .map(|server| (server.id, server.state.to_owned(), server.tools.map(count)))
-            .collect(),
     }
 }
 
