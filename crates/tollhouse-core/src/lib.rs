@@ -11,6 +11,7 @@ pub mod context;
 pub mod fault;
 pub mod histogram;
 pub mod ids;
+pub mod redact;
 pub mod shape;
 pub mod sketch;
 pub mod trace;

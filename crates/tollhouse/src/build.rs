@@ -20,8 +20,10 @@ use tollhouse_telemetry::metrics::{self, Metrics};
 use tollhouse_web::{Losses, Phase, Recorded, Reloads, Server, Shown, Snapshot, State};
 use tracing::{error, info, warn};
 
+use crate::config::env::{Environment as _, Process};
 use crate::config::{Finding, Loaded};
 use crate::pipeline;
+use crate::secrets;
 use crate::standing::standing;
 
 /// Which listeners are wanted, and where calls are kept.
@@ -84,13 +86,14 @@ impl Program {
     /// Binds the listeners, then starts everything. A listener that cannot be bound leaves nothing behind.
     pub(crate) async fn build(loaded: &Loaded, wanted: Wanted, log: Log) -> anyhow::Result<Self> {
         let settings = &loaded.settings;
+        secrets::know(settings);
         let mcp = bind(wanted.listen, "--listen").await?;
         let web = bind(wanted.admin, "--admin").await?;
         tell_notices(&loaded.notices);
         let (recorder, records) = record::channel(&settings.limits);
         let tasks = TaskTracker::new();
         let kept = wanted.keep.open()?;
-        let metrics = Arc::new(Metrics::new(metrics::Config::of(env!("CARGO_PKG_VERSION"))));
+        let metrics = Arc::new(Metrics::new(counted()));
         let pipeline = tasks.spawn(pipeline::run(records, log, metrics.clone(), kept.clone()));
         let handle = Handle::start(settings, recorder).context("start the gateway")?;
         let listen = mcp.map(|listener| handle.listen(listener)).transpose().context("serve agents")?;
@@ -131,6 +134,25 @@ impl Program {
             info!(target: "tollhouse.program", "admin listening on http://{admin}");
         }
     }
+}
+
+/// Which metrics are told, by the environment.
+fn counted() -> metrics::Config {
+    let variable = |name| Process.var(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty());
+    let mut config = metrics::Config::of(env!("CARGO_PKG_VERSION"));
+    if let Some(groups) = variable("MCP_METRICS_GROUPS") {
+        match metrics::left_out(&groups) {
+            Some(off) => config.off = off,
+            None => warn!(target: "tollhouse.config", value = groups, "MCP_METRICS_GROUPS names groups that are not known; all are told"),
+        }
+    }
+    if let Some(filter) = variable("OTEL_METRICS_EXEMPLAR_FILTER") {
+        match metrics::Examples::parse(&filter) {
+            Some(examples) => config.examples = examples,
+            None => warn!(target: "tollhouse.config", value = filter, "OTEL_METRICS_EXEMPLAR_FILTER is not known; every call may be an example"),
+        }
+    }
+    config
 }
 
 /// Tells what the operator should know of a configuration that is in force.

@@ -131,8 +131,6 @@ impl Calls {
         kept.count = 0;
         kept.names.by_server.retain(|server, _| !gone.contains(server.as_str()));
         kept.names.count = kept.names.by_server.values().map(HashSet::len).sum();
-        let known: HashSet<Arc<str>> =
-            kept.names.by_server.values().flatten().map(|(_, name)| name.clone()).collect();
         drop(kept);
         let server = |labels: &[Option<Word>], at: usize| {
             labels[at].as_ref().is_some_and(|server| gone.contains(server.as_str()))
@@ -140,10 +138,7 @@ impl Calls {
         self.sent.forget(|labels| server(labels, 6));
         self.first_output.forget(|labels| server(labels, 1));
         self.reads.forget(|labels| server(labels, 1));
-        let unknown = |word: &Option<Word>| {
-            word.as_ref().is_some_and(|word| word.as_str() != OTHER && !known.contains(word.as_str()))
-        };
-        self.served.forget(|labels| unknown(&labels[1]) || unknown(&labels[2]));
+        self.served.forget(|labels| server(labels, 8));
     }
 
     /// What was counted, by metric.
@@ -217,8 +212,9 @@ impl Calls {
             ]
         };
         let mut served = common(sets::served_error(&record.outcome));
-        served.extend([ours(sets::transport(seen.listener)), ours(seen.version.as_str())]);
-        let server = seen.server.filter(|_| seen.sent).map(|server| Word::Known(server.as_str().into()));
+        let routed = seen.server.map(|server| Word::Known(server.as_str().into()));
+        served.extend([ours(sets::transport(seen.listener)), ours(seen.version.as_str()), routed.clone()]);
+        let server = routed.filter(|_| seen.sent);
         Handles {
             served: self.served.of(served),
             overhead: self.overhead.of(vec![ours(seen.method)]),

@@ -4,6 +4,10 @@
 //! what a busy gateway tells against it, both ways. Names and buckets are those of the OpenTelemetry conventions for MCP
 //! where they have one, else `tollhouse.…`.
 
+mod page;
+
+pub use page::{reference, table};
+
 use tollhouse_core::histogram::{BYTES, CALL, CALLS, FINE, LONG};
 
 /// One metric.
@@ -151,7 +155,7 @@ macro_rules! metrics {
 
 metrics! {
     ServerOperation "mcp.server.operation.duration" Histogram "s" CALL,
-        [METHOD TOOL PROMPT OPERATION ERROR CODE TRANSPORT REVISION] Tool
+        [METHOD TOOL PROMPT OPERATION ERROR CODE TRANSPORT REVISION SERVER] Tool
         "From the arrival of a call to the end of its answer, as the client sees it.";
     ClientOperation "mcp.client.operation.duration" Histogram "s" CALL,
         [METHOD TOOL PROMPT OPERATION ERROR CODE SERVER] Tool
