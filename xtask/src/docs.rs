@@ -7,10 +7,11 @@ use anyhow::Context as _;
 use crate::ground::{Ground, output};
 
 /// Each page: where it is, and which words make the program write it.
-pub(crate) const PAGES: [(&str, &[&str]); 3] = [
+pub(crate) const PAGES: [(&str, &[&str]); 4] = [
     ("docs/reference/cli.md", &["reference", "cli"]),
     ("docs/reference/configuration.md", &["reference", "configuration"]),
     ("docs/reference/doctor.md", &["reference", "doctor"]),
+    ("docs/reference/metrics.md", &["reference", "metrics"]),
 ];
 
 /// Writes every page.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::era::{Era, Version};
 use crate::fault::Fault;
 use crate::ids::{CallId, ServerId};
+use crate::redact;
 use crate::trace::TraceContext;
 use crate::wire::method::Method;
 
@@ -62,15 +63,16 @@ pub struct CallRecord {
 /// Names that callers give are kept up to this many characters: nobody reads more of them.
 const CLAIM_LEN_MAX: usize = 128;
 
-/// A claim of a caller, shortened if need be.
+/// A claim of a caller without secrets, shortened if need be: what of foreign text may be stored, logged and shown.
 pub fn clip(text: &str) -> String {
+    let text = redact::text(text);
     // No text has more characters than bytes.
     if text.len() <= CLAIM_LEN_MAX {
-        return text.to_owned();
+        return text.into_owned();
     }
     match text.char_indices().nth(CLAIM_LEN_MAX) {
         Some((end, _)) => format!("{}…", text.split_at(end).0),
-        None => text.to_owned(),
+        None => text.into_owned(),
     }
 }
 

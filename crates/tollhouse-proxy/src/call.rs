@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
+use tollhouse_core::context::{self, Current};
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::ids::{CallId, ServerId};
 use tollhouse_core::record::{CallRecord, Hint, Listener, Outcome, Principal, SessionRef, Times, Traffic};
@@ -124,8 +125,10 @@ impl Call {
     ) -> Box<Self> {
         let Form::Request { id, method } = &envelope.form else { unreachable!("only requests become calls") };
         let (request_id, method) = (*id, method.clone());
+        let id = CallId::mint(received_at);
+        context::enter(Current { call: id, trace_id: caller.trace.trace_id, span_id: caller.trace.parent });
         Box::new(Self {
-            id: CallId::mint(received_at),
+            id,
             received_at,
             received,
             listener: caller.listener,

@@ -148,6 +148,11 @@ pub(crate) async fn dispatch(gateway: &Arc<Gateway>, arrived: Box<Arrived>) -> D
     }
     let (session, endpoint) = (arrived.session.clone(), arrived.endpoint);
     let call = arrived.into_call(gateway);
+    if let Some(session) = &session
+        && call.method == "tools/call"
+    {
+        session.count_tool_call();
+    }
     if call.era() == Era::Legacy && call.method == "ping" {
         return answered_here(gateway, call, b"{}");
     }

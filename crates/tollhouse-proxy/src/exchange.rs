@@ -17,6 +17,7 @@ use http::StatusCode;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use tollhouse_core::context;
 use tollhouse_core::era::Era;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::Outcome;
@@ -316,7 +317,8 @@ impl Attempt {
     fn tell_cancelled(&self, reason: String) {
         let Some(id) = self.call.upstream_id else { return };
         let (upstream, link) = (self.upstream.clone(), self.way.link().cloned());
-        self.gateway.tasks.spawn(async move { upstream.cancel(id, link.as_ref(), &reason).await });
+        let telling = async move { upstream.cancel(id, link.as_ref(), &reason).await };
+        self.gateway.tasks.spawn(context::carried(telling));
     }
 
     fn conclude(self, message: Message, outcome: Outcome) -> Message {

@@ -26,6 +26,7 @@ use crate::session::lent::Lent;
 use crate::session::mailbox::Mailboxes;
 use crate::session::streams::Bounds;
 use crate::settings::{self, FrontDoor, Limits, LiveLimits, SessionRule, Settings};
+use crate::tally::{Ended, Tally};
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, Upstream};
 
@@ -59,6 +60,8 @@ pub(crate) struct Gateway {
     pub(crate) recorder: Recorder,
     /// What clients lost at a limit.
     pub(crate) losses: Arc<Losses>,
+    /// What happens beside calls.
+    pub(crate) tally: Tally,
     in_flight: AtomicUsize,
     listens: AtomicUsize,
     /// Sessions that are being ended at their servers; more wait for their turn.
@@ -107,6 +110,7 @@ impl Gateway {
             inject_trace: settings.inject_trace,
             recorder,
             losses,
+            tally: Tally::default(),
             in_flight: AtomicUsize::new(0),
             listens: AtomicUsize::new(0),
             draining: stop.child_token(),
@@ -193,7 +197,8 @@ impl Gateway {
     }
 
     /// Ends a session at both ends.
-    pub(crate) fn end_session(self: &Arc<Self>, session: Arc<Session>) {
+    pub(crate) fn end_session(self: &Arc<Self>, session: Arc<Session>, ended: Ended) {
+        self.count_ended(&session, ended);
         session.stop.cancel();
         let gateway = self.clone();
         self.tasks.spawn(async move {
@@ -204,6 +209,15 @@ impl Gateway {
                 server.close(&link, &clocks).await;
             }
         });
+    }
+}
+
+impl Gateway {
+    /// A session is about to end. One of the gateway's own is not counted, and none twice.
+    pub(crate) fn count_ended(&self, session: &Session, ended: Ended) {
+        if !session.is_lent() && session.first_end() {
+            self.tally.session(ended, session.version, session.opened.elapsed(), session.tool_calls());
+        }
     }
 }
 

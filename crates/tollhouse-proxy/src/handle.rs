@@ -18,6 +18,7 @@ use crate::reload;
 pub use crate::reload::Report;
 use crate::router::catalogue;
 use crate::settings::Settings;
+use crate::tally::{self, Ended};
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, State};
 
@@ -59,6 +60,10 @@ pub struct Snapshot {
     pub records: Counts,
     /// What clients lost at a limit.
     pub losses: losses::Counts,
+    /// Sessions of clients, over HTTP and over pipes.
+    pub sessions_by: [(&'static str, usize); 2],
+    /// What happened beside calls.
+    pub tally: tally::Counts,
     /// In the order of the configuration.
     pub servers: Vec<ServerSnapshot>,
 }
@@ -101,7 +106,7 @@ impl Handle {
                     () = sleep(pause) => {}
                 }
                 for session in sweeping.sessions.expire().into_iter().chain(sweeping.lent.expire()) {
-                    sweeping.end_session(session);
+                    sweeping.end_session(session, Ended::Expired);
                 }
             }
         });
@@ -152,6 +157,8 @@ impl Handle {
             calls_in_flight: gateway.calls_in_flight(),
             records: gateway.recorder.counts(),
             losses: gateway.losses.counts(),
+            sessions_by: [("tcp", gateway.sessions.len()), ("pipe", gateway.sessions.over_pipes())],
+            tally: gateway.tally.counts(),
             servers: gateway
                 .fleet
                 .roster()
@@ -204,7 +211,7 @@ impl Handle {
         };
         let _ = timeout(ENDING, unheard).await;
         for session in gateway.sessions.drain().into_iter().chain(gateway.lent.drain()) {
-            gateway.end_session(session);
+            gateway.end_session(session, Ended::Success);
         }
         gateway.tasks.close();
         // Sessions are ended at their servers, and cancelled calls leave their records.

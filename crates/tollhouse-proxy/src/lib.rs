@@ -26,6 +26,7 @@ mod mirrored;
 mod arguments;
 pub mod record;
 pub mod losses;
+pub mod tally;
 mod answer;
 mod call;
 mod meta;

@@ -8,10 +8,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 use tollhouse_core::clock;
+use tollhouse_core::histogram::{CALL, Counted, Histogram};
 use tracing::{info, warn};
 
 use crate::call::Call;
@@ -69,6 +70,7 @@ struct Shared {
     written: AtomicU64,
     overflowed: AtomicU64,
     failed: AtomicU64,
+    delays: Histogram,
 }
 
 #[derive(Default)]
@@ -99,6 +101,7 @@ impl Store {
             written: AtomicU64::new(0),
             overflowed: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            delays: Histogram::new(&CALL),
         });
         let mut threads = Vec::new();
         let writing = shared.clone();
@@ -172,6 +175,11 @@ impl Store {
         }
     }
 
+    /// Seconds from the end of calls until questions find them.
+    pub fn delays(&self) -> Counted {
+        self.shared.delays.counted()
+    }
+
     /// Writes what waits and closes the files. Blocks until that is done; further calls are dropped.
     pub fn close(&self) {
         self.shared.ring().closed = true;
@@ -221,6 +229,11 @@ fn write(mut writer: impl Write, shared: &Shared) {
             let lost = append(&mut writer, &batch, &mut trouble);
             shared.failed.fetch_add(lost, Ordering::Relaxed);
             shared.written.fetch_add(batch.len() as u64 - lost, Ordering::Relaxed);
+            let visible = clock::wall();
+            for call in &batch {
+                let ended = UNIX_EPOCH + Duration::from_micros(call.ended_us());
+                shared.delays.observe(visible.duration_since(ended).unwrap_or_default().as_secs_f64());
+            }
             batch.clear();
         }
         if closed || flushed.elapsed() >= FLUSH {

@@ -16,12 +16,15 @@ use tollhouse_proxy::record;
 use tollhouse_proxy::settings::FrontDoor;
 use tollhouse_store::Store;
 use tollhouse_telemetry::logs::Log;
-use tollhouse_telemetry::metrics::{Metrics, Standing};
+use tollhouse_telemetry::metrics::{self, Metrics};
 use tollhouse_web::{Losses, Phase, Recorded, Reloads, Server, Shown, Snapshot, State};
 use tracing::{error, info, warn};
 
+use crate::config::env::{Environment as _, Process};
 use crate::config::{Finding, Loaded};
 use crate::pipeline;
+use crate::secrets;
+use crate::standing::standing;
 
 /// Which listeners are wanted, and where calls are kept.
 #[derive(Debug, Clone, Default)]
@@ -83,13 +86,14 @@ impl Program {
     /// Binds the listeners, then starts everything. A listener that cannot be bound leaves nothing behind.
     pub(crate) async fn build(loaded: &Loaded, wanted: Wanted, log: Log) -> anyhow::Result<Self> {
         let settings = &loaded.settings;
+        secrets::know(settings);
         let mcp = bind(wanted.listen, "--listen").await?;
         let web = bind(wanted.admin, "--admin").await?;
         tell_notices(&loaded.notices);
         let (recorder, records) = record::channel(&settings.limits);
         let tasks = TaskTracker::new();
         let kept = wanted.keep.open()?;
-        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+        let metrics = Arc::new(Metrics::new(counted()));
         let pipeline = tasks.spawn(pipeline::run(records, log, metrics.clone(), kept.clone()));
         let handle = Handle::start(settings, recorder).context("start the gateway")?;
         let listen = mcp.map(|listener| handle.listen(listener)).transpose().context("serve agents")?;
@@ -105,8 +109,8 @@ impl Program {
                 move || snapshot(&handle, listen, &reloads)
             });
             let figures = Arc::new({
-                let handle = handle.clone();
-                move || metrics.render(&standing(&handle))
+                let (handle, kept) = (handle.clone(), kept.clone());
+                move || metrics.render(standing(&handle, kept.as_ref()))
             });
             let shown = Shown { health, recorded: kept.clone(), metrics: Some(figures) };
             tasks.spawn(async move {
@@ -130,6 +134,25 @@ impl Program {
             info!(target: "tollhouse.program", "admin listening on http://{admin}");
         }
     }
+}
+
+/// Which metrics are told, by the environment.
+fn counted() -> metrics::Config {
+    let variable = |name| Process.var(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty());
+    let mut config = metrics::Config::of(env!("CARGO_PKG_VERSION"));
+    if let Some(groups) = variable("MCP_METRICS_GROUPS") {
+        match metrics::left_out(&groups) {
+            Some(off) => config.off = off,
+            None => warn!(target: "tollhouse.config", value = groups, "MCP_METRICS_GROUPS names groups that are not known; all are told"),
+        }
+    }
+    if let Some(filter) = variable("OTEL_METRICS_EXEMPLAR_FILTER") {
+        match metrics::Examples::parse(&filter) {
+            Some(examples) => config.examples = examples,
+            None => warn!(target: "tollhouse.config", value = filter, "OTEL_METRICS_EXEMPLAR_FILTER is not known; every call may be an example"),
+        }
+    }
+    config
 }
 
 /// Tells what the operator should know of a configuration that is in force.
@@ -173,23 +196,6 @@ pub(crate) fn snapshot(handle: &Handle, listen: Option<SocketAddr>, reloads: &Mu
         },
         reloads: reloads.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         servers: now.servers.into_iter().map(server).collect(),
-    }
-}
-
-/// What the metrics tell of the data plane beside what was counted.
-fn standing(handle: &Handle) -> Standing {
-    let now = handle.snapshot();
-    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-    Standing {
-        sessions: count(now.sessions),
-        calls_in_flight: count(now.calls_in_flight),
-        records: now.records.recorded,
-        records_dropped: now.records.dropped,
-        servers: now
-            .servers
-            .into_iter()
-            .map(|server| (server.id, server.state.to_owned(), server.tools.map(count)))
-            .collect(),
     }
 }
 

@@ -11,6 +11,8 @@ mod run;
 mod reload;
 mod drain;
 mod build;
+mod secrets;
+mod standing;
 mod pipeline;
 
 mod doctor;

@@ -37,6 +37,7 @@ use crate::links::{link_at_hand, live_link, new_link};
 use crate::log_level::LogLevel;
 use crate::session::legacy::{Endpoint, Greeting, Occupied, Outlet, Session};
 use crate::session::lent::Key;
+use crate::tally::Ended;
 use crate::upstream::{Link, Reply, Upstream};
 
 /// How a call reaches its server.
@@ -166,7 +167,7 @@ async fn borrow(gateway: &Arc<Gateway>, borrower: &Borrower, place: usize, clock
         return Err(Failure::new(Kind::Limited, "all sessions that can be lent are in use"));
     };
     if let Some(evicted) = loan.evicted {
-        gateway.end_session(evicted);
+        gateway.end_session(evicted, Ended::Expired);
     }
     let session = loan.session;
     let link = live_link(gateway, &session, place, clocks).await?;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::Instant;
+use tollhouse_core::context;
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::wire::{Envelope, Form, Members, Span, members};
 
@@ -176,7 +177,7 @@ async fn ask_all<T: Send + 'static>(
         .into_iter()
         .map(|place| {
             let (gateway, asker, meta, question) = (gateway.clone(), asker.clone(), meta.clone(), question.clone());
-            let task = gateway.tasks.clone().spawn(async move {
+            let task = gateway.tasks.clone().spawn(context::carried(async move {
                 let upstream = gateway.fleet.at(place);
                 // A server that was away when a session began gets its link when it is there.
                 upstream.joins(era).await?;
@@ -191,7 +192,7 @@ async fn ask_all<T: Send + 'static>(
                     upstream.doubt(None);
                 }
                 answered
-            });
+            }));
             (place, task)
         })
         .collect();

@@ -1,7 +1,7 @@
 //! A legacy session: what `initialize` began, at the client's end and at each server's.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -58,6 +58,10 @@ pub(crate) struct Session {
     busy: AtomicUsize,
     last_used: Mutex<Instant>,
     listening: AtomicBool,
+    /// Since when it is there.
+    pub(crate) opened: Instant,
+    tool_calls: AtomicU32,
+    over: AtomicBool,
     seldom: OnceLock<Box<Seldom>>,
     /// Cancelled when the session ends.
     pub(crate) stop: CancellationToken,
@@ -158,6 +162,9 @@ impl Session {
             busy: AtomicUsize::new(0),
             last_used: Mutex::new(Instant::now()),
             listening: AtomicBool::new(false),
+            opened: Instant::now(),
+            tool_calls: AtomicU32::new(0),
+            over: AtomicBool::new(false),
             seldom: OnceLock::new(),
             stop,
         }
@@ -338,6 +345,20 @@ impl Session {
     /// Is it a session of the gateway's own, lent to modern clients?
     pub(crate) fn is_lent(&self) -> bool {
         matches!(self.outlet, Outlet::Nobody)
+    }
+
+    /// A tool is called in it.
+    pub(crate) fn count_tool_call(&self) {
+        self.tool_calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn tool_calls(&self) -> u32 {
+        self.tool_calls.load(Ordering::Relaxed)
+    }
+
+    /// It ends; true the first time.
+    pub(crate) fn first_end(&self) -> bool {
+        !self.over.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn greet(&self, answer: Envelope) {
@@ -595,6 +616,12 @@ impl Table {
 
     pub(crate) fn len(&self) -> usize {
         lock(&self.sessions).len() + self.reserved.load(Ordering::Relaxed)
+    }
+
+    /// Those of clients that speak over a pipe.
+    pub(crate) fn over_pipes(&self) -> usize {
+        let channels = lock(&self.channels).iter().filter(|session| session.strong_count() > 0).count();
+        channels.saturating_sub(self.reserved.load(Ordering::Relaxed))
     }
 
     /// Takes out the sessions that have been idle for too long.

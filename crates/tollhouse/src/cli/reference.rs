@@ -28,6 +28,10 @@ pub(crate) enum Page {
     Configuration,
     /// What `doctor` finds.
     Doctor,
+    /// What is counted.
+    Metrics,
+    /// The same, as JSON.
+    MetricsTable,
 }
 
 /// Writes the page as Markdown.
@@ -36,6 +40,8 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<()> {
         Page::Cli => command_line(),
         Page::Configuration => config::reference(),
         Page::Doctor => doctor::page(),
+        Page::Metrics => tollhouse_telemetry::catalogue::reference(),
+        Page::MetricsTable => tollhouse_telemetry::catalogue::table(),
     };
     out.write_all(page.as_bytes()).context("write the page")
 }
