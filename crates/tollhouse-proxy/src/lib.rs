@@ -28,6 +28,7 @@ pub mod record;
 pub mod losses;
 mod answer;
 mod call;
+mod traced;
 mod meta;
 mod clocks;
 mod failure;

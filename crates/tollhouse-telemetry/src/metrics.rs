@@ -232,7 +232,7 @@ impl Metrics {
         for (direction, bytes) in [("in", record.bytes.request), ("out", record.bytes.response)] {
             self.size.get_or_create(&Direction { direction }).observe(number(bytes));
         }
-        let Some(server) = server.filter(|_| record.attempts > 0) else { return };
+        let Some(server) = server.filter(|_| !record.attempts.is_empty()) else { return };
         if let Some(first) = record.times.first_response.filter(|_| tool.is_some()) {
             let labels = Tool { gen_ai_tool_name: tool.clone(), tollhouse_server_name: server.clone() };
             self.first_output.get_or_create(&labels).observe(seconds(first));
@@ -390,7 +390,7 @@ mod tests {
     use tollhouse_core::era::{Era, Version};
     use tollhouse_core::fault::Kind;
     use tollhouse_core::ids::{CallId, ServerId};
-    use tollhouse_core::record::{Principal, SessionRef, SessionSource, Times, Traffic};
+    use tollhouse_core::record::{Attempt, Principal, SessionRef, SessionSource, Times, Traffic};
     use tollhouse_core::trace::TraceContext;
 
     use super::*;
@@ -412,10 +412,12 @@ mod tests {
             local_name: None,
             server: ServerId::new("files").ok(),
             trace: TraceContext::mint(),
+            span: [0; 8],
+            sampled: true,
             times: Times { done: Duration::from_millis(30), ..Times::default() },
             bytes: Traffic { request: 100, response: 200 },
             arguments: None,
-            attempts: 1,
+            attempts: [Attempt::default()].into_iter().collect(),
             outcome,
         }
     }
