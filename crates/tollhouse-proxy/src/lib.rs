@@ -29,6 +29,7 @@ pub mod losses;
 pub mod tally;
 mod answer;
 mod call;
+mod traced;
 mod meta;
 mod clocks;
 mod failure;

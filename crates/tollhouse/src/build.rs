@@ -138,18 +138,23 @@ impl Program {
 
 /// Which metrics are told, by the environment.
 fn counted() -> metrics::Config {
-    let variable = |name| Process.var(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty());
+    let variable =
+        |name| Process.var(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty());
     let mut config = metrics::Config::of(env!("CARGO_PKG_VERSION"));
     if let Some(groups) = variable("MCP_METRICS_GROUPS") {
         match metrics::left_out(&groups) {
             Some(off) => config.off = off,
-            None => warn!(target: "tollhouse.config", value = groups, "MCP_METRICS_GROUPS names groups that are not known; all are told"),
+            None => {
+                warn!(target: "tollhouse.config", value = groups, "MCP_METRICS_GROUPS names groups that are not known; all are told")
+            }
         }
     }
     if let Some(filter) = variable("OTEL_METRICS_EXEMPLAR_FILTER") {
         match metrics::Examples::parse(&filter) {
             Some(examples) => config.examples = examples,
-            None => warn!(target: "tollhouse.config", value = filter, "OTEL_METRICS_EXEMPLAR_FILTER is not known; every call may be an example"),
+            None => {
+                warn!(target: "tollhouse.config", value = filter, "OTEL_METRICS_EXEMPLAR_FILTER is not known; every call may be an example")
+            }
         }
     }
     config
