@@ -11,6 +11,8 @@ mod server;
 pub mod front_door;
 pub mod api;
 pub mod health;
+mod charts;
+mod tree;
 
 pub use api::Recorded;
 pub use health::{Health, Losses, Phase, Reload, Reloads, Report, Server, Snapshot, State, Status, Taken};

@@ -22,7 +22,7 @@ pub(crate) mod connect;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ::http::StatusCode;
 use bytes::Bytes;
@@ -30,6 +30,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tollhouse_core::clock;
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
 use tollhouse_core::ids::ServerId;
@@ -45,6 +46,7 @@ use self::restart::{Decision, Restart};
 use crate::arguments::Arguments;
 use crate::call::Call;
 use crate::clocks::Clocks;
+use crate::definitions::Definitions;
 use crate::failure::Failure;
 use crate::mirrored::{self, Mirrored};
 use crate::retry::Retry;
@@ -80,6 +82,8 @@ pub(crate) struct Upstream {
     pub(crate) calls: TaskTracker,
     /// Closed when it was taken out and its calls have had their time.
     pub(crate) closing: Closing,
+    /// Its tools by its own words.
+    pub(crate) definitions: Definitions,
     /// The headers its tools ask for.
     pub(crate) mirrored: Mirrored,
     /// The input schemas of its tools, if arguments are held against them.
@@ -125,6 +129,10 @@ pub(crate) struct Status {
     since: Instant,
     /// When it is started again, if that is decided.
     again: Option<Instant>,
+    /// How often its process ended unasked and was started again.
+    pub(crate) restarts: u64,
+    /// Why it last did not answer, and when that was.
+    pub(crate) last_failure: Option<(SystemTime, String)>,
     /// How often it was found to answer or not to.
     verdicts: u64,
 }
@@ -262,6 +270,8 @@ impl Upstream {
             fault: Kind::Unreachable,
             since: created,
             again: None,
+            restarts: 0,
+            last_failure: None,
             verdicts: 0,
         };
         Ok(Self {
@@ -271,6 +281,7 @@ impl Upstream {
             configured: server.clone(),
             calls: TaskTracker::new(),
             closing: Closing::new(),
+            definitions: Definitions::default(),
             mirrored: Mirrored::default(),
             arguments: server.validate_arguments.then(|| Arguments::new(&server.id)).transpose()?,
             wire,
@@ -491,7 +502,7 @@ impl Upstream {
 
     /// Asks for all tools: how many there are, and, since a call may come before any list, the headers they ask for.
     async fn list_tools(&self, link: Option<&Link>, era: Era, clocks: &Clocks) {
-        let (mut tools, mut cursor) = (None, None);
+        let (mut tools, mut cursor, mut pages) = (None, None, Vec::new());
         for _ in 0..PAGES_MAX {
             let params = ask::list_params(era, cursor.as_deref());
             let Ok(page) = self.ask("tools/list", &params, link, clocks).await else { break };
@@ -503,7 +514,9 @@ impl Upstream {
             // Whatever becomes of its calls, somebody may have to look after headers.
             self.learn(&page, Era::Modern);
             let next = result.get("nextCursor").map(|span| page.slice(span)).filter(|next| next != "null");
+            pages.push(page);
             if next.is_none() || next == cursor || count >= ITEMS_MAX {
+                self.definitions.forget_others(&pages);
                 break;
             }
             cursor = next;
@@ -511,8 +524,9 @@ impl Upstream {
         self.status.send_modify(|status| status.tools = tools.or(status.tools));
     }
 
-    /// Learns from an answer to `tools/list` what its tools ask of their calls.
+    /// Learns from an answer to `tools/list` what its tools are and what they ask of their calls.
     pub(crate) fn learn(&self, page: &Envelope, era: Era) {
+        self.definitions.learn(page);
         if era == Era::Modern {
             self.mirrored.learn(page);
         }
@@ -564,7 +578,9 @@ impl Upstream {
                 _ => Kind::Unreachable,
             };
             status.reason = Some(failure.cause.clone());
+            status.last_failure = Some((clock::wall(), failure.cause.clone()));
             if let Some(Decision::After(pause)) = decision {
+                status.restarts += 1;
                 status.again = Some(Instant::now() + pause);
             }
         });
