@@ -7,6 +7,7 @@
 //! Modules stand in the order a request meets them: the door, then the page.
 
 mod server;
+mod pages;
 
 pub mod front_door;
 pub mod api;
