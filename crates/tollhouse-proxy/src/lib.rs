@@ -23,6 +23,7 @@ mod notices;
 mod kinds;
 pub mod upstream;
 mod mirrored;
+pub mod definitions;
 mod arguments;
 pub mod record;
 pub mod losses;

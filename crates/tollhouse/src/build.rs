@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tollhouse_core::clock;
 use tollhouse_proxy::handle::{Handle, ServerSnapshot};
 use tollhouse_proxy::record;
 use tollhouse_proxy::settings::FrontDoor;
@@ -215,6 +216,9 @@ fn server(server: ServerSnapshot) -> Server {
             _ => State::Failed,
         },
         reason: server.reason,
+        restarts: server.restarts,
+        last_error_at_unix_ms: server.last_failure.as_ref().map(|(at, _)| clock::unix_millis(*at)),
+        last_error: server.last_failure.map(|(_, cause)| cause),
         tools: server.tools.and_then(|tools| u64::try_from(tools).ok()),
         unvalidated_tools: u64::try_from(server.unvalidated).ok().filter(|tools| *tools > 0),
     }

@@ -195,7 +195,7 @@ impl Upstream {
 
     /// Asks for all tools: how many there are, and, since a call may come before any list, the headers they ask for.
     async fn list_tools(&self, link: Option<&Link>, era: Era, clocks: &Clocks) {
-        let (mut tools, mut cursor) = (None, None);
+        let (mut tools, mut cursor, mut pages) = (None, None, Vec::new());
         for _ in 0..PAGES_MAX {
             let params = ask::list_params(era, cursor.as_deref());
             let Ok(page) = self.ask("tools/list", &params, link, clocks).await else { break };
@@ -207,7 +207,9 @@ impl Upstream {
             // Whatever becomes of its calls, somebody may have to look after headers.
             self.learn(&page, Era::Modern);
             let next = result.get("nextCursor").map(|span| page.slice(span)).filter(|next| next != "null");
+            pages.push(page);
             if next.is_none() || next == cursor || count >= ITEMS_MAX {
+                self.definitions.forget_others(&pages);
                 break;
             }
             cursor = next;

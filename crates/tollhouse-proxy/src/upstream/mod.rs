@@ -24,7 +24,7 @@ pub(crate) mod connect;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ::http::StatusCode;
 use bytes::Bytes;
@@ -32,6 +32,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tollhouse_core::clock;
 use tollhouse_core::era::Era;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::ids::ServerId;
@@ -48,6 +49,7 @@ use self::restart::Decision;
 use crate::arguments::Arguments;
 use crate::call::Call;
 use crate::clocks::Clocks;
+use crate::definitions::Definitions;
 use crate::failure::Failure;
 use crate::mirrored::{self, Mirrored};
 use crate::retry::Retry;
@@ -76,6 +78,8 @@ pub(crate) struct Upstream {
     pub(crate) calls: TaskTracker,
     /// Closed when it was taken out and its calls have had their time.
     pub(crate) closing: Closing,
+    /// Its tools by its own words.
+    pub(crate) definitions: Definitions,
     /// The headers its tools ask for.
     pub(crate) mirrored: Mirrored,
     /// The input schemas of its tools, if arguments are held against them.
@@ -121,6 +125,10 @@ pub(crate) struct Status {
     since: Instant,
     /// When it is started again, if that is decided.
     again: Option<Instant>,
+    /// How often its process ended unasked and was started again.
+    pub(crate) restarts: u64,
+    /// Why it last did not answer, and when that was.
+    pub(crate) last_failure: Option<(SystemTime, String)>,
     /// How often it was found to answer or not to.
     verdicts: u64,
 }
@@ -258,6 +266,8 @@ impl Upstream {
             fault: Kind::Unreachable,
             since: created,
             again: None,
+            restarts: 0,
+            last_failure: None,
             verdicts: 0,
         };
         Ok(Self {
@@ -267,6 +277,7 @@ impl Upstream {
             configured: server.clone(),
             calls: TaskTracker::new(),
             closing: Closing::new(),
+            definitions: Definitions::default(),
             mirrored: Mirrored::default(),
             arguments: server.validate_arguments.then(|| Arguments::new(&server.id)).transpose()?,
             wire,
@@ -317,8 +328,9 @@ impl Upstream {
         done.unwrap_or_else(|| Err(Failure::new(Kind::Lost, "the server was taken out of the configuration")))
     }
 
-    /// Learns from an answer to `tools/list` what its tools ask of their calls.
+    /// Learns from an answer to `tools/list` what its tools are and what they ask of their calls.
     pub(crate) fn learn(&self, page: &Envelope, era: Era) {
+        self.definitions.learn(page);
         if era == Era::Modern {
             self.mirrored.learn(page);
         }
@@ -370,7 +382,9 @@ impl Upstream {
                 _ => Kind::Unreachable,
             };
             status.reason = Some(failure.cause.clone());
+            status.last_failure = Some((clock::wall(), failure.cause.clone()));
             if let Some(Decision::After(pause)) = decision {
+                status.restarts += 1;
                 status.again = Some(Instant::now() + pause);
             }
         });
