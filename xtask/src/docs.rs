@@ -7,11 +7,12 @@ use anyhow::Context as _;
 use crate::ground::{Ground, output};
 
 /// Each page: where it is, and which words make the program write it.
-pub(crate) const PAGES: [(&str, &[&str]); 4] = [
+pub(crate) const PAGES: [(&str, &[&str]); 5] = [
     ("docs/reference/cli.md", &["reference", "cli"]),
     ("docs/reference/configuration.md", &["reference", "configuration"]),
     ("docs/reference/doctor.md", &["reference", "doctor"]),
     ("docs/reference/metrics.md", &["reference", "metrics"]),
+    ("docs/reference/openapi.json", &["reference", "openapi"]),
 ];
 
 /// Writes every page.

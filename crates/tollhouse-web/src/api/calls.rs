@@ -7,6 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use tollhouse_core::era::Era;
@@ -21,7 +22,7 @@ use super::problem::Problem;
 use super::query::Query;
 
 /// A call as it is shown.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CallView {
     /// Its id.
     pub id: String,
@@ -128,7 +129,7 @@ impl From<&Call> for CallView {
 }
 
 /// Calls and where to go on.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Calls {
     /// The form of this document; it only gains members.
     pub schema_version: u32,

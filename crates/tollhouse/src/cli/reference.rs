@@ -32,6 +32,8 @@ pub(crate) enum Page {
     Metrics,
     /// The same, as JSON.
     MetricsTable,
+    /// The API of the admin listener, as `OpenAPI`.
+    Openapi,
 }
 
 /// Writes the page as Markdown.
@@ -42,6 +44,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<()> {
         Page::Doctor => doctor::page(),
         Page::Metrics => tollhouse_telemetry::catalogue::reference(),
         Page::MetricsTable => tollhouse_telemetry::catalogue::table(),
+        Page::Openapi => tollhouse_web::api::description(),
     };
     out.write_all(page.as_bytes()).context("write the page")
 }
