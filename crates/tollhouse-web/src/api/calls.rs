@@ -188,7 +188,7 @@ fn line(call: &Arc<Call>) -> String {
 }
 
 pub(super) async fn one(State(recorded): State<Recorded>, Path(id): Path<String>) -> Result<Json<CallView>, Problem> {
-    let id = CallId::parse(&id).ok_or_else(|| Problem::question("an id has 26 letters and digits"))?;
+    let id = CallId::parse(&id).ok_or_else(|| Problem::unknown("an id has 26 letters and digits"))?;
     let call = recorded.store.read(move |reader| reader.call(id)).await?;
     let call = call.ok_or_else(|| Problem::unknown(format!("no call {id} is kept")))?;
     Ok(Json(CallView::from(&call)))

@@ -129,7 +129,7 @@ pub(super) async fn one(
         Some(_) => return Err(Problem::question("`format` is `calls` or `otlp`")),
     };
     query.end()?;
-    let trace = parsed(&id).ok_or_else(|| Problem::question("a trace id has 32 hexadecimal digits"))?;
+    let trace = parsed(&id).ok_or_else(|| Problem::unknown("a trace id has 32 hexadecimal digits"))?;
     let calls = asked.recorded.store().read(move |reader| reader.trace(trace, CALLS_MAX)).await?;
     if calls.is_empty() {
         return Err(Problem::unknown(format!("no call of the trace {id} is kept")));

@@ -78,16 +78,21 @@ fn line(call: &CallView, paint: Paint) -> String {
         Some(error) if *error == call.outcome => (Tone::Bad, error.clone()),
         Some(error) => (Tone::Bad, format!("{} {error}", call.outcome)),
     };
-    let method = if call.name.is_some() && call.method == "tools/call" { "" } else { call.method.as_str() };
-    let what = if method.is_empty() { target(call) } else { format!("{} {}", seen(method), target(call)) };
-    let resource = call.name.as_deref().filter(|_| call.method == "resources/read");
+    let what = match (call.method.as_str(), &call.name) {
+        ("tools/call", Some(_)) => target(call),
+        ("prompts/get", Some(_)) => format!("prompts/get {}", target(call)),
+        (method, name) => {
+            let server = call.server.as_deref().unwrap_or("-");
+            let name = name.as_deref().map(|name| format!(" {name}")).unwrap_or_default();
+            seen(&format!("{server} {method}{name}"))
+        }
+    };
     format!(
-        "{}  {}  {}  {}{}  {}  {}  {}",
+        "{}  {}  {}  {}  {}  {}  {}",
         paint.tone(Tone::Faint, instant(call.at_us)),
         seen(&call.principal),
         seen(call.client.as_deref().unwrap_or("-")),
         what,
-        resource.map(|uri| format!(" {}", seen(uri))).unwrap_or_default(),
         paint.tone(tone, seen(&outcome)),
         length(call.total_us),
         paint.tone(Tone::Faint, format!("session {} trace {} call {}", seen(&call.session), call.trace_id, call.id)),
