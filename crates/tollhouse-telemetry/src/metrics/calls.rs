@@ -89,11 +89,12 @@ struct Seen<'a> {
 }
 
 impl Calls {
-    pub(super) fn new() -> Self {
+    /// `bounds` are those of calls as clients see them.
+    pub(super) fn new(bounds: &'static [f64]) -> Self {
         let size = Cells::<Histogram>::new(Id::PayloadSize);
         let sizes = ["in", "out"].map(|direction| size.of(vec![ours(direction)]));
         Self {
-            served: Cells::new(Id::ServerOperation),
+            served: Cells::within(Id::ServerOperation, bounds),
             sent: Cells::new(Id::ClientOperation),
             first_output: Cells::new(Id::FirstOutput),
             overhead: Cells::new(Id::Overhead),

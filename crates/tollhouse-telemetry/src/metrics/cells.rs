@@ -20,13 +20,13 @@ pub(super) type Labels = Vec<Option<Word>>;
 
 /// What counts.
 pub(super) trait Cell {
-    fn new(metric: &'static Metric) -> Self;
+    fn new(bounds: &'static [f64]) -> Self;
     fn value(&self) -> Value;
 }
 
 impl Cell for Histogram {
-    fn new(metric: &'static Metric) -> Self {
-        Self::new(metric.bounds)
+    fn new(bounds: &'static [f64]) -> Self {
+        Self::new(bounds)
     }
 
     fn value(&self) -> Value {
@@ -45,7 +45,7 @@ impl Counter {
 }
 
 impl Cell for Counter {
-    fn new(_: &'static Metric) -> Self {
+    fn new(_: &'static [f64]) -> Self {
         Self::default()
     }
 
@@ -58,13 +58,19 @@ impl Cell for Counter {
 #[derive(Debug)]
 pub(super) struct Cells<C> {
     metric: &'static Metric,
+    bounds: &'static [f64],
     cells: Mutex<BTreeMap<Labels, Arc<C>>>,
     overflow: Mutex<Option<Arc<C>>>,
 }
 
 impl<C: Cell> Cells<C> {
     pub(super) fn new(id: Id) -> Self {
-        Self { metric: id.metric(), cells: Mutex::default(), overflow: Mutex::default() }
+        Self::within(id, id.metric().bounds)
+    }
+
+    /// Cells with bounds of which those of the row are a part.
+    pub(super) fn within(id: Id, bounds: &'static [f64]) -> Self {
+        Self { metric: id.metric(), bounds, cells: Mutex::default(), overflow: Mutex::default() }
     }
 
     /// The cell of these labels.
@@ -76,9 +82,9 @@ impl<C: Cell> Cells<C> {
         }
         if cells.len() >= SETS_MAX {
             drop(cells);
-            return lock(&self.overflow).get_or_insert_with(|| Arc::new(C::new(self.metric))).clone();
+            return lock(&self.overflow).get_or_insert_with(|| Arc::new(C::new(self.bounds))).clone();
         }
-        let cell = Arc::new(C::new(self.metric));
+        let cell = Arc::new(C::new(self.bounds));
         cells.insert(labels, cell.clone());
         cell
     }

@@ -19,6 +19,7 @@ mod sets;
 mod standing;
 mod cells;
 
+pub mod compat;
 pub mod snapshot;
 pub mod text;
 pub mod word;
@@ -27,7 +28,7 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use tollhouse_core::histogram::Histogram;
+use tollhouse_core::histogram::{Counted, Histogram};
 use tollhouse_core::record::CallRecord;
 
 use crate::catalogue::{Group, Id, METRICS};
@@ -35,10 +36,11 @@ use crate::catalogue::{Group, Id, METRICS};
 pub use standing::Standing;
 
 use calls::Calls;
+use compat::Set;
 use cells::{Cells, lock};
 use sets::ours;
 use share::Share;
-use snapshot::{Family, Series, Snapshot, Value};
+use snapshot::{Family, Head, Series, Snapshot, Value};
 use word::Word;
 
 #[cfg(test)]
@@ -47,6 +49,8 @@ mod tests;
 /// Which metrics are told, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
+    /// Sets of other names that are told as well.
+    pub compat: Vec<Set>,
     /// Groups that are left out.
     pub off: Vec<Group>,
     /// Whose traces stand as examples for the ranges they fell into.
@@ -82,7 +86,7 @@ impl Config {
     /// Everything, of the program in this version.
     pub fn of(version: &str) -> Self {
         let target = Target { service: "tollhouse".to_owned(), version: version.to_owned(), instance: instance() };
-        Self { off: Vec::new(), examples: Examples::default(), target }
+        Self { compat: Vec::new(), off: Vec::new(), examples: Examples::default(), target }
     }
 }
 
@@ -131,9 +135,10 @@ pub struct Metrics {
 impl Metrics {
     /// Nothing counted yet.
     pub fn new(config: Config) -> Self {
+        let calls = Calls::new(compat::bounds(&config.compat));
         Self {
             config,
-            calls: Calls::new(),
+            calls,
             observe: Cells::new(Id::Observe),
             share: Share::default(),
             servers: Mutex::default(),
@@ -174,9 +179,14 @@ impl Metrics {
         let families = METRICS.iter().filter(|metric| !self.config.off.contains(&metric.group)).filter_map(|metric| {
             let mut series = counted.remove(&metric.id).unwrap_or_default();
             series.extend(standing.series(metric.id));
-            (!series.is_empty()).then_some(Family { metric, series })
+            (!series.is_empty()).then(|| Family { head: Head::of(metric), series })
         });
-        Snapshot { families: families.collect() }
+        let mut families: Vec<Family> = families.collect();
+        compat::add(&mut families, &self.config.compat);
+        for family in &mut families {
+            family.settle();
+        }
+        Snapshot { families }
     }
 
     /// Everything as OpenMetrics text.
@@ -194,10 +204,26 @@ impl Metrics {
     }
 }
 
+impl Family {
+    /// Ranges that only other names need are put together.
+    fn settle(&mut self) {
+        let Some(id) = self.head.id else { return };
+        for series in &mut self.series {
+            if let Value::Ranges(counted) = &mut series.value
+                && counted.bounds.len() != id.metric().bounds.len()
+            {
+                let mut settled = Counted::new(id.metric().bounds);
+                settled.add(counted, 1.0);
+                *counted = settled;
+            }
+        }
+    }
+}
+
 impl Snapshot {
     /// The series of one metric.
     pub fn series(&self, id: Id) -> &[Series] {
-        self.families.iter().find(|family| family.metric.id == id).map_or(&[], |family| &family.series)
+        self.families.iter().find(|family| family.head.id == Some(id)).map_or(&[], |family| &family.series)
     }
 }
 
