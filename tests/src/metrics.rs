@@ -60,7 +60,10 @@ impl Told {
     }
 
     fn sum(&self, name: &str, label: &str, value: &str) -> f64 {
-        let of = self.samples.iter().filter(|sample| sample.name == name && sample.labels.get(label).is_some_and(|found| found == value));
+        let of = self
+            .samples
+            .iter()
+            .filter(|sample| sample.name == name && sample.labels.get(label).is_some_and(|found| found == value));
         of.map(|sample| sample.value).sum()
     }
 }
@@ -89,7 +92,12 @@ async fn busy(gateway: &Gateway) {
     let client = modern(gateway);
     assert_eq!(client.call("echo", json!({"nonce": "n"})).await.outcome(), "ok");
     assert_eq!(client.call("made-up", json!({})).await.outcome(), "error");
-    client.message("resources/read").params(r#"{"uri":"file:///made/up"}"#).field("Mcp-Name", "file:///made/up").send().await;
+    client
+        .message("resources/read")
+        .params(r#"{"uri":"file:///made/up"}"#)
+        .field("Mcp-Name", "file:///made/up")
+        .send()
+        .await;
     client.message("prompts/get").params(r#"{"name":"made-up"}"#).field("Mcp-Name", "made-up").send().await;
     client.message("made/up").send().await;
     request(gateway.mcp, "GET", "/made/up").send().await;

@@ -98,8 +98,10 @@ mod tests {
             assert_eq!(current(), None);
             enter(call(n));
             let mut polled = false;
-            std::future::poll_fn(|_| if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending })
-                .await;
+            std::future::poll_fn(
+                |_| if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending },
+            )
+            .await;
             current()
         }
         let (mut one, mut other) = (pin!(scoped(work(1))), pin!(scoped(work(2))));

@@ -335,15 +335,17 @@ pub(crate) async fn wait_for_next(
     failure: &Failure,
 ) -> bool {
     if matches!(failure.fault.kind, Kind::Unreachable | Kind::Tls) {
-        call.unsent();
+        call.unsent(failure.fault.kind);
     }
     let Some(pause) = upstream.pause_before_retry(rounds, failure.fault) else { return false };
     tokio::select! {
         biased;
         // Who waits would only hold up the end.
-        () = gateway.draining.cancelled() => false,
-        () = sleep(pause) => true,
+        () = gateway.draining.cancelled() => return false,
+        () = sleep(pause) => {}
     }
+    call.again();
+    true
 }
 
 /// A call whose answer is a stream.
@@ -492,6 +494,7 @@ impl Streaming {
     async fn send_again(&mut self, cancel: &Cancel) -> Option<Result<Reply, Failure>> {
         let mut round = self.round.take();
         let Attempt { gateway, upstream, place, call, way, clocks, .. } = &mut self.attempt;
+        call.again();
         let work = Box::pin(crossing::send(gateway, upstream, *place, call, way, round.as_deref_mut(), clocks));
         cancel.or(upstream.while_open(work)).await
     }

@@ -25,7 +25,7 @@ use crate::session::legacy::{Endpoint, Openings, Session, Table};
 use crate::session::lent::Lent;
 use crate::session::mailbox::Mailboxes;
 use crate::session::streams::Bounds;
-use crate::settings::{self, FrontDoor, Limits, LiveLimits, SessionRule, Settings};
+use crate::settings::{self, FrontDoor, Limits, LiveLimits, SessionRule, Settings, Tracing};
 use crate::tally::{Ended, Tally};
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, Upstream};
@@ -57,6 +57,7 @@ pub(crate) struct Gateway {
     pub(crate) front_door: ArcSwap<FrontDoor>,
     /// Whether trace headers go on to servers.
     pub(crate) inject_trace: bool,
+    pub(crate) tracing: Tracing,
     pub(crate) recorder: Recorder,
     /// What clients lost at a limit.
     pub(crate) losses: Arc<Losses>,
@@ -107,7 +108,8 @@ impl Gateway {
             session_rules: ArcSwap::from_pointee(settings.session_rules.clone()),
             limits,
             front_door: ArcSwap::from_pointee(settings.front_door.clone()),
-            inject_trace: settings.inject_trace,
+            inject_trace: settings.inject_trace && settings.tracing.context,
+            tracing: settings.tracing,
             recorder,
             losses,
             tally: Tally::default(),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tollhouse_core::record::SessionRef;
 
 use crate::arguments::Arguments;
+use crate::definitions::Tool;
 use crate::downstream;
 use crate::gateway::Gateway;
 use crate::losses;
@@ -81,6 +82,10 @@ pub struct ServerSnapshot {
     pub state: &'static str,
     /// Why, if that is not plain.
     pub reason: Option<String>,
+    /// How often its process ended unasked and was started again.
+    pub restarts: u64,
+    /// Why it last did not answer, and when that was.
+    pub last_failure: Option<(SystemTime, String)>,
     /// Tools it offers.
     pub tools: Option<usize>,
     /// Those of them whose arguments are not validated although they should be.
@@ -180,12 +185,21 @@ impl Handle {
                             State::Parked => "parked",
                         },
                         reason: status.reason,
+                        restarts: status.restarts,
+                        last_failure: status.last_failure,
                         tools: status.tools,
                         unvalidated: server.arguments.as_ref().map_or(0, Arguments::unvalidated),
                     }
                 })
                 .collect(),
         }
+    }
+
+    /// The tools of a server as it described them last, by name; none if there is no such server.
+    pub fn tools(&self, server: &str) -> Vec<Tool> {
+        let roster = self.gateway.fleet.roster();
+        let found = roster.iter().find(|(_, known)| known.id.as_str() == server);
+        found.map(|(_, server)| server.definitions.all()).unwrap_or_default()
     }
 
     /// Ends everything in order: no more calls, those under way finish within the drain limit, the rest is cancelled

@@ -7,10 +7,13 @@
 //! Modules stand in the order a request meets them: the door, then the page.
 
 mod server;
+mod pages;
 
 pub mod front_door;
 pub mod api;
 pub mod health;
+mod charts;
+mod tree;
 
 pub use api::Recorded;
 pub use health::{Health, Losses, Phase, Reload, Reloads, Report, Server, Snapshot, State, Status, Taken};

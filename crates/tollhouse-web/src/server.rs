@@ -27,6 +27,7 @@ use tollhouse_proxy::settings::FrontDoor;
 use crate::api::{self, Recorded};
 use crate::front_door::Names;
 use crate::health::{Health, Phase, Report};
+use crate::pages::{self, Pages};
 
 /// After the stop, an answer under way gets this long; a health answer takes microseconds.
 const FINISH: Duration = Duration::from_secs(2);
@@ -38,11 +39,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Answers are read by probes and people, never by other sites' pages, and none may be kept.
-const HEADERS: [(HeaderName, HeaderValue); 5] = [
+const HEADERS: [(HeaderName, HeaderValue); 6] = [
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+    (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
 ];
 
@@ -142,17 +144,21 @@ struct Door {
 
 fn routes(shown: Shown, door: Door) -> Router {
     let Shown { health, recorded, metrics } = shown;
+    let health_of_pages = health.clone();
     let health = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/health", get(report))
         .with_state(health);
+    let pages =
+        recorded.clone().map(|recorded| pages::routes(Pages { health: health_of_pages, recorded })).unwrap_or_default();
     let recorded = recorded.map(api::routes).unwrap_or_default();
     let metrics =
         metrics.map(|text| Router::new().route("/metrics", get(fetched)).with_state(text)).unwrap_or_default();
     Router::new()
         .merge(health)
         .merge(recorded)
+        .merge(pages)
         .merge(metrics)
         .fallback(async || (StatusCode::NOT_FOUND, "no such page\n"))
         .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"))
@@ -166,7 +172,9 @@ async fn check(State(door): State<Arc<Door>>, request: Request, next: Next) -> R
         Ok(()) => next.run(request).await,
         Err(refusal) => (StatusCode::FORBIDDEN, format!("{refusal}\n")).into_response(),
     };
-    response.headers_mut().extend(HEADERS);
+    for (name, value) in HEADERS {
+        response.headers_mut().entry(name).or_insert(value);
+    }
     response
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tollhouse_core::clock;
 use tollhouse_proxy::handle::{Handle, ServerSnapshot};
 use tollhouse_proxy::record;
 use tollhouse_proxy::settings::FrontDoor;
@@ -138,18 +139,23 @@ impl Program {
 
 /// Which metrics are told, by the environment.
 fn counted() -> metrics::Config {
-    let variable = |name| Process.var(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty());
+    let variable =
+        |name| Process.var(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty());
     let mut config = metrics::Config::of(env!("CARGO_PKG_VERSION"));
     if let Some(groups) = variable("MCP_METRICS_GROUPS") {
         match metrics::left_out(&groups) {
             Some(off) => config.off = off,
-            None => warn!(target: "tollhouse.config", value = groups, "MCP_METRICS_GROUPS names groups that are not known; all are told"),
+            None => {
+                warn!(target: "tollhouse.config", value = groups, "MCP_METRICS_GROUPS names groups that are not known; all are told")
+            }
         }
     }
     if let Some(filter) = variable("OTEL_METRICS_EXEMPLAR_FILTER") {
         match metrics::Examples::parse(&filter) {
             Some(examples) => config.examples = examples,
-            None => warn!(target: "tollhouse.config", value = filter, "OTEL_METRICS_EXEMPLAR_FILTER is not known; every call may be an example"),
+            None => {
+                warn!(target: "tollhouse.config", value = filter, "OTEL_METRICS_EXEMPLAR_FILTER is not known; every call may be an example")
+            }
         }
     }
     config
@@ -210,6 +216,9 @@ fn server(server: ServerSnapshot) -> Server {
             _ => State::Failed,
         },
         reason: server.reason,
+        restarts: server.restarts,
+        last_error_at_unix_ms: server.last_failure.as_ref().map(|(at, _)| clock::unix_millis(*at)),
+        last_error: server.last_failure.map(|(_, cause)| cause),
         tools: server.tools.and_then(|tools| u64::try_from(tools).ok()),
         unvalidated_tools: u64::try_from(server.unvalidated).ok().filter(|tools| *tools > 0),
     }

@@ -50,7 +50,8 @@ pub(crate) fn standing(handle: &Handle, recorded: Option<&Recorded>) -> Standing
     }
     if let Some(recorded) = recorded {
         let calls = recorded.store().counts();
-        for (outcome, calls) in [("written", calls.written), ("overflowed", calls.overflowed), ("failed", calls.failed)] {
+        for (outcome, calls) in [("written", calls.written), ("overflowed", calls.overflowed), ("failed", calls.failed)]
+        {
             standing.count(Id::StoreCalls, [ours(outcome)], calls);
         }
         standing.ranges(Id::TraceDelay, [ours("stored")], recorded.store().delays());

@@ -6,19 +6,47 @@ use super::{mark, replaced, slice};
 
 /// Beginnings, and how many characters follow at least.
 const PREFIXES: [(&str, usize); 33] = [
-    ("AKIA", 16), ("ASIA", 16), ("AIza", 30), ("ya29.", 20), ("GOCSPX-", 20),
-    ("ghp_", 20), ("gho_", 20), ("ghu_", 20), ("ghs_", 20), ("ghr_", 20), ("github_pat_", 20), ("glpat-", 16),
-    ("xoxb-", 10), ("xoxp-", 10), ("xoxa-", 10), ("xoxr-", 10), ("xoxs-", 10), ("xapp-", 10),
-    ("sk-", 20), ("sk_live_", 16), ("rk_live_", 16), ("sk_test_", 16), ("whsec_", 16),
-    ("npm_", 30), ("pypi-", 30), ("hf_", 20), ("SG.", 30), ("dop_v1_", 30), ("shpat_", 20), ("lin_api_", 20),
-    ("figd_", 20), ("tskey-", 16), ("dckr_pat_", 20),
+    ("AKIA", 16),
+    ("ASIA", 16),
+    ("AIza", 30),
+    ("ya29.", 20),
+    ("GOCSPX-", 20),
+    ("ghp_", 20),
+    ("gho_", 20),
+    ("ghu_", 20),
+    ("ghs_", 20),
+    ("ghr_", 20),
+    ("github_pat_", 20),
+    ("glpat-", 16),
+    ("xoxb-", 10),
+    ("xoxp-", 10),
+    ("xoxa-", 10),
+    ("xoxr-", 10),
+    ("xoxs-", 10),
+    ("xapp-", 10),
+    ("sk-", 20),
+    ("sk_live_", 16),
+    ("rk_live_", 16),
+    ("sk_test_", 16),
+    ("whsec_", 16),
+    ("npm_", 30),
+    ("pypi-", 30),
+    ("hf_", 20),
+    ("SG.", 30),
+    ("dop_v1_", 30),
+    ("shpat_", 20),
+    ("lin_api_", 20),
+    ("figd_", 20),
+    ("tskey-", 16),
+    ("dckr_pat_", 20),
 ];
 /// Digits of a card number.
 const CARD: std::ops::RangeInclusive<usize> = 13..=19;
 
 pub(super) fn replace(text: &str) -> Option<String> {
     let mut parts = private_keys(text);
-    let inside = |parts: &[(usize, usize, String)], at: usize| parts.iter().any(|(start, end, _)| (*start..*end).contains(&at));
+    let inside =
+        |parts: &[(usize, usize, String)], at: usize| parts.iter().any(|(start, end, _)| (*start..*end).contains(&at));
     let mut at = 0;
     while at < text.len() {
         let rest = slice(text, at, text.len());
@@ -67,7 +95,8 @@ fn key(word: &str) -> Option<usize> {
 /// Header, claims and signature in base64, of which the first two are JSON objects (RFC 7519).
 fn jwt(part: &str) -> bool {
     let mut segments = part.split('.');
-    let object = |segment: Option<&str>| segment.is_some_and(|segment| segment.starts_with("eyJ") && segment.len() >= 8);
+    let object =
+        |segment: Option<&str>| segment.is_some_and(|segment| segment.starts_with("eyJ") && segment.len() >= 8);
     object(segments.next()) && object(segments.next()) && segments.next().is_some()
 }
 
@@ -112,9 +141,14 @@ fn card(text: &str) -> Option<usize> {
         }
     }
     // Luhn's check digit (ISO/IEC 7812-1).
-    let sum: u32 = digits.iter().rev().enumerate().map(|(place, digit)| match place % 2 {
-        0 => *digit,
-        _ => digit * 2 / 10 + digit * 2 % 10,
-    }).sum();
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(place, digit)| match place % 2 {
+            0 => *digit,
+            _ => digit * 2 / 10 + digit * 2 % 10,
+        })
+        .sum();
     (CARD.contains(&digits.len()) && sum % 10 == 0).then_some(end)
 }

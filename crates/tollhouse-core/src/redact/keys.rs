@@ -2,9 +2,30 @@
 
 /// Words of which one is enough.
 const WORDS: [&str; 24] = [
-    "authorization", "auth", "cookie", "cookies", "password", "passwords", "passwd", "passphrase", "passcode", "pwd",
-    "secret", "secrets", "token", "credential", "credentials", "certificate", "apikey", "accesskey", "privatekey",
-    "otp", "pin", "pat", "jwt", "bearer",
+    "authorization",
+    "auth",
+    "cookie",
+    "cookies",
+    "password",
+    "passwords",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "pwd",
+    "secret",
+    "secrets",
+    "token",
+    "credential",
+    "credentials",
+    "certificate",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "otp",
+    "pin",
+    "pat",
+    "jwt",
+    "bearer",
 ];
 
 /// Words of which two in a row are.
@@ -48,11 +69,13 @@ pub fn sensitive(name: &str) -> bool {
             }
             continue;
         }
-        let small = |at: usize| letters.get(at).is_some_and(|letter: &char| letter.is_lowercase() || letter.is_ascii_digit());
+        let small =
+            |at: usize| letters.get(at).is_some_and(|letter: &char| letter.is_lowercase() || letter.is_ascii_digit());
         // `apiKey`, and the last of several large letters before a small one: `APIKey`.
         let begins = letter.is_uppercase()
             && at > 0
-            && (small(at - 1) || (letters[at - 1].is_uppercase() && letters.get(at + 1).is_some_and(|next| next.is_lowercase())));
+            && (small(at - 1)
+                || (letters[at - 1].is_uppercase() && letters.get(at + 1).is_some_and(|next| next.is_lowercase())));
         if begins && ends(&mut word) {
             return true;
         }

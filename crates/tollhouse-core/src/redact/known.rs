@@ -27,7 +27,8 @@ pub fn know<'a>(secrets: impl IntoIterator<Item = &'a str>) {
         .filter(|secret| secret.len() >= LEN_MIN)
         .take(COUNT_MAX)
         .flat_map(|secret| {
-            let encoded = [STANDARD_NO_PAD.encode(secret), URL_SAFE_NO_PAD.encode(secret), percent(secret).into_owned()];
+            let encoded =
+                [STANDARD_NO_PAD.encode(secret), URL_SAFE_NO_PAD.encode(secret), percent(secret).into_owned()];
             std::iter::once(secret.into()).chain(encoded.map(String::into_boxed_str))
         })
         .collect();

@@ -21,7 +21,18 @@ fn check(given: &str, expected: &str) {
 
 #[test]
 fn names_are_compared_by_whole_words() {
-    for name in ["apiKey", "x-auth-token", "API_KEY", "APIKey", "password", "db.passwd", "sessionId", "Set-Cookie", "accessKeyId", "OTP"] {
+    for name in [
+        "apiKey",
+        "x-auth-token",
+        "API_KEY",
+        "APIKey",
+        "password",
+        "db.passwd",
+        "sessionId",
+        "Set-Cookie",
+        "accessKeyId",
+        "OTP",
+    ] {
         assert!(sensitive(name), "{name}");
     }
     for name in ["monkey", "max_tokens", "keyboard", "author", "tokenizer", "pinned", "key", "id", "compat", ""] {
@@ -58,7 +69,10 @@ fn known_kinds_of_keys_are_found_anywhere() {
     check("x ghp_0123456789abcdefghij0123 y", "x <form> y");
     check("path/sk-abcdefghijklmnopqrstuvwx", "path/<form>");
     check("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abcdef", "<form>");
-    check("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", "-----BEGIN RSA PRIVATE KEY-----<form>-----END RSA PRIVATE KEY-----");
+    check(
+        "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----",
+        "-----BEGIN RSA PRIVATE KEY-----<form>-----END RSA PRIVATE KEY-----",
+    );
     check("card 4111 1111 1111 1111.", "card <card>.");
     check("AKIAIOSFODNN7EXAMPLE", "<form>");
 }

@@ -17,7 +17,8 @@ pub(super) fn replace(text: &str) -> Option<String> {
         }
         let start = at + 3;
         let rest = slice(text, start, text.len());
-        end = start + rest.find(|letter: char| letter.is_whitespace() || "\"'<>`\\{}|".contains(letter)).unwrap_or(rest.len());
+        end = start
+            + rest.find(|letter: char| letter.is_whitespace() || "\"'<>`\\{}|".contains(letter)).unwrap_or(rest.len());
         let url = slice(text, start, end);
         let authority = url.find(['/', '?', '#']).unwrap_or(url.len());
         if let Some(at) = slice(url, 0, authority).rfind('@') {

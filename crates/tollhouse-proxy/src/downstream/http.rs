@@ -71,7 +71,8 @@ impl Client {
     pub(super) async fn serve(self, request: Request<Incoming>) -> Response<Body> {
         let received = Instant::now();
         let gateway = self.gateway.clone();
-        let (method, route) = (tally::http_method(request.method()), tally::route(conversation(request.uri().path()).0));
+        let (method, route) =
+            (tally::http_method(request.method()), tally::route(conversation(request.uri().path()).0));
         let response = context::scoped(self.answer(request, received)).await;
         gateway.tally.request(method, route, response.status(), received.elapsed());
         response

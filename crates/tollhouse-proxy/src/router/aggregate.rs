@@ -135,7 +135,12 @@ async fn drain(mut asked: Question, kind: Kind) -> Result<Vec<Envelope>, Failure
         pages.push(crossing::callable(&asked.way, &upstream, kind.method(), page));
         match next {
             Some(next) if next != "null" && Some(&next) != cursor.as_ref() => cursor = Some(next),
-            _ => return Ok(pages),
+            _ => {
+                if kind == Kind::Tool {
+                    upstream.definitions.forget_others(&pages);
+                }
+                return Ok(pages);
+            }
         }
     }
     Ok(pages)

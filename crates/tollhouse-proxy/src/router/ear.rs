@@ -52,7 +52,7 @@ impl Ear {
     pub(super) async fn next(&mut self) -> Result<Envelope, Failure> {
         loop {
             let said = tokio::select! {
-                () = self.session.turned.notified() => None,
+                () = self.session.turned().notified() => None,
                 said = self.said.recv() => said,
             };
             let said = said.ok_or_else(|| Failure::new(Kind::Lost, "the session in which it was heard is gone"))?;

@@ -56,19 +56,22 @@ pub(super) fn unsigned(number: i64) -> u64 {
 
 /// An error of the system, with what was tried.
 pub(super) fn io(action: &'static str, file: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    let file = file.display().to_string();
+    let file = || file.display().to_string();
     move |source| match source.kind() {
-        std::io::ErrorKind::StorageFull => Error::Full { file },
-        _ => Error::Io { action, file, source },
+        std::io::ErrorKind::StorageFull => Error::Full { file: file() },
+        _ => Error::Io { action, file: file(), source },
     }
 }
 
 /// An error of the database, with what was tried.
 pub(super) fn sql(action: &'static str, file: &Path) -> impl FnOnce(rusqlite::Error) -> Error {
-    let file = file.display().to_string();
+    // Made for every statement, needed for nearly none: the name is written out only then.
+    let file = || file.display().to_string();
     move |source| match source.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => Error::Full { file },
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Damaged { file, what: source.to_string() },
+        Some(ErrorCode::DiskFull) => Error::Full { file: file() },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            Error::Damaged { file: file(), what: source.to_string() }
+        }
         _ => Error::Sql { action, source },
     }
 }

@@ -9,7 +9,7 @@
 //! **A row costs one insert.** Indexes that live are what makes a row expensive, so there is none but the row's own
 //! number, which is the call's id and so the order of time. What else calls are looked up by, their trace and their
 //! session, is noted in blocks: for each few thousand rows one sorted list of (fingerprint, id), written once. A look-up
-//! searches each block by bisection; what is in no block yet stands in memory, the [`segment::Tail`], which readers share.
+//! searches each block by bisection; what is in no block yet stands in memory, in the tail, which readers share.
 //!
 //! **Old calls go by the file.** A segment is sealed at a million rows or at the end of its day; giving it up is one
 //! `unlink`, and needs no deletes and no compaction.

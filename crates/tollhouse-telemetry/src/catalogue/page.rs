@@ -89,7 +89,9 @@ fn values(values: Values) -> String {
         Values::Methods => "methods of the protocol, else `_OTHER`".to_owned(),
         Values::Catalogue => "names that their server has answered for, else `_OTHER`".to_owned(),
         Values::Servers => "servers of the configuration".to_owned(),
-        Values::Codes => "JSON-RPC codes that mean the same everywhere, else `_OTHER`; absent without an error".to_owned(),
+        Values::Codes => {
+            "JSON-RPC codes that mean the same everywhere, else `_OTHER`; absent without an error".to_owned()
+        }
         Values::Errors => "codes, `tool_error`, and [kinds of fault](errors.md); absent on success".to_owned(),
         Values::Revisions => "revisions of the protocol".to_owned(),
         Values::Statuses => "status codes of HTTP".to_owned(),

@@ -164,7 +164,7 @@ impl Calls {
             outcome: sets::outcome(&record.outcome),
             listener: record.listener,
             version: record.version,
-            sent: record.attempts > 0,
+            sent: !record.attempts.is_empty(),
             scheme: if method == "resources/read" {
                 sets::scheme(record.name.as_deref().unwrap_or_default())
             } else {

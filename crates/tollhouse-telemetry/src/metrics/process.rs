@@ -25,7 +25,11 @@ pub(super) fn tell(standing: &mut Standing) {
         (Id::ProcessVirtual, field("VmSize"), 1024.0),
         (Id::ProcessThreads, field("Threads"), 1.0),
         // One of them is that of the directory which is being read.
-        (Id::ProcessFiles, fs::read_dir("/proc/self/fd").ok().map(|open| super::cells::number(open.count() as u64)), 1.0),
+        (
+            Id::ProcessFiles,
+            fs::read_dir("/proc/self/fd").ok().map(|open| super::cells::number(open.count() as u64)),
+            1.0,
+        ),
     ] {
         if let Some(value) = field {
             standing.number(id, [], value * unit);

@@ -3,7 +3,9 @@ use std::time::{Duration, Instant, SystemTime};
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
 use tollhouse_core::ids::{CallId, ServerId};
-use tollhouse_core::record::{CallRecord, Listener, Outcome, Principal, SessionRef, SessionSource, Times, Traffic};
+use tollhouse_core::record::{
+    Attempt, CallRecord, Listener, Outcome, Principal, SessionRef, SessionSource, Times, Traffic,
+};
 use tollhouse_core::trace::TraceContext;
 use tollhouse_core::wire::method::intern;
 
@@ -27,6 +29,8 @@ fn record(tool: &str, outcome: Outcome) -> CallRecord {
         local_name: None,
         server: ServerId::new("files").ok(),
         trace: TraceContext::mint(),
+        span: [0; 8],
+        sampled: true,
         times: Times {
             sent: Some(Duration::from_millis(1)),
             answered: Some(Duration::from_millis(29)),
@@ -35,7 +39,7 @@ fn record(tool: &str, outcome: Outcome) -> CallRecord {
         },
         bytes: Traffic { request: 100, response: 200 },
         arguments: None,
-        attempts: 1,
+        attempts: [Attempt::default()].into_iter().collect(),
         outcome,
     }
 }
@@ -129,7 +133,10 @@ fn a_server_that_is_gone_leaves_no_series() {
     let text = with(&["web"]);
     assert!(!text.contains("files") && !text.contains(r#""read""#), "{text}");
     metrics.count(&record("read", Outcome::Ok));
-    assert!(with(&["web", "files"]).contains(r#"mcp_client_operation_duration_seconds_count{mcp_method_name="tools/call","#));
+    assert!(
+        with(&["web", "files"])
+            .contains(r#"mcp_client_operation_duration_seconds_count{mcp_method_name="tools/call","#)
+    );
 }
 
 #[test]
@@ -177,7 +184,9 @@ fn the_share_is_of_the_last_minute() {
 #[test]
 fn the_process_is_told_of_where_the_system_tells_it() {
     let text = text(&metrics());
-    for name in ["process_cpu_time_seconds_total{cpu_mode=\"user\"}", "process_memory_usage_bytes", "process_thread_count"] {
+    for name in
+        ["process_cpu_time_seconds_total{cpu_mode=\"user\"}", "process_memory_usage_bytes", "process_thread_count"]
+    {
         let line = text.lines().find(|line| line.starts_with(name));
         assert!(cfg!(not(target_os = "linux")) || line.is_some(), "{name} in {text}");
     }

@@ -158,7 +158,7 @@ mod tests {
     fn bytes_are_limited_too() {
         let queue = queue(1000, 400, 512);
         let taken: Vec<_> = (0..4).map(|_| queue.push(items(1, false))).collect();
-        assert_eq!(taken, [true, true, false, false], "of 100 bytes each, in three quarters of 400");
+        assert_eq!(taken, [true, true, true, false], "of 100 bytes each, in three quarters of 400");
     }
 
     #[tokio::test(start_paused = true)]

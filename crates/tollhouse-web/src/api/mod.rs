@@ -17,7 +17,7 @@ mod calls;
 mod errors;
 mod figures;
 mod problem;
-mod query;
+pub(crate) mod query;
 mod sessions;
 mod traces;
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 /// An answer that is none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     title: &'static str,
     status: u16,
     detail: String,
@@ -16,12 +16,12 @@ pub(super) struct Problem {
 
 impl Problem {
     /// The question is not understood: what was expected instead.
-    pub(super) fn question(detail: impl Into<String>) -> Self {
+    pub(crate) fn question(detail: impl Into<String>) -> Self {
         Self { title: "the question is not understood", status: 400, detail: detail.into() }
     }
 
     /// There is no such thing.
-    pub(super) fn unknown(detail: impl Into<String>) -> Self {
+    pub(crate) fn unknown(detail: impl Into<String>) -> Self {
         Self { title: "nothing is known of it", status: 404, detail: detail.into() }
     }
 }

@@ -15,10 +15,10 @@ use super::problem::Problem;
 const LIMIT_MAX: usize = 1000;
 
 /// The pairs of a query, taken out one by one.
-pub(super) struct Query(Vec<(String, String)>);
+pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
-    pub(super) fn new(raw: Option<&str>) -> Self {
+    pub(crate) fn new(raw: Option<&str>) -> Self {
         let pairs = raw.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
         Self(
             pairs
@@ -26,6 +26,11 @@ impl Query {
                 .map(|(k, v)| (decoded(k), decoded(v)))
                 .collect(),
         )
+    }
+
+    /// All of them, in their order.
+    pub(crate) fn pairs(self) -> impl Iterator<Item = (String, String)> {
+        self.0.into_iter()
     }
 
     /// The value of `key`, if it is there.
@@ -114,6 +119,11 @@ const FIELDS: [(&str, Field); 9] = [
     ("error", Field::Error),
 ];
 
+/// A condition as it is written, if it can be read.
+pub(crate) fn term(text: &str) -> Option<Term> {
+    parsed(text).ok()
+}
+
 fn parsed(term: &str) -> Result<Term, Problem> {
     let (exclude, rest) = term.strip_prefix('!').map_or((false, term), |rest| (true, rest));
     let expected = || {
@@ -127,7 +137,7 @@ fn parsed(term: &str) -> Result<Term, Problem> {
 }
 
 /// `90s`, `15m`, `24h`, `7d`.
-fn length(text: &str) -> Option<Duration> {
+pub(crate) fn length(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let number: u64 = number.parse().ok()?;
     let seconds = match unit {

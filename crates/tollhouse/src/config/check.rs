@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use tollhouse_core::ids::ServerId;
 use tollhouse_proxy::retry;
 use tollhouse_proxy::settings::{
-    Command, FrontDoor, Limits, Naming, Server, SessionRule, Settings, Timeouts, Transport,
+    Command, FrontDoor, Limits, Naming, Server, SessionRule, Settings, Timeouts, Tracing, Transport,
 };
 
 use super::block::List;
@@ -143,6 +143,7 @@ pub(crate) fn own(file: &File, root: &Place, env: &dyn Environment, findings: &m
                 origins: texts(file.allowed_origins.as_ref()),
             },
             inject_trace: inject_trace(env),
+            tracing: Tracing::default(),
             session_rules: session_rules(file),
         },
         log: file.log.as_ref().map(|log| log_of(&log.value)).unwrap_or_default(),
@@ -186,6 +187,7 @@ fn defaults(servers: Vec<Server>, env: &dyn Environment) -> Loaded {
             limits: Limits::default(),
             front_door: FrontDoor::default(),
             inject_trace: inject_trace(env),
+            tracing: Tracing::default(),
             session_rules: SessionRule::ALL.into(),
         },
         log: Log::default(),
