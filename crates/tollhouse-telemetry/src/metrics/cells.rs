@@ -59,7 +59,7 @@ impl Cell for Counter {
 pub(super) struct Cells<C> {
     metric: &'static Metric,
     bounds: &'static [f64],
-    cells: Mutex<BTreeMap<Labels, Arc<C>>>,
+    by_labels: Mutex<BTreeMap<Labels, Arc<C>>>,
     overflow: Mutex<Option<Arc<C>>>,
 }
 
@@ -70,13 +70,13 @@ impl<C: Cell> Cells<C> {
 
     /// Cells with bounds of which those of the row are a part.
     pub(super) fn within(id: Id, bounds: &'static [f64]) -> Self {
-        Self { metric: id.metric(), bounds, cells: Mutex::default(), overflow: Mutex::default() }
+        Self { metric: id.metric(), bounds, by_labels: Mutex::default(), overflow: Mutex::default() }
     }
 
     /// The cell of these labels.
     pub(super) fn of(&self, labels: Labels) -> Arc<C> {
         debug_assert_eq!(labels.len(), self.metric.labels.len(), "{}", self.metric.name);
-        let mut cells = lock(&self.cells);
+        let mut cells = lock(&self.by_labels);
         if let Some(cell) = cells.get(&labels) {
             return cell.clone();
         }
@@ -91,7 +91,7 @@ impl<C: Cell> Cells<C> {
 
     /// Forgets the cells whose labels `gone` names. Handles count on, but nobody sees it.
     pub(super) fn forget(&self, gone: impl Fn(&Labels) -> bool) {
-        lock(&self.cells).retain(|labels, _| !gone(labels));
+        lock(&self.by_labels).retain(|labels, _| !gone(labels));
     }
 
     /// What was counted, in the order of the labels.
@@ -100,7 +100,7 @@ impl<C: Cell> Cells<C> {
             let named = self.metric.labels.iter().zip(labels);
             named.filter_map(|(label, word)| Some((label.name, word.clone()?))).collect()
         };
-        let cells = lock(&self.cells);
+        let cells = lock(&self.by_labels);
         let mut series: Vec<_> =
             cells.iter().map(|(labels, cell)| Series { labels: named(labels), value: cell.value() }).collect();
         drop(cells);

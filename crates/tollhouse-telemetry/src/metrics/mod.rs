@@ -36,8 +36,8 @@ use crate::catalogue::{Group, Id, METRICS};
 pub use standing::Standing;
 
 use calls::Calls;
-use compat::Set;
 use cells::{Cells, lock};
+use compat::Set;
 use sets::ours;
 use share::Share;
 use snapshot::{Family, Head, Series, Snapshot, Value};
@@ -65,7 +65,7 @@ pub enum Examples {
     /// Of every call.
     #[default]
     All,
-    /// Of calls whose caller has their trace recorded.
+    /// Of calls whose trace is recorded.
     Sampled,
     /// Of none.
     Off,
@@ -136,20 +136,14 @@ impl Metrics {
     /// Nothing counted yet.
     pub fn new(config: Config) -> Self {
         let calls = Calls::new(compat::bounds(&config.compat));
-        Self {
-            config,
-            calls,
-            observe: Cells::new(Id::Observe),
-            share: Share::default(),
-            servers: Mutex::default(),
-        }
+        Self { config, calls, observe: Cells::new(Id::Observe), share: Share::default(), servers: Mutex::default() }
     }
 
     /// Counts a finished call.
     pub fn count(&self, record: &CallRecord) {
         let example = match self.config.examples {
             Examples::All => true,
-            Examples::Sampled => record.trace.sampled(),
+            Examples::Sampled => record.sampled,
             Examples::Off => false,
         };
         self.calls.count(record, example);
@@ -173,7 +167,7 @@ impl Metrics {
         let word = |text: &String| Some(Word::Known(text.as_str().into()));
         standing.number(Id::Target, [word(service), word(version), word(instance)], 1.0);
         standing.number(Id::Build, [word(version)], 1.0);
-        self.forget(standing.servers());
+        self.forget(&standing.servers());
         let mut counted = self.calls.series().into_iter().collect::<std::collections::BTreeMap<_, _>>();
         counted.insert(Id::Observe, self.observe.series());
         let families = METRICS.iter().filter(|metric| !self.config.off.contains(&metric.group)).filter_map(|metric| {
@@ -195,9 +189,9 @@ impl Metrics {
     }
 
     /// Servers come and go; what was counted of one that is gone goes with it.
-    fn forget(&self, now: HashSet<String>) {
+    fn forget(&self, now: &HashSet<String>) {
         let before = std::mem::replace(&mut *lock(&self.servers), now.clone());
-        let gone: HashSet<_> = before.difference(&now).cloned().collect();
+        let gone: HashSet<_> = before.difference(now).cloned().collect();
         if !gone.is_empty() {
             self.calls.forget(&gone);
         }

@@ -77,7 +77,11 @@ enum As {
     Gauge,
     Info,
     /// The ranges, their values times `scale`.
-    Histogram { scale: f64, bounds: &'static [f64], unit: Option<&'static str> },
+    Histogram {
+        scale: f64,
+        bounds: &'static [f64],
+        unit: Option<&'static str>,
+    },
 }
 
 /// A condition on a label, which is empty where it says nothing.

@@ -20,8 +20,23 @@ const VALIDATION: &[&str] = &["-32600", "-32602", "-32702", "-32700", "malformed
 const EXTERNAL: &[&str] = &["tool_error", "server_error", "rejected", "invalid_response", "response_too_large"];
 const SECURITY: &[&str] = &["unauthorized"];
 const ELSE: &[&str] = &[
-    "", "connection_refused", "connection_reset", "tls", "timeout", "deadline", "-32600", "-32602", "-32702", "-32700",
-    "malformed", "invalid_arguments", "tool_error", "server_error", "rejected", "invalid_response", "response_too_large",
+    "",
+    "connection_refused",
+    "connection_reset",
+    "tls",
+    "timeout",
+    "deadline",
+    "-32600",
+    "-32602",
+    "-32702",
+    "-32700",
+    "malformed",
+    "invalid_arguments",
+    "tool_error",
+    "server_error",
+    "rejected",
+    "invalid_response",
+    "response_too_large",
     "unauthorized",
 ];
 

@@ -10,29 +10,43 @@ const NAMES: [(&str, &[&str]); 3] = [
     (
         "gateway",
         &[
-            "mcp_errors_total", "mcp_request_duration_seconds", "mcp_requests_total", "mcp_resource_reads_total",
-            "mcp_service_info", "mcp_tool_call_duration_seconds", "mcp_tool_calls_total", "mcp_tools_total",
+            "mcp_errors_total",
+            "mcp_request_duration_seconds",
+            "mcp_requests_total",
+            "mcp_resource_reads_total",
+            "mcp_service_info",
+            "mcp_tool_call_duration_seconds",
+            "mcp_tool_calls_total",
+            "mcp_tools_total",
         ],
     ),
     (
         "proxy",
         &[
-            "mcp_proxy_backends_connected", "mcp_proxy_request_duration_milliseconds", "mcp_proxy_requests_total",
+            "mcp_proxy_backends_connected",
+            "mcp_proxy_request_duration_milliseconds",
+            "mcp_proxy_requests_total",
             "mcp_proxy_sessions_active",
         ],
     ),
     (
         "tools",
         &[
-            "mcp_session_active", "mcp_session_duration_seconds", "mcp_session_tool_count", "mcp_tool_calls",
-            "mcp_tool_duration_milliseconds", "mcp_tool_errors",
+            "mcp_session_active",
+            "mcp_session_duration_seconds",
+            "mcp_session_tool_count",
+            "mcp_tool_calls",
+            "mcp_tool_duration_milliseconds",
+            "mcp_tool_errors",
         ],
     ),
 ];
 
 fn ranges(bounds: &'static [f64], values: &[f64]) -> Value {
     let histogram = Histogram::new(bounds);
-    values.iter().for_each(|value| histogram.observe(*value));
+    for value in values {
+        histogram.observe(*value);
+    }
     Value::Ranges(histogram.counted())
 }
 
@@ -67,8 +81,14 @@ fn counted() -> Vec<Family> {
             Id::ClientOperation,
             vec![(vec![("mcp.method.name", "tools/call"), ("error.type", "timeout")], ranges(&CALL, &[40.0]))],
         ),
-        family(Id::ResourceReads, vec![(vec![("scheme", "file"), ("tollhouse.server.name", "files")], Value::Number(2.0))]),
-        family(Id::CatalogItems, vec![(vec![("kind", "tool"), ("tollhouse.server.name", "files")], Value::Number(4.0))]),
+        family(
+            Id::ResourceReads,
+            vec![(vec![("scheme", "file"), ("tollhouse.server.name", "files")], Value::Number(2.0))],
+        ),
+        family(
+            Id::CatalogItems,
+            vec![(vec![("kind", "tool"), ("tollhouse.server.name", "files")], Value::Number(4.0))],
+        ),
         family(Id::ServerState, vec![(vec![("state", "down")], Value::Number(1.0))]),
         family(Id::SessionActive, vec![(vec![("network.transport", "tcp")], Value::Number(3.0))]),
         family(Id::ServerSession, vec![(vec![("mcp.protocol.version", "2025-11-25")], ranges(&LONG, &[3.0]))]),
