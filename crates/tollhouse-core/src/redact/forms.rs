@@ -171,5 +171,5 @@ fn card(text: &str) -> Option<usize> {
             _ => digit * 2 / 10 + digit * 2 % 10,
         })
         .sum();
-    (CARD.contains(&len) && sum % 10 == 0).then_some(end)
+    (CARD.contains(&len) && sum.is_multiple_of(10)).then_some(end)
 }
