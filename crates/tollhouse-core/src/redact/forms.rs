@@ -86,6 +86,17 @@ pub(super) fn replace(text: &str) -> Option<String> {
     replaced(text, &parts)
 }
 
+/// Is it one word?
+pub(super) fn is_word(text: &str) -> bool {
+    text.bytes().all(of_word)
+}
+
+/// As [`replace`], of one word.
+pub(super) fn replace_word(word: &str) -> Option<String> {
+    let found = word.len() >= *CARD.start() && (key(word).is_some() || card(word).is_some());
+    found.then(|| replace(word)).flatten()
+}
+
 /// What keys are made of.
 fn of_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b'+')
