@@ -22,7 +22,7 @@ use tollhouse_web::{Losses, Phase, Recorded, Reloads, Server, Shown, Snapshot, S
 use tracing::{error, info, warn};
 
 use crate::config::env::{Environment as _, Process};
-use crate::config::{Finding, Loaded};
+use crate::config::{self, Finding, Loaded};
 use crate::pipeline;
 use crate::secrets;
 use crate::standing::standing;
@@ -43,8 +43,8 @@ pub(crate) enum Keep {
     Nowhere,
     /// In memory, as long as the program runs.
     Memory,
-    /// In files below this directory.
-    Below(PathBuf),
+    /// In files in this directory, for as long as they say.
+    In(PathBuf, tollhouse_store::Options),
 }
 
 /// The store could not be opened.
@@ -53,6 +53,11 @@ pub(crate) enum Keep {
 pub(crate) struct StoreError(#[from] tollhouse_store::Error);
 
 impl Keep {
+    /// In this directory, if in any, as the configuration says.
+    pub(crate) fn of(dir: Option<PathBuf>, store: &config::Store) -> Self {
+        dir.map_or(Self::Nowhere, |dir| Self::In(dir, tollhouse_store::Options { keep: store.keep }))
+    }
+
     fn open(&self) -> Result<Option<Recorded>, StoreError> {
         let store = match self {
             Self::Nowhere => return Ok(None),
@@ -60,7 +65,7 @@ impl Keep {
                 let (writer, reader) = tollhouse_store::memory::open();
                 Store::over(writer, &reader)?
             }
-            Self::Below(dir) => Store::open(&dir.join("store"), tollhouse_store::Options::default())?,
+            Self::In(dir, options) => Store::open(dir, *options)?,
         };
         Ok(Some(Recorded::new(Arc::new(store))))
     }
