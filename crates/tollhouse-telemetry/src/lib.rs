@@ -9,4 +9,6 @@ pub mod catalogue;
 pub mod logs;
 pub mod otlp;
 
+pub mod compat;
+
 mod civil;

@@ -32,12 +32,12 @@ use tollhouse_core::histogram::{Counted, Histogram};
 use tollhouse_core::record::CallRecord;
 
 use crate::catalogue::{Group, Id, METRICS};
+use crate::compat::Set;
 
 pub use standing::Standing;
 
 use calls::Calls;
 use cells::{Cells, lock};
-use compat::Set;
 use sets::ours;
 use share::Share;
 use snapshot::{Family, Head, Series, Snapshot, Value};

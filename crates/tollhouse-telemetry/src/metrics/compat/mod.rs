@@ -22,34 +22,7 @@ use table::ALIASES;
 use tollhouse_core::histogram::CALL;
 
 use crate::catalogue::Id;
-
-/// A set of names that belong together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Set {
-    /// Span attributes of an agent dashboard. It has no metrics.
-    Dashboard,
-    /// `mcp_…` of a gateway: calls, requests, errors, what is offered.
-    Gateway,
-    /// `mcp.proxy.…`.
-    Proxy,
-    /// `mcp.tool.…` and `mcp.session.…` of a tool server.
-    Tools,
-}
-
-impl Set {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Dashboard, Self::Gateway, Self::Proxy, Self::Tools];
-
-    /// The word of the configuration.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Dashboard => "dashboard",
-            Self::Gateway => "gateway",
-            Self::Proxy => "proxy",
-            Self::Tools => "tools",
-        }
-    }
-}
+use crate::compat::Set;
 
 /// How a metric is told under another name.
 #[derive(Debug)]

@@ -42,6 +42,14 @@ const NAMES: [(&str, &[&str]); 3] = [
     ),
 ];
 
+/// Those whose source there is not yet: lists of resources and prompts, authentication, limits, caches, content checks.
+/// Whoever adds the source moves the name up.
+const LATER: [&str; 11] = [
+    "mcp_auth_attempts", "mcp_prompts", "mcp_proxy_classifier_cache_hits", "mcp_proxy_classifier_cache_misses",
+    "mcp_rate_limit_hits", "mcp_resources_total", "cache_hit_ratio", "cache_operations", "security_check_duration",
+    "security_checks", "security_rule_triggers",
+];
+
 fn ranges(bounds: &'static [f64], values: &[f64]) -> Value {
     let histogram = Histogram::new(bounds);
     for value in values {
@@ -127,6 +135,7 @@ fn each_set_has_the_names_of_its_document_and_no_others() {
         }
     }
     assert!(ALIASES.iter().all(|alias| alias.set != Set::Dashboard));
+    assert!(ALIASES.iter().all(|alias| LATER.iter().all(|later| !alias.series.starts_with(later))));
 }
 
 #[test]
