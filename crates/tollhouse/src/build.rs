@@ -23,6 +23,7 @@ use tracing::{error, info, warn};
 
 use crate::config::env::{Environment as _, Process};
 use crate::config::{self, Finding, Loaded};
+use crate::history;
 use crate::pipeline;
 use crate::secrets;
 use crate::standing::standing;
@@ -106,6 +107,11 @@ impl Program {
         let stop_admin = CancellationToken::new();
         let (front_door, allowed) = watch::channel(settings.front_door.clone());
         let reloads = Arc::<Mutex<Reloads>>::default();
+        if let Some(recorded) = &kept {
+            history::begin(recorded);
+            let (handle, reloads) = (handle.clone(), reloads.clone());
+            tasks.spawn(history::watch(handle, reloads, recorded.clone(), stop_admin.clone()));
+        }
         let mut admin = None;
         if let Some(listener) = web {
             admin = Some(listener.local_addr().context("serve health")?);

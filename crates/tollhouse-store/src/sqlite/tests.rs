@@ -230,7 +230,7 @@ fn a_file_that_was_cut_off_is_found_by_name_and_calls_go_on_in_another() {
     let file = dir.path().join("seg/calls-1.db");
     let half = file.metadata().unwrap().len() / 2 / 4096 * 4096;
     std::fs::File::options().write(true).open(&file).unwrap().set_len(half).unwrap();
-    let checked = check(dir.path()).unwrap();
+    let checked = check(dir.path(), u64::MAX).unwrap();
     let damaged: Vec<_> = checked.damaged.iter().map(|(file, _)| file.ends_with("calls-1.db")).collect();
     assert_eq!((checked.whole, damaged), (1, vec![true]));
     let (mut writer, mut reader) = opened(dir.path(), 1_000_000);
@@ -264,10 +264,10 @@ fn a_whole_store_is_found_whole_and_one_in_use_is_left_alone() {
     let dir = dir();
     let (mut writer, _) = opened(dir.path(), 500);
     calls(1200).chunks(100).for_each(|batch| writer.append(batch).unwrap());
-    assert!(matches!(check(dir.path()), Err(Error::Locked { .. })));
+    assert!(matches!(check(dir.path(), u64::MAX), Err(Error::Locked { .. })));
     writer.close().unwrap();
     drop(writer);
-    let checked = check(dir.path()).unwrap();
+    let checked = check(dir.path(), u64::MAX).unwrap();
     assert_eq!((checked.whole, checked.damaged), (4, vec![]));
     assert!(checked.bytes > 100_000);
 }

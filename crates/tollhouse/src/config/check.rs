@@ -266,7 +266,7 @@ fn store_of(store: &blocks::Store, findings: &mut Findings) -> Store {
             minutes_us: us(&store.minutes, default.minutes_us),
             quarters_us: us(&store.quarters, default.quarters_us),
             days_us: us(&store.days, default.days_us),
-            disk: store.disk_budget.as_ref().map_or(default.disk, |at| at.value.0.bytes()),
+            disk: store.disk_budget.as_ref().map_or(default.disk, |at| at.value.0.0),
             ..default
         },
     }
