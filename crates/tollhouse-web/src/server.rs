@@ -144,7 +144,7 @@ struct Door {
 
 fn routes(shown: Shown, door: Door) -> Router {
     let Shown { health, recorded, metrics } = shown;
-    let health_of_pages = health.clone();
+    let (health_of_pages, health_of_api) = (health.clone(), health.clone());
     let health = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
@@ -152,7 +152,7 @@ fn routes(shown: Shown, door: Door) -> Router {
         .with_state(health);
     let pages =
         recorded.clone().map(|recorded| pages::routes(Pages { health: health_of_pages, recorded })).unwrap_or_default();
-    let recorded = recorded.map(api::routes).unwrap_or_default();
+    let recorded = recorded.map(|recorded| api::routes(recorded, health_of_api)).unwrap_or_default();
     let metrics =
         metrics.map(|text| Router::new().route("/metrics", get(fetched)).with_state(text)).unwrap_or_default();
     Router::new()

@@ -13,6 +13,7 @@ pub(crate) mod doctor;
 pub(crate) mod errors;
 pub(crate) mod init;
 pub(crate) mod list;
+pub(crate) mod logs;
 pub(crate) mod reference;
 pub(crate) mod remove;
 pub(crate) mod serve;
@@ -20,6 +21,7 @@ pub(crate) mod sessions;
 pub(crate) mod status;
 pub(crate) mod stdio;
 pub(crate) mod tools;
+pub(crate) mod top;
 pub(crate) mod trace;
 pub(crate) mod wrap;
 
@@ -143,6 +145,10 @@ pub(crate) enum Verb {
     Sessions(sessions::Args),
     /// Show what fails
     Errors(errors::Args),
+    /// Show who called what, and what became of it
+    Logs(logs::Args),
+    /// Watch what goes on behind a running gateway
+    Top(top::Args),
     /// Write the completions of a shell
     Completions(completions::Args),
     /// Write a page of the documentation
