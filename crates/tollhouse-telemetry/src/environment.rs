@@ -1,1 +1,3 @@
 //! The variables of OpenTelemetry, and ours beside them.
+
+pub mod metrics;
