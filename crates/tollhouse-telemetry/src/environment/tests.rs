@@ -278,5 +278,5 @@ fn the_first_line_says_where_everything_goes_without_credentials() {
 #[test]
 fn tools_without_spans_are_a_list() {
     let settings = read(&[("MCP_TRACING_DISABLED_TOOLS", "files__read, web")]);
-    assert!(settings.disabled_tools.hold(["web"]) && !settings.disabled_tools.hold(["files"]));
+    assert!(settings.disabled_tools.hold(&["web"]) && !settings.disabled_tools.hold(&["files"]));
 }

@@ -50,12 +50,13 @@ pub(super) enum Retry {
     After(Duration),
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what stands behind `map_err` takes its error")]
 impl Failure {
-    fn unavailable(cause: &impl ToString) -> Self {
+    fn unavailable(cause: impl ToString) -> Self {
         Self { reason: Reason::Unavailable, retry: Retry::Soon, cause: clip(&cause.to_string()) }
     }
 
-    fn refused(cause: &impl ToString) -> Self {
+    fn refused(cause: impl ToString) -> Self {
         Self { reason: Reason::Refused, retry: Retry::Never, cause: clip(&cause.to_string()) }
     }
 }
@@ -117,7 +118,7 @@ impl Wire {
                 Ok(answer) => break (sender, answer),
                 Err(error) if !fresh && (error.is_canceled() || error.is_closed() || error.is_incomplete_message()) => {
                 }
-                Err(error) => return Err(Failure::unavailable(&error)),
+                Err(error) => return Err(Failure::unavailable(error)),
             }
         };
         let (head, body) = answer.into_parts();
@@ -135,9 +136,9 @@ impl Wire {
             | StatusCode::SERVICE_UNAVAILABLE
             | StatusCode::GATEWAY_TIMEOUT) => {
                 let cause = format!("the collector answered HTTP {status}");
-                Err(Failure { retry: retry_after(&head.headers), ..Failure::unavailable(&cause) })
+                Err(Failure { retry: retry_after(&head.headers), ..Failure::unavailable(cause) })
             }
-            status => Err(Failure::refused(&format!("the collector answered HTTP {status}"))),
+            status => Err(Failure::refused(format!("the collector answered HTTP {status}"))),
         }
     }
 
@@ -161,7 +162,7 @@ impl Wire {
         let request = self.request(&uri, Version::HTTP_2, body);
         let answer = sender.send_request(request).await.map_err(|error| {
             self.shared.lock().unwrap_or_else(PoisonError::into_inner).take();
-            Failure::unavailable(&error)
+            Failure::unavailable(error)
         })?;
         let (head, body) = answer.into_parts();
         match head.status {
@@ -171,9 +172,9 @@ impl Wire {
             | StatusCode::SERVICE_UNAVAILABLE
             | StatusCode::GATEWAY_TIMEOUT) => {
                 let cause = format!("the collector answered HTTP {status}");
-                return Err(Failure { retry: retry_after(&head.headers), ..Failure::unavailable(&cause) });
+                return Err(Failure { retry: retry_after(&head.headers), ..Failure::unavailable(cause) });
             }
-            status => return Err(Failure::refused(&format!("the collector answered HTTP {status}"))),
+            status => return Err(Failure::refused(format!("the collector answered HTTP {status}"))),
         }
         let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(Failure::unavailable)?;
         // Without a message the status may stand in the headers.
@@ -262,20 +263,20 @@ const DATA_LOSS: u16 = 15;
 
 fn status(trailers: &HeaderMap) -> Result<(), Failure> {
     let code = trailers.get("grpc-status").and_then(|code| code.to_str().ok()?.parse::<u16>().ok());
-    let Some(code) = code else { return Err(Failure::unavailable(&"the collector's answer has no gRPC status")) };
+    let Some(code) = code else { return Err(Failure::unavailable("the collector's answer has no gRPC status")) };
     let message = trailers.get("grpc-message").and_then(|message| message.to_str().ok()).unwrap_or_default();
     let cause = format!("the collector answered gRPC status {code} {message}");
     let asked = trailers.get("grpc-status-details-bin").and_then(|details| retry_info(details.as_bytes()));
     match (code, asked) {
         (0, _) => Ok(()),
         (CANCELLED | DEADLINE_EXCEEDED | ABORTED | OUT_OF_RANGE | UNAVAILABLE | DATA_LOSS, None) => {
-            Err(Failure::unavailable(&cause))
+            Err(Failure::unavailable(cause))
         }
         (
             CANCELLED | DEADLINE_EXCEEDED | RESOURCE_EXHAUSTED | ABORTED | OUT_OF_RANGE | UNAVAILABLE | DATA_LOSS,
             Some(asked),
-        ) => Err(Failure { retry: Retry::After(asked), ..Failure::unavailable(&cause) }),
-        _ => Err(Failure::refused(&cause)),
+        ) => Err(Failure { retry: Retry::After(asked), ..Failure::unavailable(cause) }),
+        _ => Err(Failure::refused(cause)),
     }
 }
 
