@@ -51,6 +51,14 @@ pub(crate) fn check(ground: &Ground) -> anyhow::Result<Vec<String>> {
     Ok(wrong)
 }
 
+/// With which arguments a pod starts the program.
+pub(crate) fn pod(ground: &Ground) -> anyhow::Result<Vec<String>> {
+    let path = format!("{KUBERNETES}/tollhouse.yaml");
+    let manifest = documents(&fs::read_to_string(ground.root.join(&path)).with_context(|| format!("read {path}"))?)?;
+    let mut told = manifest.iter().flat_map(containers).filter_map(|container| words(&container["args"]));
+    told.next().with_context(|| format!("find the arguments in {path}"))
+}
+
 /// Every YAML file below `deploy`.
 fn yamls(ground: &Ground) -> anyhow::Result<Vec<String>> {
     let listed =
