@@ -8,11 +8,14 @@ use crate::deploy;
 use crate::ground::{Ground, output};
 
 /// Each page: where it is, and which words make the program write it.
-pub(crate) const PAGES: [(&str, &[&str]); 4] = [
+pub(crate) const PAGES: [(&str, &[&str]); 7] = [
     ("docs/reference/cli.md", &["reference", "cli"]),
     ("docs/reference/configuration.md", &["reference", "configuration"]),
     ("docs/reference/doctor.md", &["reference", "doctor"]),
     ("docs/reference/metrics.md", &["reference", "metrics"]),
+    ("deploy/prometheus/compat-gateway.yml", &["reference", "compat-gateway"]),
+    ("deploy/prometheus/compat-proxy.yml", &["reference", "compat-proxy"]),
+    ("deploy/prometheus/compat-tools.yml", &["reference", "compat-tools"]),
 ];
 
 /// Writes every page.

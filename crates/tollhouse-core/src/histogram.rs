@@ -32,6 +32,8 @@ pub struct Histogram {
 /// What a histogram has counted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Counted {
+    /// Upper bounds of the ranges but the last, which has none.
+    pub bounds: &'static [f64],
     /// By range, each up to and including its bound; the last is of what lies above all bounds.
     pub counts: Vec<u64>,
     /// Of all values.
@@ -52,6 +54,30 @@ pub struct Example {
 }
 
 impl Counted {
+    /// Nothing counted.
+    pub fn new(bounds: &'static [f64]) -> Self {
+        Self { bounds, counts: vec![0; bounds.len() + 1], sum: 0.0, examples: Vec::new() }
+    }
+
+    /// Adds what `other` has counted, which has these bounds and perhaps more; its values are `scale` times ours.
+    pub fn add(&mut self, other: &Self, scale: f64) {
+        for (range, count) in other.counts.iter().enumerate() {
+            // The range of ours that this one lies in.
+            let into = match other.bounds.get(range) {
+                Some(bound) => self.bounds.partition_point(|ours| *ours < bound * scale * (1.0 - f64::EPSILON * 4.0)),
+                None => self.bounds.len(),
+            };
+            self.counts[into] += count;
+            if let Some(Some(example)) = other.examples.get(range) {
+                if self.examples.is_empty() {
+                    self.examples = vec![None; self.bounds.len() + 1];
+                }
+                self.examples[into] = Some(Example { value: example.value * scale, ..*example });
+            }
+        }
+        self.sum += other.sum * scale;
+    }
+
     /// How many values there were.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
@@ -61,8 +87,7 @@ impl Counted {
 impl Histogram {
     /// Nothing counted yet. `bounds` rise.
     pub fn new(bounds: &'static [f64]) -> Self {
-        let counted = Counted { counts: vec![0; bounds.len() + 1], sum: 0.0, examples: Vec::new() };
-        Self { bounds, counted: Mutex::new(counted) }
+        Self { bounds, counted: Mutex::new(Counted::new(bounds)) }
     }
 
     /// The upper bounds of its ranges but the last, which has none.
@@ -143,6 +168,20 @@ mod tests {
         let counted = histogram.counted();
         assert_eq!((counted.counts.as_slice(), counted.count(), counted.examples.len()), (&[2, 2, 1][..], 5, 0));
         assert!((counted.sum - 14.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn ranges_are_added_into_those_they_lie_in() {
+        let fine = Histogram::new(&[0.01, 0.02, 0.1]);
+        for value in [0.005, 0.02, 0.05, 7.0] {
+            fine.observe_in(value, Some(([1; 16], SystemTime::UNIX_EPOCH)));
+        }
+        let mut coarse = Counted::new(&[10.0, 100.0]);
+        coarse.add(&fine.counted(), 1000.0);
+        coarse.add(&fine.counted(), 1000.0);
+        assert_eq!(coarse.counts, [2, 4, 2]);
+        assert!((coarse.sum - 2.0 * 7075.0).abs() < 1e-6);
+        assert!((coarse.examples[1].unwrap().value - 50.0).abs() < 1e-9);
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! event, beside the path of a call: no call waits for it.
 
 pub mod environment;
-pub mod otlp;
 pub mod metrics;
 pub mod catalogue;
 pub mod logs;
+pub mod otlp;
+
+pub mod compat;
 
 mod civil;

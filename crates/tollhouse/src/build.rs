@@ -22,7 +22,8 @@ use tollhouse_web::{Losses, Phase, Recorded, Reloads, Server, Shown, Snapshot, S
 use tracing::{error, info, warn};
 
 use crate::config::env::{Environment as _, Process};
-use crate::config::{Finding, Loaded};
+use crate::config::{self, Finding, Loaded};
+use crate::history;
 use crate::pipeline;
 use crate::secrets;
 use crate::standing::standing;
@@ -43,8 +44,8 @@ pub(crate) enum Keep {
     Nowhere,
     /// In memory, as long as the program runs.
     Memory,
-    /// In files below this directory.
-    Below(PathBuf),
+    /// In files in this directory, for as long as they say.
+    In(PathBuf, tollhouse_store::Options),
 }
 
 /// The store could not be opened.
@@ -53,6 +54,11 @@ pub(crate) enum Keep {
 pub(crate) struct StoreError(#[from] tollhouse_store::Error);
 
 impl Keep {
+    /// In this directory, if in any, as the configuration says.
+    pub(crate) fn of(dir: Option<PathBuf>, store: &config::Store) -> Self {
+        dir.map_or(Self::Nowhere, |dir| Self::In(dir, tollhouse_store::Options { keep: store.keep }))
+    }
+
     fn open(&self) -> Result<Option<Recorded>, StoreError> {
         let store = match self {
             Self::Nowhere => return Ok(None),
@@ -60,7 +66,7 @@ impl Keep {
                 let (writer, reader) = tollhouse_store::memory::open();
                 Store::over(writer, &reader)?
             }
-            Self::Below(dir) => Store::open(&dir.join("store"), tollhouse_store::Options::default())?,
+            Self::In(dir, options) => Store::open(dir, *options)?,
         };
         Ok(Some(Recorded::new(Arc::new(store))))
     }
@@ -94,13 +100,18 @@ impl Program {
         let (recorder, records) = record::channel(&settings.limits);
         let tasks = TaskTracker::new();
         let kept = wanted.keep.open()?;
-        let metrics = Arc::new(Metrics::new(counted()));
+        let metrics = Arc::new(Metrics::new(counted(loaded)));
         let pipeline = tasks.spawn(pipeline::run(records, log, metrics.clone(), kept.clone()));
         let handle = Handle::start(settings, recorder).context("start the gateway")?;
         let listen = mcp.map(|listener| handle.listen(listener)).transpose().context("serve agents")?;
         let stop_admin = CancellationToken::new();
         let (front_door, allowed) = watch::channel(settings.front_door.clone());
         let reloads = Arc::<Mutex<Reloads>>::default();
+        if let Some(recorded) = &kept {
+            history::begin(recorded);
+            let (handle, reloads) = (handle.clone(), reloads.clone());
+            tasks.spawn(history::watch(handle, reloads, recorded.clone(), stop_admin.clone()));
+        }
         let mut admin = None;
         if let Some(listener) = web {
             admin = Some(listener.local_addr().context("serve health")?);
@@ -138,10 +149,11 @@ impl Program {
 }
 
 /// Which metrics are told, by the environment.
-fn counted() -> metrics::Config {
+fn counted(loaded: &Loaded) -> metrics::Config {
     let variable =
         |name| Process.var(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty());
     let mut config = metrics::Config::of(env!("CARGO_PKG_VERSION"));
+    config.compat.clone_from(&loaded.compat);
     if let Some(groups) = variable("MCP_METRICS_GROUPS") {
         match metrics::left_out(&groups) {
             Some(off) => config.off = off,

@@ -13,6 +13,7 @@ mod drain;
 mod build;
 mod secrets;
 mod standing;
+mod history;
 mod pipeline;
 
 mod doctor;

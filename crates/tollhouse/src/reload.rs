@@ -201,6 +201,7 @@ fn needs_restart(started: (&Loaded, Wanted), loaded: (&Loaded, Wanted)) -> Vec<&
         ("listen", was.listen != is.listen),
         ("admin", was.admin != is.admin),
         ("log", started.log != loaded.log),
+        ("store", started.store != loaded.store),
         ("limits.records", limits.records != other.records),
         ("limits.record_bodies", limits.record_bodies != other.record_bodies),
     ];

@@ -11,7 +11,7 @@ fn check(given: &str, expected: &str) {
     while let Some((before, after)) = rest.split_once(MARK) {
         let (rule, after) = after.split_once(':').unwrap();
         shown.push_str(before);
-        shown.push_str(&format!("<{rule}>"));
+        shown.extend(["<", rule, ">"]);
         rest = after.split_once(']').unwrap().1;
     }
     shown.push_str(rest);
@@ -57,7 +57,7 @@ fn pairs_and_schemes_lose_their_values() {
     check("Authorization: Bearer abc.def-ghi", "Authorization: Bearer <key>");
     check("got Bearer abcdefgh1234", "got Bearer <key>");
     check(r#"{"apiKey":"a b c","n":1}"#, r#"{"apiKey":"<key>","n":1}"#);
-    check(r#"env API_KEY='x y' set"#, "env API_KEY='<key>' set");
+    check(r"env API_KEY='x y' set", "env API_KEY='<key>' set");
     check("run --api-key s3cret --verbose", "run --api-key <key> --verbose");
     check("run --token --verbose", "run --token --verbose");
     check("monkey=banana max_tokens=5", "monkey=banana max_tokens=5");

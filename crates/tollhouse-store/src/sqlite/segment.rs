@@ -10,14 +10,13 @@ use tollhouse_core::era::Version;
 use tollhouse_core::ids::CallId;
 use tollhouse_core::record::Listener;
 
-use super::base::{self, Ended, call_id, first_row, io, row_id, signed, sql, unsigned};
+use super::base::{self, Ended, Layouts, call_id, first_row, io, row_id, signed, sql, unsigned};
 use crate::call::Call;
 use crate::engine::Error;
 use crate::question::{Bounds, Field, Filter, Page};
 
-const LAYOUT: i64 = 1;
 /// Texts that repeat are numbers of `dim`; a file that goes takes its texts with it.
-const SCHEMA: &str = "
+const LAYOUTS: Layouts = Layouts(&["
 CREATE TABLE calls (
   id INTEGER PRIMARY KEY, salt INTEGER NOT NULL, batch INTEGER NOT NULL, at INTEGER NOT NULL,
   trace BLOB NOT NULL, parent INTEGER NOT NULL,
@@ -32,7 +31,7 @@ CREATE TABLE block (batch INTEGER PRIMARY KEY, traces BLOB NOT NULL, sessions BL
 CREATE TABLE last (one INTEGER PRIMARY KEY CHECK (one = 1), batch INTEGER NOT NULL, rows INTEGER NOT NULL,
   min_at INTEGER NOT NULL, max_at INTEGER NOT NULL);
 INSERT INTO last VALUES (1, 0, 0, 0, 0);
-";
+"]);
 /// Rows of a block. Its two lists take 48 KiB each.
 const BLOCK: usize = 4096;
 /// A fingerprint and an id, both with the highest byte first, so that bytes sort like numbers.
@@ -47,7 +46,7 @@ const INSERT: &str = "INSERT OR IGNORE INTO calls VALUES (?1, ?2, ?3, ?4, ?5, ?6
                       ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)";
 
 /// Where a segment is.
-fn path(dir: &Path, number: i64) -> PathBuf {
+pub(super) fn path(dir: &Path, number: i64) -> PathBuf {
     dir.join("seg").join(format!("calls-{number}.db"))
 }
 
@@ -148,7 +147,7 @@ impl Segment {
     /// Opens a segment to write on.
     pub(super) fn open(dir: &Path, number: i64, ended: Ended, tail: &Arc<Mutex<Tail>>) -> Result<Self, Error> {
         let path = path(dir, number);
-        let connection = base::open(&path, LAYOUT, SCHEMA, ended)?;
+        let connection = base::open(&path, LAYOUTS, ended)?;
         let mut segment = Self::around(number, path, connection, tail.clone());
         segment.recall()?;
         Ok(segment)
@@ -160,7 +159,7 @@ impl Segment {
         if !path.exists() {
             return Ok(None);
         }
-        let connection = base::read(&path, LAYOUT)?;
+        let connection = base::read(&path, LAYOUTS)?;
         Ok(Some(Self::around(number, path, connection, Arc::default())))
     }
 
@@ -203,6 +202,18 @@ impl Segment {
         self.after_batch(blocked, |call| entries.push(entry(&call)))?;
         self.tail().entries = entries;
         Ok(())
+    }
+
+    /// Has the whole file looked through.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        base::check(&self.connection, "integrity_check", &self.path)
+    }
+
+    /// Bounds the file to so many pages, as a full disk would.
+    #[cfg(test)]
+    pub(super) fn bound(&self, pages: Option<i64>) {
+        let pages = pages.unwrap_or(i64::from(u32::MAX) - 1);
+        self.connection.pragma_update(None, "max_page_count", pages).unwrap();
     }
 
     /// The newest call's id.

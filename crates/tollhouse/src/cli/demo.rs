@@ -39,7 +39,15 @@ pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
         tracing: Tracing::default(),
         session_rules: SessionRule::ALL.into(),
     };
-    let loaded = Loaded { settings, log: config::Log::default(), listen: None, admin: None, notices: Vec::new() };
+    let loaded = Loaded {
+        settings,
+        log: config::Log::default(),
+        listen: None,
+        admin: None,
+        store: config::Store::default(),
+        compat: Vec::new(),
+        notices: Vec::new(),
+    };
     // The calls are shown by the agent; their log lines would only repeat it.
     let log = run::log(Some(common.log_level.as_deref().unwrap_or("warning")), &loaded.log)?;
     // Any free port: a demonstration must not fail because a gateway is running.
