@@ -51,6 +51,8 @@ pub struct Counts {
     pub overflowed: u64,
     /// Dropped, because they could not be written.
     pub failed: u64,
+    /// Of those kept, how many every sum has counted.
+    pub summed: u64,
 }
 
 /// A question, on its way to a thread that reads.
@@ -69,6 +71,7 @@ struct Shared {
     written: AtomicU64,
     overflowed: AtomicU64,
     failed: AtomicU64,
+    summed: AtomicU64,
 }
 
 #[derive(Default)]
@@ -99,6 +102,7 @@ impl Store {
             written: AtomicU64::new(0),
             overflowed: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            summed: AtomicU64::new(0),
         });
         let mut threads = Vec::new();
         let writing = shared.clone();
@@ -169,6 +173,7 @@ impl Store {
             written: read(&self.shared.written),
             overflowed: read(&self.shared.overflowed),
             failed: read(&self.shared.failed),
+            summed: read(&self.shared.summed),
         }
     }
 
@@ -224,7 +229,11 @@ fn write(mut writer: impl Write, shared: &Shared) {
             batch.clear();
         }
         if closed || flushed.elapsed() >= FLUSH {
-            trouble.heed("write sums", writer.flush());
+            let flush = writer.flush();
+            if flush.is_ok() {
+                shared.summed.store(shared.written.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+            trouble.heed("write sums", flush);
             flushed = now();
         }
         if closed {
@@ -363,7 +372,7 @@ mod tests {
         drop(tell);
         store.push(calls(4));
         store.close();
-        assert_eq!(store.counts(), Counts { written: 3, overflowed: 0, failed: 1 });
+        assert_eq!(store.counts(), Counts { written: 3, overflowed: 0, failed: 1, summed: 3 });
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@
 mod calls;
 mod errors;
 mod figures;
-mod problem;
+pub(crate) mod problem;
 pub(crate) mod query;
 mod sessions;
 mod traces;
@@ -34,6 +34,8 @@ use axum::routing::get;
 use tokio::sync::broadcast;
 use tollhouse_store::{Call, Store};
 
+use crate::feed::Feed;
+
 /// Calls that a follower may be behind. Beyond that it misses some, and is told how many.
 const FOLLOWED: usize = 1000;
 
@@ -41,22 +43,32 @@ const FOLLOWED: usize = 1000;
 #[derive(Clone)]
 pub struct Recorded {
     store: Arc<Store>,
-    /// Calls as they are recorded.
-    feed: broadcast::Sender<Arc<Call>>,
+    /// Calls as they are recorded, each to every follower.
+    followers: broadcast::Sender<Arc<Call>>,
+    /// The newest calls, for pages.
+    feed: Arc<Feed>,
 }
 
 impl Recorded {
     /// What `store` keeps; nothing is followed yet.
     pub fn new(store: Arc<Store>) -> Self {
         // Full: followers miss the oldest, and are told.
-        Self { store, feed: broadcast::Sender::new(FOLLOWED) }
+        Self { store, followers: broadcast::Sender::new(FOLLOWED), feed: Arc::new(Feed::new()) }
     }
 
     /// Shows a call to whoever follows. Never waits.
     pub fn show(&self, call: &Call) {
-        if self.feed.receiver_count() > 0 {
-            _ = self.feed.send(Arc::new(call.clone()));
+        let (followed, watched) = (self.followers.receiver_count() > 0, self.feed.watched());
+        let shared = (followed || watched).then(|| Arc::new(call.clone()));
+        if let Some(call) = shared.clone().filter(|_| followed) {
+            _ = self.followers.send(call);
         }
+        self.feed.push(shared.filter(|_| watched));
+    }
+
+    /// The newest calls, as pages watch them.
+    pub(crate) fn feed(&self) -> &Feed {
+        &self.feed
     }
 
     /// The store itself.
