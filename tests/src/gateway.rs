@@ -79,6 +79,13 @@ pub(crate) async fn verb(arguments: &[&str], gateway: &Gateway) -> (Option<i32>,
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
+/// A table that the program writes as JSON.
+pub(crate) async fn tables(name: &str) -> Value {
+    let output = Command::new(binary()).args(["reference", name]).output();
+    let output = soon("the end of a verb", output).await.expect("the binary can be run");
+    serde_json::from_slice(&output.stdout).expect("a table is JSON")
+}
+
 /// A gateway with one healthy server beside those a test adds.
 pub(crate) fn gateway() -> Builder {
     Builder::default()

@@ -29,6 +29,7 @@ mod front_door;
 mod http2;
 mod ids;
 mod many;
+mod metrics;
 mod mirrored;
 mod notices;
 mod names;

@@ -501,6 +501,18 @@ async fn a_modern_child_that_dies_is_listened_to_again_for_the_sessions_that_sub
 }
 
 #[tokio::test]
+async fn what_a_child_logs_reaches_the_call_it_is_of_beside_a_listen() {
+    let server = child().argument("modern").argument("changes");
+    let gateway = gateway().with(&server).start().await;
+    let hearer = Hearer::legacy(&gateway, &gateway.path()).await;
+    subscribe(&hearer, "resources/subscribe", "test://child").await;
+    let answer = hearer.client.call("echo", json!({"nonce": "n", "log": "said"})).await;
+    let others: Vec<_> = answer.others().iter().map(|other| other["params"]["data"].clone()).collect();
+    assert_eq!((answer.text(), others), ("n".to_owned(), vec![json!("said")]));
+    gateway.ends_well(&["ok"]).await;
+}
+
+#[tokio::test]
 async fn a_modern_client_hears_of_a_server_that_knows_sessions_only() {
     let mut server = changing(Eras::Legacy).await;
     server.set_resources(&["test://a", "test://b"]);

@@ -2,6 +2,15 @@
 
 use std::fmt;
 
+/// The answer is larger than allowed.
+const TOO_LARGE: i64 = 4130;
+/// It did not run.
+const UNAVAILABLE: i64 = 5030;
+/// It did not run in time.
+const DEADLINE: i64 = 5040;
+/// It may have run.
+const OUTCOME_UNKNOWN: i64 = 5041;
+
 /// Where the cause lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
@@ -130,6 +139,16 @@ impl Kind {
 }
 
 impl Fault {
+    /// The JSON-RPC code of the error that says it, where the caller gets an error.
+    pub const fn code(self) -> i64 {
+        match self.kind {
+            Kind::Deadline => DEADLINE,
+            Kind::AnswerTooLarge => TOO_LARGE,
+            _ if self.not_executed() => UNAVAILABLE,
+            _ => OUTCOME_UNKNOWN,
+        }
+    }
+
     /// Did the call certainly not run?
     pub const fn not_executed(self) -> bool {
         matches!(self.replay, Replay::Safe | Replay::AfterFix)

@@ -7,8 +7,11 @@
 pub mod record;
 
 pub mod era;
+pub mod context;
 pub mod fault;
+pub mod histogram;
 pub mod ids;
+pub mod redact;
 pub mod shape;
 pub mod sketch;
 pub mod trace;

@@ -3,6 +3,7 @@
 //! Everything that is priced, counted, logged, stored or shown is read from it. Nothing in it is optional because
 //! it was forgotten: an `Option` here means that the thing did not exist.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -11,8 +12,13 @@ use bytes::Bytes;
 use crate::era::{Era, Version};
 use crate::fault::Fault;
 use crate::ids::{CallId, ServerId};
-use crate::trace::TraceContext;
+use crate::redact;
+use crate::trace::{SpanId, TraceContext};
 use crate::wire::method::Method;
+
+pub use attempts::{Attempt, Attempts, Failed};
+
+mod attempts;
 
 /// One finished call.
 #[derive(Debug, Clone)]
@@ -45,16 +51,20 @@ pub struct CallRecord {
     pub local_name: Option<Arc<str>>,
     /// The server it was routed to.
     pub server: Option<ServerId>,
-    /// The trace it belongs to.
+    /// The trace it belongs to, and the caller's span in it.
     pub trace: TraceContext,
+    /// Its own span in that trace; those of its attempts are below it.
+    pub span: SpanId,
+    /// Whether its trace is recorded, as was decided when it arrived and told to the server.
+    pub sampled: bool,
     /// When what happened, counted from its arrival.
     pub times: Times,
     /// Bytes of the request body and of the answer's messages.
     pub bytes: Traffic,
     /// The raw arguments, for shape and size; `None` if there were none or memory for bodies was used up.
     pub arguments: Option<Bytes>,
-    /// How often it was sent.
-    pub attempts: u32,
+    /// How often it was sent, or tried to be, and what came of each.
+    pub attempts: Attempts,
     /// What became of it.
     pub outcome: Outcome,
 }
@@ -62,11 +72,16 @@ pub struct CallRecord {
 /// Names that callers give are kept up to this many characters: nobody reads more of them.
 const CLAIM_LEN_MAX: usize = 128;
 
-/// A claim of a caller, shortened if need be.
+/// A claim of a caller without secrets, shortened if need be: what of foreign text may be stored, logged and shown.
 pub fn clip(text: &str) -> String {
+    let text = redact::text(text);
+    // No text has more characters than bytes.
+    if text.len() <= CLAIM_LEN_MAX {
+        return text.into_owned();
+    }
     match text.char_indices().nth(CLAIM_LEN_MAX) {
         Some((end, _)) => format!("{}…", text.split_at(end).0),
-        None => text.to_owned(),
+        None => text.into_owned(),
     }
 }
 
@@ -284,14 +299,19 @@ impl Outcome {
         }
     }
 
-    /// The value of `error.type`; `None` for a call that did not fail.
-    pub fn error_type(&self) -> Option<std::borrow::Cow<'static, str>> {
+    /// How the call failed; `None` if it did not.
+    pub fn failure(&self) -> Option<Failed> {
         match self {
             Self::Ok | Self::InputRequired | Self::Task => None,
-            Self::ToolError => Some("tool_error".into()),
-            Self::Error { code } | Self::Refused { code, .. } => Some(code.to_string().into()),
-            Self::Failed(fault) => Some(fault.kind.as_str().into()),
+            Self::ToolError => Some(Failed::Tool),
+            Self::Error { code } | Self::Refused { code, .. } => Some(Failed::Code(*code)),
+            Self::Failed(fault) => Some(Failed::Fault(fault.kind)),
         }
+    }
+
+    /// The value of `error.type`; `None` for a call that did not fail.
+    pub fn error_type(&self) -> Option<Cow<'static, str>> {
+        self.failure().map(Failed::error_type)
     }
 
     /// Does this count as a failure?

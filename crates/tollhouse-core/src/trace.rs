@@ -10,6 +10,10 @@ use std::fmt;
 
 use crate::clock;
 
+pub use sampler::{Root, Sampler};
+
+mod sampler;
+
 /// A `traceparent` of version 00 has this length; later versions may append to it.
 const TRACEPARENT_LEN: usize = 55;
 /// Members of one `tracestate`, as the specification limits them.
@@ -22,13 +26,21 @@ const BAGGAGE_LEN_MAX: usize = 8192;
 /// Members of all `baggage` of a request together.
 const BAGGAGE_MEMBERS_MAX: usize = 64;
 
+/// The id of a span; all zero is none.
+pub type SpanId = [u8; 8];
+
+/// Mints the id of a span of ours.
+pub fn mint_span() -> SpanId {
+    nonzero().to_be_bytes()
+}
+
 /// The trace a call belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceContext {
     /// 16 bytes, never all zero.
     pub trace_id: [u8; 16],
     /// The caller's span; all zero if the trace starts here.
-    pub parent: [u8; 8],
+    pub parent: SpanId,
     /// The flags byte; bit 0 is *sampled*.
     pub flags: u8,
 }
@@ -36,6 +48,8 @@ pub struct TraceContext {
 impl TraceContext {
     /// The flag of a trace that is being recorded.
     pub const SAMPLED: u8 = 0b01;
+    /// Bytes of a `traceparent` of ours.
+    pub const LEN: usize = TRACEPARENT_LEN;
     /// The flag of a trace whose id was drawn at random.
     pub const RANDOM: u8 = 0b10;
 
@@ -67,10 +81,11 @@ impl TraceContext {
         Self { trace_id, parent: [0; 8], flags: Self::SAMPLED }
     }
 
-    /// The same trace as seen from a new span of ours: what a server is told. Another one each time.
+    /// The same trace as seen from a span of ours: what a server is told.
     #[must_use]
-    pub fn child(&self) -> Self {
-        Self { parent: nonzero().to_be_bytes(), ..*self }
+    pub fn within(&self, span: SpanId, sampled: bool) -> Self {
+        let flags = if sampled { self.flags | Self::SAMPLED } else { self.flags & !Self::SAMPLED };
+        Self { parent: span, flags, ..*self }
     }
 
     /// Is the trace being recorded?
@@ -81,8 +96,22 @@ impl TraceContext {
     /// The `traceparent` that names this trace and span, always 55 bytes; `None` where the trace starts here, since
     /// there is no span to name.
     pub fn traceparent(&self) -> Option<String> {
-        let Self { trace_id, parent, flags } = self;
-        (*parent != [0; 8]).then(|| format!("00-{}-{}-{flags:02x}", Hex(trace_id), Hex(parent)))
+        (self.parent != [0; 8]).then(|| self.written().iter().map(|&byte| char::from(byte)).collect())
+    }
+
+    /// The same, whether there is a span or not.
+    pub fn written(&self) -> [u8; Self::LEN] {
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        let mut put = |at: usize, bytes: &[u8]| {
+            for (pair, byte) in text[at..].chunks_exact_mut(2).zip(bytes) {
+                pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
+                pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
+            }
+        };
+        put(3, &self.trace_id);
+        put(36, &self.parent);
+        put(53, &[self.flags]);
+        text
     }
 }
 

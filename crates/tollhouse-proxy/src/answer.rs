@@ -30,8 +30,6 @@ pub(crate) mod code {
     pub(crate) const TOO_LARGE: i64 = 4130;
     pub(crate) const LIMITED: i64 = 4290;
     pub(crate) const UPSTREAM_UNAVAILABLE: i64 = 5030;
-    pub(crate) const DEADLINE: i64 = 5040;
-    pub(crate) const OUTCOME_UNKNOWN: i64 = 5041;
 }
 
 /// A message that is not served, decided before anything was sent.
@@ -204,12 +202,6 @@ fn failed_tool(call: &Call, failure: &Failure) -> Bytes {
 
 /// A JSON-RPC error that says whether the request ran.
 fn failed_request(call: &Call, failure: &Failure) -> Bytes {
-    let code = match failure.fault {
-        Fault { kind: Kind::Deadline, .. } => code::DEADLINE,
-        Fault { kind: Kind::AnswerTooLarge, .. } => code::TOO_LARGE,
-        fault if fault.not_executed() => code::UPSTREAM_UNAVAILABLE,
-        _ => code::OUTCOME_UNKNOWN,
-    };
     let mut data = format!(
         "\"callId\":\"{}\",\"outcome\":\"{}\",\"replaySafe\":{},\"cause\":{},\"attempts\":{}",
         call.id,
@@ -222,7 +214,7 @@ fn failed_request(call: &Call, failure: &Failure) -> Bytes {
     if let Some(server) = &call.server {
         write!(data, ",\"server\":\"{server}\"").expect("writing to a string");
     }
-    error(Some(call.raw_id()), code, &failure.cause, Some(&data))
+    error(Some(call.raw_id()), failure.fault.code(), &failure.cause, Some(&data))
 }
 
 fn outcome_word(fault: Fault) -> &'static str {

@@ -8,22 +8,27 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
+use tollhouse_core::context::{self, Current};
 use tollhouse_core::era::{Era, Version};
+use tollhouse_core::fault::Kind;
 use tollhouse_core::ids::{CallId, ServerId};
 use tollhouse_core::record::{CallRecord, Hint, Listener, Outcome, Principal, SessionRef, Times, Traffic};
-use tollhouse_core::trace::TraceContext;
 use tollhouse_core::wire::method::{self, Method};
 use tollhouse_core::wire::splice::splice;
 use tollhouse_core::wire::{Envelope, Form, Span, members};
+
+use crate::traced::{Remains, Traced};
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What stands in place of a span of a message.
 pub(crate) type Edit = (Span, Bytes);
 
 /// A message with these edits, which are apart, in any order; of those at one place the first comes first.
 pub(crate) fn spliced(text: &Bytes, mut edits: Vec<Edit>) -> Bytes {
-    edits.sort_by_key(|(span, _)| span.start());
+    edits.sort_by_key(|(span, _)| (span.start(), span.end()));
     let edits: Vec<_> = edits.iter().map(|(span, new)| (*span, &new[..])).collect();
     splice(text, &edits)
 }
@@ -42,7 +47,7 @@ pub(crate) struct Call {
     pub(crate) client: Option<Arc<str>>,
     /// Where it came from.
     pub(crate) peer: IpAddr,
-    trace: TraceContext,
+    pub(crate) traced: Traced,
     /// The request, as it was received.
     pub(crate) envelope: Envelope,
     /// The caller's id.
@@ -66,7 +71,6 @@ pub(crate) struct Call {
     /// The id under which the server knows it, once it was sent.
     pub(crate) upstream_id: Option<u64>,
     times: Times,
-    attempts: u32,
     pub(crate) response_bytes: u64,
 }
 
@@ -80,7 +84,7 @@ pub(crate) struct Caller {
     pub(crate) version: Version,
     pub(crate) client: Option<Arc<str>>,
     pub(crate) peer: IpAddr,
-    pub(crate) trace: TraceContext,
+    pub(crate) traced: Traced,
     pub(crate) passed: HeaderMap,
     pub(crate) accept: Option<HeaderValue>,
 }
@@ -93,6 +97,8 @@ pub(crate) struct Params {
     pub(crate) arguments: Option<Span>,
     pub(crate) meta: Option<Span>,
     pub(crate) progress_token: Option<Span>,
+    /// The trace that `_meta` names, whether it is one or not.
+    pub(crate) traceparent: Option<Span>,
     /// What is not passed on.
     pub(crate) excess: Option<Span>,
 }
@@ -109,7 +115,7 @@ impl Params {
             let [meta] = envelope.pick_params(["_meta"])?;
             [None, None, meta]
         };
-        Ok(Self { subject, arguments, meta, progress_token: None, excess: None })
+        Ok(Self { subject, arguments, meta, ..Self::default() })
     }
 }
 
@@ -124,8 +130,11 @@ impl Call {
     ) -> Box<Self> {
         let Form::Request { id, method } = &envelope.form else { unreachable!("only requests become calls") };
         let (request_id, method) = (*id, method.clone());
+        let id = CallId::mint(received_at);
+        let (trace_id, span_id) = caller.traced.ids();
+        context::enter(Current { call: id, trace_id, span_id });
         Box::new(Self {
-            id: CallId::mint(received_at),
+            id,
             received_at,
             received,
             listener: caller.listener,
@@ -135,7 +144,7 @@ impl Call {
             version: caller.version,
             client: caller.client,
             peer: caller.peer,
-            trace: caller.trace,
+            traced: caller.traced,
             envelope,
             request_id,
             method,
@@ -149,7 +158,6 @@ impl Call {
             crossed: None,
             upstream_id: None,
             times: Times::default(),
-            attempts: 0,
             response_bytes: 0,
         })
     }
@@ -177,17 +185,22 @@ impl Call {
     pub(crate) fn sent_as(&mut self, upstream_id: u64) {
         // A connection found closed is replaced within the same attempt.
         if self.upstream_id.replace(upstream_id) != Some(upstream_id) {
-            self.attempts += 1;
+            let now = self.received.elapsed();
+            self.traced.sent(now);
+            self.times.sent.get_or_insert(now);
         }
-        self.times.sent.get_or_insert_with(|| self.received.elapsed());
     }
 
     /// The attempt came to nothing before a byte left, if one that got this far did.
-    pub(crate) fn unsent(&mut self) {
-        if self.upstream_id.take().is_none() {
-            self.attempts += 1;
-        }
+    pub(crate) fn unsent(&mut self, kind: Kind) {
+        self.traced.unsent(self.received.elapsed(), kind);
+        self.upstream_id = None;
         self.times.sent = None;
+    }
+
+    /// Another attempt begins.
+    pub(crate) fn again(&mut self) {
+        self.traced.again(self.received.elapsed());
     }
 
     /// Something came back.
@@ -202,7 +215,7 @@ impl Call {
     }
 
     pub(crate) fn attempts(&self) -> u32 {
-        self.attempts
+        self.traced.attempts()
     }
 
     /// Time since it arrived, when it was first sent.
@@ -212,10 +225,23 @@ impl Call {
 
     /// The request as the server gets it: its id is ours, and so are its name and progress token where they differ. A
     /// state that it brings back is the server's again.
-    pub(crate) fn outbound(&self, upstream_id: &[u8], progress_token: Option<&[u8]>) -> Bytes {
+    pub(crate) fn outbound(&mut self, upstream_id: &[u8], progress_token: Option<&[u8]>) -> Bytes {
         let quoted = self.local_name.as_deref().map(quote);
+        if let Some(told) = self.traced.told().and_then(|told| HeaderValue::from_bytes(&told).ok()) {
+            self.passed.insert(TRACEPARENT, told);
+        }
+        let traced = match self.crossed {
+            None => {
+                let Params { meta, traceparent, excess, .. } = self.params;
+                self.traced.edit(&self.envelope, self.request_id, meta, traceparent, excess)
+            }
+            // It is in there.
+            Some(_) => None,
+        };
+        let traced = traced.as_ref().map(|(span, new)| (*span, &new[..])).unzip();
         let state = self.state.as_deref();
-        let wanted: [(Option<Span>, Option<&[u8]>); 5] = [
+        let wanted: [(Option<Span>, Option<&[u8]>); 6] = [
+            traced,
             (Some(self.request_id), Some(upstream_id)),
             (self.params.subject, quoted.as_deref()),
             (self.params.progress_token, progress_token),
@@ -223,7 +249,7 @@ impl Call {
             (self.params.excess.filter(|_| self.crossed.is_none()), Some(b"")),
             (state.map(|(sealed, _)| *sealed), state.map(|(_, own)| own.as_slice())),
         ];
-        let (mut edits, mut count) = ([(Span::EMPTY, &b""[..]); 5], 0);
+        let (mut edits, mut count) = ([(Span::EMPTY, &b""[..]); 6], 0);
         for edit in wanted.into_iter().filter_map(|(span, new)| span.zip(new)) {
             edits[count] = edit;
             count += 1;
@@ -233,13 +259,16 @@ impl Call {
             let edits = edits.iter().map(|(span, new)| (*span, Bytes::copy_from_slice(new)));
             return spliced(&self.envelope.bytes, edits.chain(crossed.iter().cloned()).collect());
         }
-        edits.sort_unstable_by_key(|(span, _)| span.start());
+        // What is put in stands before what is cut at the same place.
+        edits.sort_unstable_by_key(|(span, _)| (span.start(), span.end()));
         splice(&self.envelope.bytes, edits)
     }
 
     /// The call is over: what remains of it.
     pub(crate) fn finish(mut self, outcome: Outcome) -> CallRecord {
         self.times.done = self.received.elapsed();
+        let ended = self.times.answered.unwrap_or(self.times.done);
+        let Remains { trace, span, sampled, attempts } = self.traced.finish(ended, outcome.failure());
         let text = |raw: &[u8]| String::from_utf8_lossy(raw).into_owned().into_boxed_str();
         CallRecord {
             id: self.id,
@@ -258,9 +287,11 @@ impl Call {
             client: self.client,
             method: self.method,
             server: self.server,
-            trace: self.trace,
+            trace,
+            span,
+            sampled,
             times: self.times,
-            attempts: self.attempts,
+            attempts,
             outcome,
         }
     }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::{Listener, Outcome, Principal, SessionRef, SessionSource};
+use tollhouse_core::trace::TraceContext;
 use tollhouse_core::wire::{Envelope, Form, Members, Span, members, splice};
 use tracing::debug;
 
@@ -24,8 +25,9 @@ use crate::links::{join, listen, open_link};
 use crate::meta::{BAGGAGE_MAX, Meta};
 use crate::router::subscriptions::Listening;
 use crate::router::{self, Routed};
-use crate::session::identify::{self, Evidence};
+use crate::session::identify::{self, Evidence, Origin};
 use crate::session::legacy::{Asked, Endpoint, Outlet, Session};
+use crate::traced::{Telling, Traced};
 use crate::upstream::{CANCELLED, LISTEN};
 
 /// A request as it arrived, its era decided.
@@ -61,7 +63,13 @@ impl Arrived {
     /// The call this request is, as far as it is known before it is routed.
     pub(crate) fn into_call(self, gateway: &Gateway) -> Box<Call> {
         let headers = identify::speaks_of_it(&self.headers).then_some(&self.headers);
-        let (trace, inbound) = identify::trace(headers, &self.envelope, &self.meta);
+        let tracing = &gateway.tracing;
+        let (trace, origin) = if tracing.context {
+            identify::trace(headers, &self.envelope, &self.meta)
+        } else {
+            (TraceContext::mint(), Origin::Here)
+        };
+        let inbound = origin != Origin::Here;
         let client = match &self.session {
             Some(session) => session.client.clone(),
             None => self.meta.client(&self.envelope).map(|name| name.as_ref().into()),
@@ -73,6 +81,7 @@ impl Arrived {
             given: self.given.as_ref(),
             session: self.session.as_ref().map(|session| &session.id),
             trace: inbound.then_some(&trace),
+            baggage: tracing.baggage,
         };
         let principal = Principal::Anonymous;
         let session = evidence
@@ -84,7 +93,24 @@ impl Arrived {
             (None, Era::Modern) => Version::MODERN,
             (None, Era::Legacy) => Version::LATEST_LEGACY,
         };
-        let params = Params { progress_token: self.meta.progress_token, excess: self.meta.excess, ..self.params };
+        let params = Params {
+            progress_token: self.meta.progress_token,
+            traceparent: self.meta.traceparent,
+            excess: self.meta.excess,
+            ..self.params
+        };
+        let telling = match self.endpoint {
+            _ if !gateway.inject_trace => Telling::Nothing,
+            // A path of one server changes as little as it can.
+            Endpoint::One(_) => Telling::InPlace,
+            Endpoint::All => Telling::Everywhere,
+        };
+        let accept = self.headers.get(http::header::ACCEPT).cloned();
+        let mut passed = passed_on(self.headers, gateway.inject_trace);
+        if tracing.spans.is_some() && origin != Origin::Header {
+            // It is of another trace than the one that goes on.
+            passed.remove("tracestate");
+        }
         let caller = Caller {
             listener: self.listener,
             principal,
@@ -93,9 +119,9 @@ impl Arrived {
             version,
             client,
             peer: self.peer,
-            trace,
-            accept: self.headers.get(http::header::ACCEPT).cloned(),
-            passed: passed_on(self.headers, gateway.inject_trace),
+            traced: Traced::new(trace, inbound, tracing, telling),
+            accept,
+            passed,
         };
         Call::new(self.received, self.received_at, self.envelope, params, caller)
     }
@@ -148,6 +174,11 @@ pub(crate) async fn dispatch(gateway: &Arc<Gateway>, arrived: Box<Arrived>) -> D
     }
     let (session, endpoint) = (arrived.session.clone(), arrived.endpoint);
     let call = arrived.into_call(gateway);
+    if let Some(session) = &session
+        && call.method == "tools/call"
+    {
+        session.count_tool_call();
+    }
     if call.era() == Era::Legacy && call.method == "ping" {
         return answered_here(gateway, call, b"{}");
     }

@@ -17,6 +17,7 @@ use http::StatusCode;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use tollhouse_core::context;
 use tollhouse_core::era::Era;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::Outcome;
@@ -316,7 +317,8 @@ impl Attempt {
     fn tell_cancelled(&self, reason: String) {
         let Some(id) = self.call.upstream_id else { return };
         let (upstream, link) = (self.upstream.clone(), self.way.link().cloned());
-        self.gateway.tasks.spawn(async move { upstream.cancel(id, link.as_ref(), &reason).await });
+        let telling = async move { upstream.cancel(id, link.as_ref(), &reason).await };
+        self.gateway.tasks.spawn(context::carried(telling));
     }
 
     fn conclude(self, message: Message, outcome: Outcome) -> Message {
@@ -333,15 +335,17 @@ pub(crate) async fn wait_for_next(
     failure: &Failure,
 ) -> bool {
     if matches!(failure.fault.kind, Kind::Unreachable | Kind::Tls) {
-        call.unsent();
+        call.unsent(failure.fault.kind);
     }
     let Some(pause) = upstream.pause_before_retry(rounds, failure.fault) else { return false };
     tokio::select! {
         biased;
         // Who waits would only hold up the end.
-        () = gateway.draining.cancelled() => false,
-        () = sleep(pause) => true,
+        () = gateway.draining.cancelled() => return false,
+        () = sleep(pause) => {}
     }
+    call.again();
+    true
 }
 
 /// A call whose answer is a stream.
@@ -490,6 +494,7 @@ impl Streaming {
     async fn send_again(&mut self, cancel: &Cancel) -> Option<Result<Reply, Failure>> {
         let mut round = self.round.take();
         let Attempt { gateway, upstream, place, call, way, clocks, .. } = &mut self.attempt;
+        call.again();
         let work = Box::pin(crossing::send(gateway, upstream, *place, call, way, round.as_deref_mut(), clocks));
         cancel.or(upstream.while_open(work)).await
     }

@@ -25,7 +25,8 @@ use crate::session::legacy::{Endpoint, Openings, Session, Table};
 use crate::session::lent::Lent;
 use crate::session::mailbox::Mailboxes;
 use crate::session::streams::Bounds;
-use crate::settings::{self, FrontDoor, Limits, LiveLimits, SessionRule, Settings};
+use crate::settings::{self, FrontDoor, Limits, LiveLimits, SessionRule, Settings, Tracing};
+use crate::tally::{Ended, Tally};
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, Upstream};
 
@@ -56,9 +57,12 @@ pub(crate) struct Gateway {
     pub(crate) front_door: ArcSwap<FrontDoor>,
     /// Whether trace headers go on to servers.
     pub(crate) inject_trace: bool,
+    pub(crate) tracing: Tracing,
     pub(crate) recorder: Recorder,
     /// What clients lost at a limit.
     pub(crate) losses: Arc<Losses>,
+    /// What happens beside calls.
+    pub(crate) tally: Tally,
     in_flight: AtomicUsize,
     listens: AtomicUsize,
     /// Sessions that are being ended at their servers; more wait for their turn.
@@ -104,9 +108,11 @@ impl Gateway {
             session_rules: ArcSwap::from_pointee(settings.session_rules.clone()),
             limits,
             front_door: ArcSwap::from_pointee(settings.front_door.clone()),
-            inject_trace: settings.inject_trace,
+            inject_trace: settings.inject_trace && settings.tracing.context,
+            tracing: settings.tracing,
             recorder,
             losses,
+            tally: Tally::default(),
             in_flight: AtomicUsize::new(0),
             listens: AtomicUsize::new(0),
             draining: stop.child_token(),
@@ -193,7 +199,8 @@ impl Gateway {
     }
 
     /// Ends a session at both ends.
-    pub(crate) fn end_session(self: &Arc<Self>, session: Arc<Session>) {
+    pub(crate) fn end_session(self: &Arc<Self>, session: Arc<Session>, ended: Ended) {
+        self.count_ended(&session, ended);
         session.stop.cancel();
         let gateway = self.clone();
         self.tasks.spawn(async move {
@@ -204,6 +211,15 @@ impl Gateway {
                 server.close(&link, &clocks).await;
             }
         });
+    }
+}
+
+impl Gateway {
+    /// A session is about to end. One of the gateway's own is not counted, and none twice.
+    pub(crate) fn count_ended(&self, session: &Session, ended: Ended) {
+        if !session.is_lent() && session.first_end() {
+            self.tally.session(ended, session.version, session.opened.elapsed(), session.tool_calls());
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tollhouse_core::record::SessionRef;
 
 use crate::arguments::Arguments;
+use crate::definitions::Tool;
 use crate::downstream;
 use crate::gateway::Gateway;
 use crate::losses;
@@ -18,6 +19,7 @@ use crate::reload;
 pub use crate::reload::Report;
 use crate::router::catalogue;
 use crate::settings::Settings;
+use crate::tally::{self, Ended};
 use crate::upstream::child::Spawner;
 use crate::upstream::{OriginError, State};
 
@@ -59,6 +61,10 @@ pub struct Snapshot {
     pub records: Counts,
     /// What clients lost at a limit.
     pub losses: losses::Counts,
+    /// Sessions of clients, over HTTP and over pipes.
+    pub sessions_by: [(&'static str, usize); 2],
+    /// What happened beside calls.
+    pub tally: tally::Counts,
     /// In the order of the configuration.
     pub servers: Vec<ServerSnapshot>,
 }
@@ -76,6 +82,10 @@ pub struct ServerSnapshot {
     pub state: &'static str,
     /// Why, if that is not plain.
     pub reason: Option<String>,
+    /// How often its process ended unasked and was started again.
+    pub restarts: u64,
+    /// Why it last did not answer, and when that was.
+    pub last_failure: Option<(SystemTime, String)>,
     /// Tools it offers.
     pub tools: Option<usize>,
     /// Those of them whose arguments are not validated although they should be.
@@ -101,7 +111,7 @@ impl Handle {
                     () = sleep(pause) => {}
                 }
                 for session in sweeping.sessions.expire().into_iter().chain(sweeping.lent.expire()) {
-                    sweeping.end_session(session);
+                    sweeping.end_session(session, Ended::Expired);
                 }
             }
         });
@@ -152,6 +162,8 @@ impl Handle {
             calls_in_flight: gateway.calls_in_flight(),
             records: gateway.recorder.counts(),
             losses: gateway.losses.counts(),
+            sessions_by: [("tcp", gateway.sessions.len()), ("pipe", gateway.sessions.over_pipes())],
+            tally: gateway.tally.counts(),
             servers: gateway
                 .fleet
                 .roster()
@@ -173,12 +185,21 @@ impl Handle {
                             State::Parked => "parked",
                         },
                         reason: status.reason,
+                        restarts: status.restarts,
+                        last_failure: status.last_failure,
                         tools: status.tools,
                         unvalidated: server.arguments.as_ref().map_or(0, Arguments::unvalidated),
                     }
                 })
                 .collect(),
         }
+    }
+
+    /// The tools of a server as it described them last, by name; none if there is no such server.
+    pub fn tools(&self, server: &str) -> Vec<Tool> {
+        let roster = self.gateway.fleet.roster();
+        let found = roster.iter().find(|(_, known)| known.id.as_str() == server);
+        found.map(|(_, server)| server.definitions.all()).unwrap_or_default()
     }
 
     /// Ends everything in order: no more calls, those under way finish within the drain limit, the rest is cancelled
@@ -204,7 +225,7 @@ impl Handle {
         };
         let _ = timeout(ENDING, unheard).await;
         for session in gateway.sessions.drain().into_iter().chain(gateway.lent.drain()) {
-            gateway.end_session(session);
+            gateway.end_session(session, Ended::Success);
         }
         gateway.tasks.close();
         // Sessions are ended at their servers, and cancelled calls leave their records.

@@ -73,7 +73,7 @@ async fn reopen(
     clocks: &Clocks,
 ) -> Result<Link, Failure> {
     // One at a time: a second caller finds the link that the first has opened.
-    let _turn = session.reopening.lock().await;
+    let _turn = session.reopening().lock().await;
     match session.link(place) {
         Some(link) if !link.has_ended() && lost.as_ref().is_none_or(|lost| !link.is(lost)) => return Ok(link),
         _ => {}
@@ -164,7 +164,7 @@ pub(crate) fn changed(
 
 /// A server came or went: whatever the client was shown of it may be another by now.
 pub(crate) fn turned(gateway: &Gateway, session: &Arc<Session>, place: usize) {
-    session.turned.notify_one();
+    session.turned().notify_one();
     // What a sole server offers, its clients learn from itself.
     if gateway.sole(session.endpoint).is_none() {
         session.changes.turned(place, Instant::now());

@@ -111,7 +111,7 @@ mod tests {
     use bytes::Bytes;
     use tollhouse_core::era::{Era, Version};
     use tollhouse_core::ids::CallId;
-    use tollhouse_core::record::{Listener, Outcome, Principal, SessionRef, SessionSource, Times, Traffic};
+    use tollhouse_core::record::{Attempts, Listener, Outcome, Principal, SessionRef, SessionSource, Times, Traffic};
     use tollhouse_core::trace::TraceContext;
     use tollhouse_core::units::ByteSize;
 
@@ -134,10 +134,12 @@ mod tests {
             local_name: None,
             server: None,
             trace: TraceContext::mint(),
+            span: [0; 8],
+            sampled: true,
             times: Times::default(),
             bytes: Traffic::default(),
             arguments: Some(Bytes::from_static(arguments)),
-            attempts: 0,
+            attempts: Attempts::default(),
             outcome: Outcome::Ok,
         }
     }

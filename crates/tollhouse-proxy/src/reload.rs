@@ -21,6 +21,7 @@ use crate::fleet::Member;
 use crate::gateway::Gateway;
 use crate::session::legacy::Endpoint;
 use crate::settings::Settings;
+use crate::tally::Ended;
 use crate::upstream::{OriginError, Upstream};
 
 /// Sessions that are ended at a server at once.
@@ -112,6 +113,7 @@ async fn end_sessions(gateway: &Arc<Gateway>, place: usize, server: &Arc<Upstrea
     for session in gateway.sessions.every().into_iter().chain(gateway.lent.take_out(place)) {
         if session.endpoint == Endpoint::One(place) {
             gateway.sessions.remove(&session.id);
+            gateway.count_ended(&session, Ended::Success);
             session.stop.cancel();
         }
         let Some(link) = session.unlink(place) else { continue };

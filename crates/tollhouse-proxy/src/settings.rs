@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::{HeaderMap, Uri};
 use tollhouse_core::ids::ServerId;
+use tollhouse_core::trace::Sampler;
 use tollhouse_core::units::ByteSize;
 
 use crate::retry;
@@ -28,9 +29,28 @@ pub struct Settings {
     /// Whether trace headers go on to servers (`MCP_OTEL_INJECT_TRACEPARENT`). As long as no spans leave the gateway,
     /// they are the caller's.
     pub inject_trace: bool,
+    /// What is read of traces, and whether spans leave the gateway.
+    pub tracing: Tracing,
     /// How the session of a call is found: the first rule that finds one counts. Where none does, the same client at
     /// the same address without a pause of 30 min is taken for one session.
     pub session_rules: Box<[SessionRule]>,
+}
+
+/// What is read of traces, and whether spans leave the gateway.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tracing {
+    /// Which traces are recorded; `None` if no spans leave. Then servers are told what callers say.
+    pub spans: Option<Sampler>,
+    /// Is the trace read that a caller names? If not, each call starts one, and servers are told nothing.
+    pub context: bool,
+    /// Is baggage read?
+    pub baggage: bool,
+}
+
+impl Default for Tracing {
+    fn default() -> Self {
+        Self { spans: None, context: true, baggage: true }
+    }
 }
 
 /// A way to find the session a call belongs to.

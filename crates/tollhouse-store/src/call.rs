@@ -99,7 +99,7 @@ impl From<&CallRecord> for Call {
             outcome: record.outcome.as_str().into(),
             error: record.outcome.error_type().map(|error| error.as_ref().into()),
             fault,
-            attempts: record.attempts,
+            attempts: record.attempts.count(),
             total_us: micros(record.times.done),
             upstream_us: micros(record.times.upstream()),
             first_us: record.times.first_response.map(micros),

@@ -10,7 +10,8 @@ use tollhouse_core::record::Listener;
 
 use crate::call::Call;
 use crate::engine::{Read, Write};
-use crate::question::{Bounds, By, Field, Filter, Numbers, Range, Width};
+use crate::event::{Event, Kind};
+use crate::question::{Bounds, By, Field, Filter, Happened, Numbers, Range, Width};
 
 /// A moment on a day in 2026, at the beginning of an hour; in microseconds since 1970.
 pub const NOON_US: u64 = 1_790_000_000_000_000 / Width::Day.us() * Width::Day.us() + 12 * 3_600_000_000;
@@ -76,7 +77,7 @@ pub fn run<W: Write, R: Read>(mut open: impl FnMut() -> (W, R)) {
 
 type Case<W, R> = fn(&mut W, &mut R);
 
-fn cases<W: Write, R: Read>() -> [(&'static str, Case<W, R>); 9] {
+fn cases<W: Write, R: Read>() -> [(&'static str, Case<W, R>); 11] {
     [
         ("what was kept is found by its id, whole", whole::<W, R>),
         ("a call is kept once, however often it comes", once::<W, R>),
@@ -87,6 +88,8 @@ fn cases<W: Write, R: Read>() -> [(&'static str, Case<W, R>); 9] {
         ("sums are those of the calls, in every width and group", sums::<W, R>),
         ("a session knows what its calls did", sessions::<W, R>),
         ("failures are grouped by their kind", errors::<W, R>),
+        ("what happened is found, the last first, by kind, server and time", events::<W, R>),
+        ("the tools that are listed are those that events left", tools::<W, R>),
     ]
 }
 
@@ -258,4 +261,61 @@ fn errors<W: Write, R: Read>(writer: &mut W, reader: &mut R) {
     assert_eq!((&*newest.server, &*newest.name, &*newest.error), ("search", "tool-9", "tool_error"));
     assert_eq!((newest.calls[0], newest.last_us), (call(429).id, call(429).ended_us()));
     assert_eq!(reader.errors(Range { from_us: 0, to_us: NOON_US }, 100).ok(), Some(vec![]));
+}
+
+fn happened<R: Read>(reader: &mut R, wanted: &Happened, before: Option<u64>, limit: usize) -> Vec<Event> {
+    reader.events(wanted, before, limit).unwrap_or_else(|error| panic!("events: {error}"))
+}
+
+fn noted<W: Write>(writer: &mut W, events: &[Event]) {
+    writer.note(events).unwrap_or_else(|error| panic!("note: {error}"));
+}
+
+fn events<W: Write, R: Read>(writer: &mut W, reader: &mut R) {
+    let of = |nth: u64| {
+        let event = Event::new(if nth.is_multiple_of(3) { Kind::ServerDown } else { Kind::ServerUp }, NOON_US + nth);
+        event.at(if nth.is_multiple_of(2) { "files" } else { "search" }).detail(format!("the {nth}th"))
+    };
+    let all: Vec<_> = (0..20).map(of).collect();
+    noted(writer, &all[..15]);
+    noted(writer, &all[15..]);
+    let (mut found, mut before) = (Vec::new(), None);
+    loop {
+        let page = happened(reader, &Happened::default(), before, 7);
+        let Some(last) = page.last() else { break };
+        before = Some(last.number);
+        found.extend(page);
+    }
+    assert!(found.windows(2).all(|pair| pair[0].number > pair[1].number), "numbers fall");
+    let plain = |event: &Event| Event { number: 0, ..event.clone() };
+    assert!(found.iter().rev().map(plain).eq(all.iter().cloned()));
+    for wanted in [
+        Happened { kinds: vec![Kind::ServerDown], ..Happened::default() },
+        Happened { server: Some("files".to_owned()), ..Happened::default() },
+        Happened { subject: Some("read".to_owned()), ..Happened::default() },
+        Happened { range: Range { from_us: NOON_US + 3, to_us: NOON_US + 9 }, ..Happened::default() },
+    ] {
+        let found = happened(reader, &wanted, None, 100);
+        assert!(found.iter().map(plain).eq(all.iter().rev().filter(|event| wanted.wants(event)).cloned()), "{wanted:?}");
+    }
+}
+
+fn tools<W: Write, R: Read>(writer: &mut W, reader: &mut R) {
+    let event = |kind, at, tool| Event::new(kind, NOON_US + at).at("files").of(tool);
+    noted(writer, &[
+        event(Kind::ToolAdded, 1, "read").body("{\"a\":1}"),
+        event(Kind::ToolAdded, 1, "write").body("{}"),
+        event(Kind::ToolAdded, 2, "gone").body("{}"),
+        Event::new(Kind::ServerDown, NOON_US + 3).at("files"),
+    ]);
+    noted(writer, &[event(Kind::ToolChanged, 5, "read").body("{\"a\":2}"), event(Kind::ToolRemoved, 6, "gone")]);
+    let tools = reader.tools().unwrap_or_else(|error| panic!("tools: {error}"));
+    let seen: Vec<_> = tools
+        .iter()
+        .map(|tool| (&*tool.name, tool.first_us - NOON_US, tool.changed_us - NOON_US, tool.changes, &*tool.definition))
+        .collect();
+    assert_eq!(seen, [("read", 1, 5, 1, "{\"a\":2}"), ("write", 1, 1, 0, "{}")]);
+    let wanted = Happened { subject: Some("read".to_owned()), ..Happened::default() };
+    let history: Vec<_> = happened(reader, &wanted, None, 10).into_iter().map(|event| event.body).collect();
+    assert_eq!(history, [Some("{\"a\":2}".into()), Some("{\"a\":1}".into())]);
 }

@@ -3,7 +3,8 @@
 use tollhouse_core::ids::CallId;
 
 use crate::call::Call;
-use crate::question::{Bounds, ErrorGroup, Figure, Filter, Numbers, Page, Range, Session};
+use crate::event::{Event, Listed};
+use crate::question::{Bounds, ErrorGroup, Figure, Filter, Happened, Numbers, Page, Range, Session};
 
 /// The store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,12 @@ pub enum Error {
         /// Which file.
         file: String,
     },
+    /// Another program holds the file; nothing of the batch was written, and the same may be tried again.
+    #[error("another program holds {file}")]
+    Busy {
+        /// Which file.
+        file: String,
+    },
     /// The system did not read or write.
     #[error("{action} {file}")]
     Io {
@@ -72,6 +79,12 @@ pub trait Write: Send {
     /// # Errors
     /// Nothing of the batch was kept.
     fn append(&mut self, calls: &[Call]) -> Result<(), Error>;
+
+    /// Keeps what happened beside calls, and what servers list by it.
+    ///
+    /// # Errors
+    /// Nothing of it was kept.
+    fn note(&mut self, events: &[Event]) -> Result<(), Error>;
 
     /// Makes what was summed up since the last flush visible.
     ///
@@ -130,6 +143,18 @@ pub trait Read: Send {
     /// # Errors
     /// The engine could not read.
     fn numbers(&mut self, numbers: &Numbers) -> Result<Vec<Figure>, Error>;
+
+    /// What happened beside calls, the last first, older than `before`; at most `limit`.
+    ///
+    /// # Errors
+    /// The engine could not read.
+    fn events(&mut self, wanted: &Happened, before: Option<u64>, limit: usize) -> Result<Vec<Event>, Error>;
+
+    /// The tools that servers listed last, by server and name.
+    ///
+    /// # Errors
+    /// The engine could not read.
+    fn tools(&mut self) -> Result<Vec<Listed>, Error>;
 
     /// Failures that occurred in `range`, by kind, the last first; at most `limit`.
     ///

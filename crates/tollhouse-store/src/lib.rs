@@ -19,8 +19,10 @@ pub mod conformance;
 pub mod engine;
 pub mod roll;
 pub mod question;
+pub mod event;
 pub mod call;
 
 pub use call::Call;
 pub use engine::Error;
+pub use event::Event;
 pub use store::{Counts, Options, Store};

@@ -8,11 +8,16 @@ use tollhouse_core::ids::CallId;
 
 use crate::call::Call;
 use crate::engine::{Error, Read, Write};
-use crate::question::{Bounds, ErrorGroup, Figure, Filter, Numbers, Page, Range, Session, Sum, Width};
+use crate::event::{Event, Listed, Listing};
+use crate::question::{
+    Bounds, ErrorGroup, Figure, Filter, Happened, Numbers, Page, Range, Session, Sum, Width,
+};
 use crate::roll::{ErrorKey, Group, Rolls};
 
 /// Calls that are kept; older ones are given up.
 pub const CALLS_MAX: usize = 100_000;
+/// Events that are kept.
+const EVENTS_MAX: usize = 10_000;
 
 /// Opens an empty store: its writer, and as many readers as are wanted by cloning the one.
 pub fn open() -> (Writer, Reader) {
@@ -26,6 +31,8 @@ struct Kept {
     cells: BTreeMap<(Width, u64, Group), Sum>,
     sessions: HashMap<(Box<str>, Box<str>), Session>,
     errors: BTreeMap<ErrorKey, ErrorGroup>,
+    events: BTreeMap<u64, Event>,
+    tools: BTreeMap<(Box<str>, Box<str>), Listed>,
 }
 
 fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
@@ -51,6 +58,27 @@ impl Write for Writer {
             if kept.calls.insert(call.id, call.clone()).is_none() {
                 self.rolls.fold(call);
             }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, events: &[Event]) -> Result<(), Error> {
+        let mut kept = lock(&self.kept);
+        for event in events {
+            let number = kept.events.last_key_value().map_or(1, |(last, _)| last + 1);
+            kept.events.insert(number, Event { number, ..event.clone() });
+            if let Some((server, name)) = event.server.clone().zip(event.subject.clone()) {
+                let key = (server, name);
+                let known = kept.tools.get(&key);
+                match event.listing(known) {
+                    Listing::Is(listed) => _ = kept.tools.insert(key, listed),
+                    Listing::Gone => _ = kept.tools.remove(&key),
+                    Listing::Untouched => {}
+                }
+            }
+        }
+        while kept.events.len() > EVENTS_MAX {
+            kept.events.pop_first();
         }
         Ok(())
     }
@@ -149,6 +177,16 @@ impl Read for Reader {
         let kept = lock(&self.kept);
         let cells = kept.cells.iter().filter(|((width, ..), _)| *width == numbers.width);
         Ok(figures(numbers, cells.map(|((_, slot, group), sum)| (*slot, group.clone(), sum.clone()))))
+    }
+
+    fn events(&mut self, wanted: &Happened, before: Option<u64>, limit: usize) -> Result<Vec<Event>, Error> {
+        let kept = lock(&self.kept);
+        let older = kept.events.range(..before.unwrap_or(u64::MAX)).rev().map(|(_, event)| event);
+        Ok(older.filter(|event| wanted.wants(event)).take(limit).cloned().collect())
+    }
+
+    fn tools(&mut self) -> Result<Vec<Listed>, Error> {
+        Ok(lock(&self.kept).tools.values().cloned().collect())
     }
 
     fn errors(&mut self, range: Range, limit: usize) -> Result<Vec<ErrorGroup>, Error> {

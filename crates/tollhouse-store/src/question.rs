@@ -6,6 +6,7 @@ use tollhouse_core::ids::CallId;
 use tollhouse_core::sketch::Sketch;
 
 use crate::call::Call;
+use crate::event::{Event, Kind};
 
 /// A span of time, in microseconds since 1970: from, and up to but not including.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -280,6 +281,38 @@ impl Sum {
             Ok(at) => self.errors[at].1 += by,
             Err(at) => self.errors.insert(at, (error.into(), by)),
         }
+    }
+}
+
+/// Which events are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happened {
+    /// When they happened.
+    pub range: Range,
+    /// Only those of these kinds; none means all.
+    pub kinds: Vec<Kind>,
+    /// Only this server's.
+    pub server: Option<String>,
+    /// Only this tool's.
+    pub subject: Option<String>,
+}
+
+impl Default for Happened {
+    fn default() -> Self {
+        Self { range: Range::ALL, kinds: Vec::new(), server: None, subject: None }
+    }
+}
+
+impl Happened {
+    /// Is this event wanted?
+    pub fn wants(&self, event: &Event) -> bool {
+        let is = |wanted: &Option<String>, found: &Option<Box<str>>| {
+            wanted.as_ref().is_none_or(|wanted| found.as_deref() == Some(wanted))
+        };
+        self.range.holds(event.at_us)
+            && (self.kinds.is_empty() || self.kinds.contains(&event.kind))
+            && is(&self.server, &event.server)
+            && is(&self.subject, &event.subject)
     }
 }
 

@@ -8,20 +8,24 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 use tollhouse_core::clock;
+use tollhouse_core::histogram::{CALL, Counted, Histogram};
 use tracing::{info, warn};
 
 use crate::call::Call;
 use crate::engine::{Error, Read, Write};
+use crate::event::{Event, Kind};
 use crate::sqlite::{self, Keep};
 
 /// Calls that wait to be written.
 const RING_CALLS: usize = 65_536;
 /// What they may hold, in bytes.
 const RING_BYTES: usize = 64 << 20;
+/// Events that wait. There are few of them.
+const RING_EVENTS: usize = 10_000;
 /// Calls of one commit.
 const BATCH: usize = 5000;
 /// Between two commits that are not full: a busy store works in batches, and a person sees a call at once.
@@ -72,12 +76,14 @@ struct Shared {
     overflowed: AtomicU64,
     failed: AtomicU64,
     summed: AtomicU64,
+    delays: Histogram,
 }
 
 #[derive(Default)]
 struct Ring {
     calls: VecDeque<Call>,
     bytes: usize,
+    events: Vec<Event>,
     closed: bool,
 }
 
@@ -103,6 +109,7 @@ impl Store {
             overflowed: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             summed: AtomicU64::new(0),
+            delays: Histogram::new(&CALL),
         });
         let mut threads = Vec::new();
         let writing = shared.clone();
@@ -137,6 +144,14 @@ impl Store {
         }
         drop(ring);
         self.shared.arrived.notify_one();
+    }
+
+    /// Puts down what happened beside calls. Never waits; what does not fit is dropped.
+    pub fn note(&self, event: Event) {
+        let mut ring = self.shared.ring();
+        if !ring.closed && ring.events.len() < RING_EVENTS {
+            ring.events.push(event);
+        }
     }
 
     /// Asks a question.
@@ -177,6 +192,11 @@ impl Store {
         }
     }
 
+    /// Seconds from the end of calls until questions find them.
+    pub fn delays(&self) -> Counted {
+        self.shared.delays.counted()
+    }
+
     /// Writes what waits and closes the files. Blocks until that is done; further calls are dropped.
     pub fn close(&self) {
         self.shared.ring().closed = true;
@@ -195,12 +215,13 @@ impl Shared {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits up to `limit` for calls and takes them; true once there will be no more.
-    fn take(&self, batch: &mut Vec<Call>, limit: Duration) -> bool {
+    /// Waits up to `limit` for calls and takes them, and what happened; true once there will be no more.
+    fn take(&self, batch: &mut Vec<Call>, events: &mut Vec<Event>, limit: Duration) -> bool {
         let mut ring = self.ring();
         if ring.calls.is_empty() && !ring.closed {
             ring = self.arrived.wait_timeout(ring, limit).unwrap_or_else(PoisonError::into_inner).0;
         }
+        events.append(&mut ring.events);
         let count = ring.calls.len().min(BATCH);
         batch.extend(ring.calls.drain(..count));
         let size: usize = batch.iter().map(Call::size).sum();
@@ -217,15 +238,22 @@ fn thread(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<Jo
 /// The life of the thread that writes.
 fn write(mut writer: impl Write, shared: &Shared) {
     let mut batch = Vec::with_capacity(BATCH);
+    let mut events = Vec::new();
     let mut trouble = Trouble::default();
+    let mut told_lost = 0;
     let (mut flushed, mut retained) = (now(), now());
     loop {
-        let closed = shared.take(&mut batch, FLUSH);
+        let closed = shared.take(&mut batch, &mut events, FLUSH);
         let full = batch.len() == BATCH;
         if !batch.is_empty() {
-            let lost = append(&mut writer, &batch, &mut trouble);
+            let lost = append_in_time(&mut writer, &batch, shared, &mut trouble);
             shared.failed.fetch_add(lost, Ordering::Relaxed);
             shared.written.fetch_add(batch.len() as u64 - lost, Ordering::Relaxed);
+            let visible = clock::wall();
+            for call in &batch {
+                let ended = UNIX_EPOCH + Duration::from_micros(call.ended_us());
+                shared.delays.observe(visible.duration_since(ended).unwrap_or_default().as_secs_f64());
+            }
             batch.clear();
         }
         if closed || flushed.elapsed() >= FLUSH {
@@ -235,6 +263,20 @@ fn write(mut writer: impl Write, shared: &Shared) {
             }
             trouble.heed("write sums", flush);
             flushed = now();
+            let lost = shared.overflowed.load(Ordering::Relaxed) + shared.failed.load(Ordering::Relaxed);
+            if lost > told_lost {
+                let at_us = clock::unix_millis(clock::wall()) * 1000;
+                events.push(Event::new(Kind::CallsLost, at_us).detail(format!("{} calls", lost - told_lost)));
+                told_lost = lost;
+            }
+            if !events.is_empty() {
+                let noted = writer.note(&events);
+                // What could not be written is tried again, as long as it is not too much.
+                if noted.is_ok() || events.len() > RING_EVENTS {
+                    events.clear();
+                }
+                trouble.heed("write events", noted);
+            }
         }
         if closed {
             break;
@@ -250,19 +292,34 @@ fn write(mut writer: impl Write, shared: &Shared) {
     trouble.heed("close the store", writer.close());
 }
 
-/// Writes calls; how many could not be. One that cannot be written takes no others with it.
-fn append(writer: &mut impl Write, calls: &[Call], trouble: &mut Trouble) -> u64 {
-    let error = match writer.append(calls) {
-        Ok(()) => {
-            trouble.over();
-            return 0;
+/// Writes calls, and waits for a stranger who holds the file; how many could not be written. Meanwhile calls gather in the
+/// ring, and then they are dropped and counted. Once the store is to be closed, nobody is waited for.
+fn append_in_time(writer: &mut impl Write, calls: &[Call], shared: &Shared, trouble: &mut Trouble) -> u64 {
+    loop {
+        let closed = shared.ring().closed;
+        match writer.append(calls) {
+            Err(error @ Error::Busy { .. }) if !closed => trouble.heed("write calls", Err(error)),
+            Ok(()) => {
+                trouble.over();
+                return 0;
+            }
+            Err(error) => return append_parts(writer, calls, error, trouble),
         }
-        Err(error) => error,
-    };
+    }
+}
+
+/// Writes calls that could not be written at once; how many could not be. One that cannot be written takes no others with it.
+fn append_parts(writer: &mut impl Write, calls: &[Call], error: Error, trouble: &mut Trouble) -> u64 {
     let of_one_call = matches!(error, Error::Sql { .. });
     if of_one_call && calls.len() > 1 {
         let (first, second) = calls.split_at(calls.len() / 2);
-        return append(writer, first, trouble) + append(writer, second, trouble);
+        return [first, second]
+            .into_iter()
+            .map(|part| match writer.append(part) {
+                Ok(()) => 0,
+                Err(error) => append_parts(writer, part, error, trouble),
+            })
+            .sum();
     }
     trouble.heed("write calls", Err(error));
     calls.len() as u64
@@ -316,6 +373,10 @@ mod tests {
             // Whoever tells is gone: everything goes well from here on.
             self.told.recv().unwrap_or(Ok(()))?;
             self.inner.append(calls)
+        }
+
+        fn note(&mut self, events: &[Event]) -> Result<(), Error> {
+            self.inner.note(events)
         }
 
         fn flush(&mut self) -> Result<(), Error> {

@@ -118,7 +118,8 @@ pub fn call_line(record: &CallRecord, format: Format) -> String {
             Principal::Anonymous => None,
         },
         trace_id: Some(Hex(&trace.trace_id).to_string()),
-        span_id: (trace.parent != [0; 8]).then(|| Hex(&trace.parent).to_string()),
+        // Where no spans of ours leave, the caller's is the one that can be looked up.
+        span_id: [record.span, trace.parent].iter().find(|id| **id != [0; 8]).map(|id| Hex(id).to_string()),
         exception: None,
         extra: Vec::new(),
     };
@@ -181,7 +182,7 @@ fn call_extra(record: &CallRecord) -> Vec<(&'static str, Value)> {
     }
     let bytes = &record.bytes;
     extra.extend([
-        ("attempts", Value::Raw(record.attempts.to_string())),
+        ("attempts", Value::Raw(record.attempts.count().to_string())),
         ("bytes", Value::Raw(format!(r#"{{"request":{},"response":{}}}"#, bytes.request, bytes.response))),
         ("times_ms", Value::Raw(times(record))),
     ]);

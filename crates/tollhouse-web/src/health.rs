@@ -113,6 +113,15 @@ pub struct Server {
     pub state: State,
     /// Why it stands so, in words; `None` when there is nothing to say.
     pub reason: Option<String>,
+    /// How often its process ended unasked and was started again.
+    #[serde(default)]
+    pub restarts: u64,
+    /// Why it last did not answer, though it may since; `None` if it always has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// When that was, in milliseconds since 1970-01-01 UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error_at_unix_ms: Option<u64>,
     /// How many tools it lists; `None` until it has listed them.
     pub tools: Option<u64>,
     /// Tools whose arguments are not validated although they should be; left out if there is none.

@@ -14,6 +14,8 @@ pub mod front_door;
 pub mod api;
 mod feed;
 pub mod health;
+mod charts;
+mod tree;
 
 pub use api::Recorded;
 pub use health::{Health, Losses, Phase, Reload, Reloads, Report, Server, Snapshot, State, Status, Taken};

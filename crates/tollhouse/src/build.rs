@@ -11,17 +11,22 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tollhouse_core::clock;
 use tollhouse_proxy::handle::{Handle, ServerSnapshot};
 use tollhouse_proxy::record;
 use tollhouse_proxy::settings::FrontDoor;
 use tollhouse_store::Store;
 use tollhouse_telemetry::logs::Log;
-use tollhouse_telemetry::metrics::{Metrics, Standing};
+use tollhouse_telemetry::metrics::{self, Metrics};
 use tollhouse_web::{Losses, Phase, Recorded, Reloads, Server, Shown, Snapshot, State};
 use tracing::{error, info, warn};
 
-use crate::config::{Finding, Loaded};
+use crate::config::env::{Environment as _, Process};
+use crate::config::{self, Finding, Loaded};
+use crate::history;
 use crate::pipeline;
+use crate::secrets;
+use crate::standing::standing;
 
 /// Which listeners are wanted, and where calls are kept.
 #[derive(Debug, Clone, Default)]
@@ -39,8 +44,8 @@ pub(crate) enum Keep {
     Nowhere,
     /// In memory, as long as the program runs.
     Memory,
-    /// In files below this directory.
-    Below(PathBuf),
+    /// In files in this directory, for as long as they say.
+    In(PathBuf, tollhouse_store::Options),
 }
 
 /// The store could not be opened.
@@ -49,6 +54,11 @@ pub(crate) enum Keep {
 pub(crate) struct StoreError(#[from] tollhouse_store::Error);
 
 impl Keep {
+    /// In this directory, if in any, as the configuration says.
+    pub(crate) fn of(dir: Option<PathBuf>, store: &config::Store) -> Self {
+        dir.map_or(Self::Nowhere, |dir| Self::In(dir, tollhouse_store::Options { keep: store.keep }))
+    }
+
     fn open(&self) -> Result<Option<Recorded>, StoreError> {
         let store = match self {
             Self::Nowhere => return Ok(None),
@@ -56,7 +66,7 @@ impl Keep {
                 let (writer, reader) = tollhouse_store::memory::open();
                 Store::over(writer, &reader)?
             }
-            Self::Below(dir) => Store::open(&dir.join("store"), tollhouse_store::Options::default())?,
+            Self::In(dir, options) => Store::open(dir, *options)?,
         };
         Ok(Some(Recorded::new(Arc::new(store))))
     }
@@ -83,19 +93,25 @@ impl Program {
     /// Binds the listeners, then starts everything. A listener that cannot be bound leaves nothing behind.
     pub(crate) async fn build(loaded: &Loaded, wanted: Wanted, log: Log) -> anyhow::Result<Self> {
         let settings = &loaded.settings;
+        secrets::know(settings);
         let mcp = bind(wanted.listen, "--listen").await?;
         let web = bind(wanted.admin, "--admin").await?;
         tell_notices(&loaded.notices);
         let (recorder, records) = record::channel(&settings.limits);
         let tasks = TaskTracker::new();
         let kept = wanted.keep.open()?;
-        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+        let metrics = Arc::new(Metrics::new(counted(loaded)));
         let pipeline = tasks.spawn(pipeline::run(records, log, metrics.clone(), kept.clone()));
         let handle = Handle::start(settings, recorder).context("start the gateway")?;
         let listen = mcp.map(|listener| handle.listen(listener)).transpose().context("serve agents")?;
         let stop_admin = CancellationToken::new();
         let (front_door, allowed) = watch::channel(settings.front_door.clone());
         let reloads = Arc::<Mutex<Reloads>>::default();
+        if let Some(recorded) = &kept {
+            history::begin(recorded);
+            let (handle, reloads) = (handle.clone(), reloads.clone());
+            tasks.spawn(history::watch(handle, reloads, recorded.clone(), stop_admin.clone()));
+        }
         let mut admin = None;
         if let Some(listener) = web {
             admin = Some(listener.local_addr().context("serve health")?);
@@ -105,8 +121,8 @@ impl Program {
                 move || snapshot(&handle, listen, &reloads)
             });
             let figures = Arc::new({
-                let handle = handle.clone();
-                move || metrics.render(&standing(&handle))
+                let (handle, kept) = (handle.clone(), kept.clone());
+                move || metrics.render(standing(&handle, kept.as_ref()))
             });
             let shown = Shown { health, recorded: kept.clone(), metrics: Some(figures) };
             tasks.spawn(async move {
@@ -130,6 +146,31 @@ impl Program {
             info!(target: "tollhouse.program", "admin listening on http://{admin}");
         }
     }
+}
+
+/// Which metrics are told, by the environment.
+fn counted(loaded: &Loaded) -> metrics::Config {
+    let variable =
+        |name| Process.var(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty());
+    let mut config = metrics::Config::of(env!("CARGO_PKG_VERSION"));
+    config.compat.clone_from(&loaded.compat);
+    if let Some(groups) = variable("MCP_METRICS_GROUPS") {
+        match metrics::left_out(&groups) {
+            Some(off) => config.off = off,
+            None => {
+                warn!(target: "tollhouse.config", value = groups, "MCP_METRICS_GROUPS names groups that are not known; all are told")
+            }
+        }
+    }
+    if let Some(filter) = variable("OTEL_METRICS_EXEMPLAR_FILTER") {
+        match metrics::Examples::parse(&filter) {
+            Some(examples) => config.examples = examples,
+            None => {
+                warn!(target: "tollhouse.config", value = filter, "OTEL_METRICS_EXEMPLAR_FILTER is not known; every call may be an example")
+            }
+        }
+    }
+    config
 }
 
 /// Tells what the operator should know of a configuration that is in force.
@@ -176,23 +217,6 @@ pub(crate) fn snapshot(handle: &Handle, listen: Option<SocketAddr>, reloads: &Mu
     }
 }
 
-/// What the metrics tell of the data plane beside what was counted.
-fn standing(handle: &Handle) -> Standing {
-    let now = handle.snapshot();
-    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-    Standing {
-        sessions: count(now.sessions),
-        calls_in_flight: count(now.calls_in_flight),
-        records: now.records.recorded,
-        records_dropped: now.records.dropped,
-        servers: now
-            .servers
-            .into_iter()
-            .map(|server| (server.id, server.state.to_owned(), server.tools.map(count)))
-            .collect(),
-    }
-}
-
 fn server(server: ServerSnapshot) -> Server {
     Server {
         id: server.id,
@@ -204,6 +228,9 @@ fn server(server: ServerSnapshot) -> Server {
             _ => State::Failed,
         },
         reason: server.reason,
+        restarts: server.restarts,
+        last_error_at_unix_ms: server.last_failure.as_ref().map(|(at, _)| clock::unix_millis(*at)),
+        last_error: server.last_failure.map(|(_, cause)| cause),
         tools: server.tools.and_then(|tools| u64::try_from(tools).ok()),
         unvalidated_tools: u64::try_from(server.unvalidated).ok().filter(|tools| *tools > 0),
     }

@@ -4,6 +4,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
 use crate::build::Program;
+use crate::history;
 
 /// SIGTERM and Ctrl-C.
 pub(crate) struct Signals {
@@ -43,6 +44,7 @@ pub(crate) async fn drain(program: Program, mut signals: Signals) {
         drop(handle);
         let _ = pipeline.await;
         if let Some(recorded) = recorded {
+            history::end(&recorded);
             // It waits for the disk, which no other task may.
             let _ = tokio::task::spawn_blocking(move || recorded.store().close()).await;
         }

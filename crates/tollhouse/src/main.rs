@@ -11,6 +11,9 @@ mod run;
 mod reload;
 mod drain;
 mod build;
+mod secrets;
+mod standing;
+mod history;
 mod pipeline;
 
 mod doctor;

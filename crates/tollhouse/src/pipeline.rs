@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tollhouse_proxy::record::Records;
 use tollhouse_store::Call;
 use tollhouse_telemetry::logs::Log;
@@ -22,7 +23,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) async fn run(mut records: Records, log: Log, metrics: Arc<Metrics>, recorded: Option<Recorded>) {
     let mut batch = Vec::with_capacity(BATCH);
     while records.receive(&mut batch, BATCH).await > 0 {
-        let full = batch.len() == BATCH;
+        let (began, count, full) = (Instant::now(), batch.len(), batch.len() == BATCH);
+        let took = batch.iter().map(|record| record.times.done).sum();
         if let Some(recorded) = &recorded {
             let calls: Vec<Call> = batch.iter().map(Call::from).collect();
             for call in &calls {
@@ -34,6 +36,7 @@ pub(crate) async fn run(mut records: Records, log: Log, metrics: Arc<Metrics>, r
             metrics.count(&record);
             log.call(&record);
         }
+        metrics.observed(count, began.elapsed(), took);
         if !full {
             tokio::time::sleep(PAUSE).await;
         }

@@ -21,6 +21,7 @@ use tracing::{error, info, warn};
 use crate::build::{Program, Wanted, tell_notices};
 use crate::config::env::Process;
 use crate::config::{self, Loaded, Severity};
+use crate::secrets;
 
 /// How often the file is looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -162,6 +163,7 @@ fn take<W: Fn(&Loaded) -> Wanted>(
     started: &Loaded,
     loaded: &Loaded,
 ) -> Result<(), String> {
+    secrets::know(&loaded.settings);
     let report = match program.handle.reload(&loaded.settings) {
         Ok(report) => report,
         Err(error) => {
@@ -199,6 +201,7 @@ fn needs_restart(started: (&Loaded, Wanted), loaded: (&Loaded, Wanted)) -> Vec<&
         ("listen", was.listen != is.listen),
         ("admin", was.admin != is.admin),
         ("log", started.log != loaded.log),
+        ("store", started.store != loaded.store),
         ("limits.records", limits.records != other.records),
         ("limits.record_bodies", limits.record_bodies != other.record_bodies),
     ];

@@ -23,8 +23,8 @@
 //!
 //! `mirrors` is no vice: the tool asks for arguments in headers, which a child never sees.
 //!
-//! Arguments of a call may hold `gate` (a path: answered once that file exists) and `progress` (so many
-//! notifications before the answer).
+//! Arguments of a call may hold `gate` (a path: answered once that file exists), `progress` (so many notifications before
+//! the answer) and `log` (a line of log before it).
 
 #![expect(clippy::disallowed_methods, reason = "a child that misbehaves does what the gateway must not")]
 
@@ -250,6 +250,13 @@ impl Child {
             }
             for value in 1..=message.params["arguments"]["progress"].as_u64().unwrap_or(0) {
                 write(&stdout, &progress(&message, value));
+            }
+            if let Some(line) = message.params["arguments"]["log"].as_str() {
+                let params = serde_json::json!({"level": "info", "data": line});
+                write(
+                    &stdout,
+                    &format!("{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{params}}}\n"),
+                );
             }
             let echo = if message.params["name"] == "echo" {
                 message.result(&message.echoed())

@@ -14,7 +14,7 @@ type Find = fn(&str) -> Option<String>;
 const SOURCES: [(&str, Find); 5] = [
     ("crates/tollhouse-proxy/src/answer.rs", constant),
     ("crates/tollhouse-core/src/wire/envelope.rs", reserved),
-    ("crates/tollhouse-core/src/fault.rs", |line| quoted(line).map(|cause| format!("`{cause}`"))),
+    ("crates/tollhouse-core/src/fault.rs", |line| constant(line).or(quoted(line).map(|cause| format!("`{cause}`")))),
     ("crates/tollhouse/src/config/finding.rs", |line| quoted(line).filter(|code| code.starts_with("TH-"))),
     ("crates/tollhouse/src/exit.rs", variant),
 ];

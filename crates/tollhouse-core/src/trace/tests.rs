@@ -1,6 +1,6 @@
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
-use super::{Baggage, Hex, TraceContext, TraceState};
+use super::{Baggage, Hex, TraceContext, TraceState, mint_span};
 
 const ID: &str = "12345678901234567890123456789012";
 const SPAN: &str = "1234567890123456";
@@ -105,13 +105,14 @@ fn a_minted_trace_is_sampled_and_has_no_parent() {
 }
 
 #[test]
-fn every_child_is_another_span_of_the_same_trace() {
-    let inbound = parse(&format!("00-{ID}-{SPAN}-00")).unwrap();
-    let (first, second) = (inbound.child(), inbound.child());
-    assert_ne!(first.parent, inbound.parent);
-    assert_ne!(first.parent, second.parent);
-    let expected = format!("00-{ID}-{}-00", Hex(&first.parent));
-    assert_eq!(first.traceparent(), Some(expected));
+fn a_server_is_told_another_span_of_the_same_trace_and_what_was_decided() {
+    let inbound = parse(&format!("00-{ID}-{SPAN}-02")).unwrap();
+    let span = mint_span();
+    assert!(span != inbound.parent && span != mint_span());
+    for (sampled, flags) in [(true, "03"), (false, "02")] {
+        let expected = format!("00-{ID}-{}-{flags}", Hex(&span));
+        assert_eq!(inbound.within(span, sampled).traceparent(), Some(expected));
+    }
 }
 
 #[test]

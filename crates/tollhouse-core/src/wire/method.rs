@@ -13,6 +13,14 @@ pub fn intern(name: &str) -> Method {
     }
 }
 
+/// `method` as a member of a closed set: what the specification does not know is `_OTHER`.
+pub fn known(method: &Method) -> &'static str {
+    match method {
+        Cow::Borrowed(known) => known,
+        Cow::Owned(_) => "_OTHER",
+    }
+}
+
 /// The most frequent first: the list is searched from its start.
 static KNOWN: [&str; 36] = [
     "tools/call",

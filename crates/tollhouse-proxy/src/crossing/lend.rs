@@ -90,15 +90,27 @@ pub(super) fn brings_state(request: &Envelope) -> bool {
     request.member("requestState").is_some()
 }
 
-/// What of a request does not go on.
-pub(super) fn request(envelope: &Envelope, params: &Params) -> Box<[Edit]> {
+/// What of a request does not go on, and what the server is `told` of the trace.
+pub(super) fn request(envelope: &Envelope, params: &Params, told: Option<&[u8]>) -> Box<[Edit]> {
     let text = &envelope.bytes;
     let Some(object) = envelope.params else { return Box::default() };
     // MCP 2026-07-28, basic/patterns/mrtr: answers that nobody asked for are ignored.
     let Some(meta) = params.meta else {
+        if let Some(told) = told {
+            let meta = [b"\"_meta\":{", told, b"}"].concat();
+            return put_first(text, object, meta, named(text, &["inputResponses"])).collect();
+        }
         return cut(members::cut_members(text, object, named(text, &["inputResponses"]))).collect();
     };
-    let unwanted = |key| is_modern_meta(text, key) || (params.excess.is_some() && named(text, &["baggage"])(key));
+    let unwanted = |key| {
+        is_modern_meta(text, key)
+            || (params.excess.is_some() && named(text, &["baggage"])(key))
+            || (told.is_some() && named(text, &["traceparent"])(key))
+    };
+    if let Some(told) = told.filter(|_| text[meta.start()] == b'{') {
+        let extra = members::cut_members(text, object, named(text, &["inputResponses"]));
+        return cut(extra).chain(put_first(text, meta, told, unwanted)).collect();
+    }
     if Members::of(text, meta).all(|(key, _)| unwanted(key)) {
         return cut(members::cut_members(text, object, named(text, &["_meta", "inputResponses"]))).collect();
     }

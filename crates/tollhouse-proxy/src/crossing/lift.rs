@@ -29,29 +29,44 @@ pub(super) fn introduction(initialize: &Envelope) -> Bytes {
     said.into()
 }
 
-/// The members of `_meta` that go with every request, without the braces.
-pub(super) fn meta(introduction: &[u8], level: Option<LogLevel>) -> Vec<u8> {
+/// What a request says of its client, and whether that includes its trace.
+pub(super) struct Said {
+    meta: Vec<u8>,
+    trace: bool,
+}
+
+/// The members of `_meta` that go with every request, without the braces; `told` is that of its trace.
+pub(super) fn meta(introduction: &[u8], level: Option<LogLevel>, told: Option<&[u8]>) -> Said {
     let mut meta = introduction.to_vec();
+    if let Some(told) = told {
+        meta.push(b',');
+        meta.extend_from_slice(told);
+    }
     if let Some(level) = level {
         meta.extend_from_slice(format!(r#","io.modelcontextprotocol/logLevel":"{}""#, level.as_str()).as_bytes());
     }
-    meta
+    Said { meta, trace: told.is_some() }
 }
 
-/// What is put into a request: `meta`, and `round`, further members of `params`, both without braces around them.
+/// What is put into a request: `said` as members of `_meta`, and `round`, further members of `params`, both without braces around them.
 pub(super) fn request(
     envelope: &Envelope,
     request_id: Span,
     params: &Params,
-    meta: Vec<u8>,
+    said: Said,
     round: Option<&[u8]>,
 ) -> Box<[Edit]> {
     let text = &envelope.bytes;
+    let Said { meta, trace } = said;
     let mut edits: Vec<Edit> = Vec::new();
     let mut first = round.map(<[u8]>::to_vec).unwrap_or_default();
     let own = params.meta.filter(|meta| text[meta.start()] == b'{');
     if let Some(own) = own {
-        let unwanted = |key| is_modern_meta(text, key) || (params.excess.is_some() && named(text, &["baggage"])(key));
+        let unwanted = |key| {
+            is_modern_meta(text, key)
+                || (params.excess.is_some() && named(text, &["baggage"])(key))
+                || (trace && named(text, &["traceparent"])(key))
+        };
         edits.extend(put_first(text, own, meta, unwanted));
     } else {
         if !first.is_empty() {

@@ -37,6 +37,8 @@ use crate::links::{link_at_hand, live_link, new_link};
 use crate::log_level::LogLevel;
 use crate::session::legacy::{Endpoint, Greeting, Occupied, Outlet, Session};
 use crate::session::lent::Key;
+use crate::tally::Ended;
+use crate::traced;
 use crate::upstream::{Link, Reply, Upstream};
 
 /// How a call reaches its server.
@@ -166,7 +168,7 @@ async fn borrow(gateway: &Arc<Gateway>, borrower: &Borrower, place: usize, clock
         return Err(Failure::new(Kind::Limited, "all sessions that can be lent are in use"));
     };
     if let Some(evicted) = loan.evicted {
-        gateway.end_session(evicted);
+        gateway.end_session(evicted, Ended::Expired);
     }
     let session = loan.session;
     let link = live_link(gateway, &session, place, clocks).await?;
@@ -277,13 +279,14 @@ pub(crate) async fn send(
 ) -> Result<Reply, Failure> {
     match way {
         Way::Lifted(session) => {
-            let meta = lift::meta(introduction(session), session.log_level());
+            let told = call.traced.told().map(|told| traced::member(&told));
+            let said = lift::meta(introduction(session), session.log_level(), told.as_deref());
             let answers = match round {
                 Some(round) => Some(clocks.within(round.answers()).await??),
                 None => None,
             };
             let answers = answers.as_deref();
-            call.crossed = Some(lift::request(&call.envelope, call.request_id, &call.params, meta, answers));
+            call.crossed = Some(lift::request(&call.envelope, call.request_id, &call.params, said, answers));
             forget_mirrored(&mut call.passed);
             // Whoever sends them takes them, and there may be another round.
             let passed = call.passed.clone();
@@ -295,7 +298,7 @@ pub(crate) async fn send(
         Way::Lent(loan) => {
             upstream.mirror(call)?;
             forget_mirrored(&mut call.passed);
-            call.crossed = Some(lend::request(&call.envelope, &call.params));
+            cross_to_session(call);
             raise_log_level(upstream, loan, clocks).await;
             let reply = upstream.call(call, Some(&loan.link), clocks).await;
             if !is_session_gone(&reply, &loan.link) {
@@ -304,11 +307,19 @@ pub(crate) async fn send(
             // The client knows nothing of this session and cannot begin another: the call did not run, and is sent
             // again in a fresh one.
             renew(gateway, loan, place, clocks).await?;
+            call.again();
+            cross_to_session(call);
             raise_log_level(upstream, loan, clocks).await;
             upstream.call(call, Some(&loan.link), clocks).await
         }
         Way::Direct | Way::Linked(..) => upstream.call(call, way.link(), clocks).await,
     }
+}
+
+/// What differs in a modern client's call at a server that has only sessions.
+fn cross_to_session(call: &mut Call) {
+    let told = call.traced.told().map(|told| traced::member(&told));
+    call.crossed = Some(lend::request(&call.envelope, &call.params, told.as_deref()));
 }
 
 /// Headers that repeat arguments are of the modern era: a legacy client has none to give, a legacy server none to take.
@@ -320,7 +331,7 @@ fn forget_mirrored(passed: &mut HeaderMap) {
 }
 
 fn introduction(session: &Session) -> &[u8] {
-    session.introduction.get_or_init(|| lift::introduction(&session.initialize.0))
+    session.introduction().get_or_init(|| lift::introduction(&session.initialize.0))
 }
 
 /// Opens a lent session anew at a server that does not know it any more.

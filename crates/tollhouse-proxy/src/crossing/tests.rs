@@ -28,12 +28,12 @@ fn lifted(request: &Envelope) -> Envelope {
     let introduction = lift::introduction(&envelope(
         r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"clientInfo":{"name":"c"},"capabilities":{"roots":{},"tasks":{}}}}"#,
     ));
-    let meta = lift::meta(&introduction, Some(LogLevel::Warning));
+    let meta = lift::meta(&introduction, Some(LogLevel::Warning), None);
     edited(request, lift::request(request, id, &params(request), meta, None).into())
 }
 
 fn lent(request: &Envelope) -> Envelope {
-    edited(request, lend::request(request, &params(request)).into())
+    edited(request, lend::request(request, &params(request), None).into())
 }
 
 /// A result as the other era's client gets it.

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tollhouse_core::clock;
+use tollhouse_core::context;
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::record::{Listener, SessionRef};
 use tollhouse_core::wire::{Envelope, Form, Members};
@@ -28,6 +29,7 @@ use crate::meta::Meta;
 use crate::session::era;
 use crate::session::legacy::{Endpoint, Outlet, Session};
 use crate::session::outbox::Outbox;
+use crate::tally::Ended;
 use crate::upstream::{CANCELLED, LISTEN};
 
 /// One client.
@@ -76,7 +78,7 @@ impl Client {
     /// Takes a message of the client. Requests are answered later; `headers` are those it came with, if any.
     pub(crate) async fn take(self: &Arc<Self>, envelope: Envelope, headers: HeaderMap, received: Instant) {
         match &envelope.form {
-            Form::Request { .. } => self.request(envelope, headers, received).await,
+            Form::Request { .. } => context::scoped(self.request(envelope, headers, received)).await,
             Form::Notification { method } if method == CANCELLED => self.cancel(&envelope).await,
             Form::Notification { .. } => {
                 if let Some(session) = self.session() {
@@ -101,7 +103,7 @@ impl Client {
         self.calls.close();
         self.calls.wait().await;
         if let Some(session) = self.session() {
-            self.gateway.end_session(session);
+            self.gateway.end_session(session, Ended::Success);
         }
     }
 
@@ -184,7 +186,7 @@ impl Client {
             self.gateway.sessions.note_channel(&session);
             let former = lock(&self.session).replace(session);
             if let Some(former) = former {
-                self.gateway.end_session(former);
+                self.gateway.end_session(former, Ended::Success);
             }
         }
         self.say(message.bytes).await;
@@ -202,14 +204,14 @@ impl Client {
             lock(&self.running).insert(raw_id.as_ref().into(), cancelled.clone());
             cancelled
         };
-        self.calls.spawn(async move {
+        self.calls.spawn(context::scoped(async move {
             let cancel = Cancel::Token(cancelled);
             client.answer(arrived, &cancel).await;
             if in_session.is_none() {
                 lock(&client.running).remove(&raw_id[..]);
             }
             drop(in_session);
-        });
+        }));
     }
 
     async fn answer(&self, arrived: Box<Arrived>, cancel: &Cancel) {

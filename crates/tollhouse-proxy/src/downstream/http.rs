@@ -14,9 +14,11 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tollhouse_core::clock;
+use tollhouse_core::context;
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::{Listener, SessionRef, SessionSource};
+use tollhouse_core::wire::method::known;
 use tollhouse_core::wire::sse::Event;
 use tollhouse_core::wire::{Envelope, EnvelopeError, Form, members};
 
@@ -35,6 +37,8 @@ use crate::session::era;
 use crate::session::legacy::{Endpoint, Full, Outlet, Session};
 use crate::session::mailbox::Posted;
 use crate::session::streams::{GENERAL, ResumeError};
+use crate::tally::{self, Ended};
+use crate::upstream::LISTEN;
 use crate::upstream::http::{LAST_EVENT_ID, PROTOCOL_VERSION, SESSION_ID};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -64,8 +68,17 @@ impl Client {
     ///
     /// # Cancel safety
     /// None: dropped, a call leaves no record. Whoever polls it sets `gone` when nobody waits any more, and goes on.
-    pub(super) async fn serve(mut self, request: Request<Incoming>) -> Response<Body> {
+    pub(super) async fn serve(self, request: Request<Incoming>) -> Response<Body> {
         let received = Instant::now();
+        let gateway = self.gateway.clone();
+        let (method, route) =
+            (tally::http_method(request.method()), tally::route(conversation(request.uri().path()).0));
+        let response = context::scoped(self.answer(request, received)).await;
+        gateway.tally.request(method, route, response.status(), received.elapsed());
+        response
+    }
+
+    async fn answer(mut self, request: Request<Incoming>, received: Instant) -> Response<Body> {
         if let Err(why) = self.gateway.front_door.load().check(request.uri(), request.headers(), self.local) {
             let status = if why == TurnedAway::BadHost { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN };
             return plain(status, why.reason());
@@ -249,13 +262,13 @@ impl Client {
         let attempt = match dispatch::dispatch(&self.gateway, arrived).await {
             Dispatched::Answered(message) => return json(message),
             Dispatched::One(attempt) => attempt,
-            Dispatched::Listening(listening) => return streamed(&self.gateway, listening),
+            Dispatched::Listening(listening) => return streamed(&self.gateway, listening, LISTEN),
         };
-        let gateway = self.gateway.clone();
+        let (gateway, method) = (self.gateway.clone(), known(&attempt.call.method));
         match attempt.begin(&Cancel::Gone(self.gone)).await {
             Begun::Answered(message) => json(message),
             Begun::Cancelled => accepted(),
-            Begun::Streaming(streaming) => streamed(&gateway, streaming),
+            Begun::Streaming(streaming) => streamed(&gateway, streaming, method),
         }
     }
 
@@ -277,17 +290,20 @@ impl Client {
         };
         // 2025-11-25: a call is answered by a stream whose priming event lets the client come back for the answer.
         // Everything else is, if the client would rather have it so.
+        let method = known(&attempt.call.method);
         let streamed = attempt.call.method == "tools/call" || prefers_stream(attempt.call.accept.as_ref());
         if session.version >= Version::V2025_11_25 && streamed {
             let stream = session.streams.open();
             let response = stream_response(&session, stream).expect("the stream was just opened");
-            let owner = session.clone();
-            self.gateway.tasks.spawn(async move {
+            let (owner, gateway) = (session.clone(), self.gateway.clone());
+            self.gateway.tasks.spawn(context::carried(async move {
+                let opened = Instant::now();
                 let cancel = Cancel::Token(running.cancelled.clone());
                 let begun = attempt.begin(&cancel).await;
                 finish_into(begun, &owner, stream, &cancel).await;
                 drop(running);
-            });
+                gateway.tally.stream(method, opened.elapsed());
+            }));
             return response;
         }
         let cancel = Cancel::Token(running.cancelled.clone());
@@ -297,10 +313,13 @@ impl Client {
             streaming @ Begun::Streaming(_) => {
                 let stream = session.streams.open();
                 let response = stream_response(&session, stream).expect("the stream was just opened");
-                self.gateway.tasks.spawn(async move {
+                let gateway = self.gateway.clone();
+                self.gateway.tasks.spawn(context::carried(async move {
+                    let opened = Instant::now();
                     finish_into(streaming, &session, stream, &cancel).await;
                     drop(running);
-                });
+                    gateway.tally.stream(method, opened.elapsed());
+                }));
                 response
             }
         }
@@ -318,13 +337,13 @@ impl Client {
         match self.gateway.sessions.insert(session) {
             Ok(evicted) => {
                 if let Some(evicted) = evicted {
-                    self.gateway.end_session(evicted);
+                    self.gateway.end_session(evicted, Ended::Expired);
                 }
                 response.headers_mut().insert(SESSION_ID, id);
                 response
             }
             Err((session, full)) => {
-                self.gateway.end_session(session);
+                self.gateway.end_session(session, Ended::Failed);
                 let refusal = all_sessions_in_use(full);
                 too_many_sessions(Message { status: refusal.status, bytes: refusal.message(None) })
             }
@@ -376,7 +395,7 @@ impl Client {
         match self.session(headers, endpoint) {
             Ok(session) => {
                 if let Some(session) = self.gateway.sessions.remove(&session.id) {
-                    self.gateway.end_session(session);
+                    self.gateway.end_session(session, Ended::Success);
                 }
                 let mut response = Response::new(Body::empty());
                 *response.status_mut() = StatusCode::NO_CONTENT;
@@ -487,9 +506,14 @@ async fn collect(mut body: Body) -> Vec<Bytes> {
 }
 
 /// The messages of a modern call as they come.
-fn streamed(gateway: &Arc<Gateway>, steps: Box<impl Steps + 'static>) -> Response<Body> {
+fn streamed(gateway: &Arc<Gateway>, steps: Box<impl Steps + 'static>, method: &'static str) -> Response<Body> {
     let (outbox, outgoing) = outbox(gateway.losses.clone());
-    gateway.tasks.spawn(pump(steps, outbox, gateway.clone()));
+    let (opened, counting) = (Instant::now(), gateway.clone());
+    let pumping = pump(steps, outbox, gateway.clone());
+    gateway.tasks.spawn(context::carried(async move {
+        pumping.await;
+        counting.tally.stream(method, opened.elapsed());
+    }));
     events(Body::Messages(Messages { outgoing, alive: KeepAlive::new() }))
 }
 

@@ -25,6 +25,7 @@ use crate::gateway::Gateway;
 use crate::session::legacy::{Endpoint, Full, Reserved};
 use crate::session::mailbox::{Mailbox, Posted};
 use crate::session::outbox::Outbox;
+use crate::tally::Ended;
 use crate::upstream::lines::one_line;
 
 /// A POST waits this long for its client's earlier messages to be looked at.
@@ -78,7 +79,7 @@ pub(crate) async fn open(
 ) -> Result<Body, Full> {
     let (place, evicted) = gateway.sessions.reserve()?;
     if let Some(evicted) = evicted {
-        gateway.end_session(evicted);
+        gateway.end_session(evicted, Ended::Expired);
     }
     let mailbox = gateway.mailboxes.open(endpoint);
     // A reference without scheme and host: by which name the client came, and over which proxies, only it knows.

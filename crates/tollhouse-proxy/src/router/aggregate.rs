@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::Instant;
+use tollhouse_core::context;
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::wire::{Envelope, Form, Members, Span, members};
 
@@ -134,7 +135,12 @@ async fn drain(mut asked: Question, kind: Kind) -> Result<Vec<Envelope>, Failure
         pages.push(crossing::callable(&asked.way, &upstream, kind.method(), page));
         match next {
             Some(next) if next != "null" && Some(&next) != cursor.as_ref() => cursor = Some(next),
-            _ => return Ok(pages),
+            _ => {
+                if kind == Kind::Tool {
+                    upstream.definitions.forget_others(&pages);
+                }
+                return Ok(pages);
+            }
         }
     }
     Ok(pages)
@@ -176,7 +182,7 @@ async fn ask_all<T: Send + 'static>(
         .into_iter()
         .map(|place| {
             let (gateway, asker, meta, question) = (gateway.clone(), asker.clone(), meta.clone(), question.clone());
-            let task = gateway.tasks.clone().spawn(async move {
+            let task = gateway.tasks.clone().spawn(context::carried(async move {
                 let upstream = gateway.fleet.at(place);
                 // A server that was away when a session began gets its link when it is there.
                 upstream.joins(era).await?;
@@ -191,7 +197,7 @@ async fn ask_all<T: Send + 'static>(
                     upstream.doubt(None);
                 }
                 answered
-            });
+            }));
             (place, task)
         })
         .collect();

@@ -19,6 +19,7 @@ use crate::gateway::Gateway;
 use crate::links::{listen, live_link, refuse_question};
 use crate::session::legacy::{Asked, Endpoint, Outlet, Session};
 use crate::session::outbox::Outbox;
+use crate::tally::Ended;
 
 /// A session in which a server is heard; it ends when this is dropped.
 pub(super) struct Ear {
@@ -51,7 +52,7 @@ impl Ear {
     pub(super) async fn next(&mut self) -> Result<Envelope, Failure> {
         loop {
             let said = tokio::select! {
-                () = self.session.turned.notified() => None,
+                () = self.session.turned().notified() => None,
                 said = self.said.recv() => said,
             };
             let said = said.ok_or_else(|| Failure::new(Kind::Lost, "the session in which it was heard is gone"))?;
@@ -70,7 +71,7 @@ impl Ear {
 
 impl Drop for Ear {
     fn drop(&mut self) {
-        self.gateway.end_session(self.session.clone());
+        self.gateway.end_session(self.session.clone(), Ended::Success);
     }
 }
 

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 use tokio::time::Instant;
+use tollhouse_core::context;
 use tollhouse_core::era::Era;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::Outcome;
@@ -99,8 +100,9 @@ pub(crate) async fn open_all(gateway: &Arc<Gateway>, session: &Arc<Session>) -> 
     let opening: Vec<_> = roster
         .iter()
         .map(|(place, _)| {
-            let (gateway, session) = (gateway.clone(), session.clone());
-            gateway.tasks.clone().spawn(async move { (place, open_at(&gateway, &session, place).await) })
+            let (gateway, session, tasks) = (gateway.clone(), session.clone(), gateway.tasks.clone());
+            let opening = async move { (place, open_at(&gateway, &session, place).await) };
+            tasks.spawn(context::carried(opening))
         })
         .collect();
     let mut results = Vec::new();

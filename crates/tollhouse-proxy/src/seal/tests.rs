@@ -8,6 +8,8 @@ use tollhouse_core::wire::{Envelope, Form};
 
 use super::*;
 use crate::call::{Caller, Params};
+use crate::settings::Tracing;
+use crate::traced::{Telling, Traced};
 
 fn server(id: &str) -> ServerId {
     ServerId::new(id).unwrap()
@@ -29,7 +31,7 @@ fn call(name: &str, arguments: &str) -> Box<Call> {
         client: None,
         hints: Box::default(),
         peer: std::net::IpAddr::from([127, 0, 0, 1]),
-        trace: TraceContext::mint(),
+        traced: Traced::new(TraceContext::mint(), false, &Tracing::default(), Telling::Nothing),
         passed: HeaderMap::new(),
         accept: None,
     };

@@ -5,7 +5,7 @@
 //! have changed, and only if a list that the client was shown is really another one.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -18,7 +18,8 @@ use crate::notices::view::{Shown, View};
 /// The state of one session.
 #[derive(Default)]
 pub(crate) struct Changes {
-    state: Mutex<State>,
+    /// Made when there is something to note: most sessions have one server that never changes.
+    state: OnceLock<Box<Mutex<State>>>,
     /// Something has come since whoever tells the session looked.
     pub(crate) woken: Notify,
 }
@@ -98,7 +99,8 @@ impl Changes {
 
     /// The server at `place` came or went. What the client was never shown of it, it will not miss.
     pub(crate) fn turned(&self, place: usize, now: Instant) {
-        let mut state = self.lock();
+        let Some(state) = self.state.get() else { return };
+        let mut state = held(state);
         for (_, view) in state.views.iter_mut().filter(|((server, _), _)| *server == place) {
             view.announce(now);
         }
@@ -195,8 +197,12 @@ impl Changes {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        held(self.state.get_or_init(Box::default))
     }
+}
+
+fn held(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -38,16 +38,25 @@ pub(crate) fn speaks_of_it(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| *name == TRACEPARENT || *name == BAGGAGE || SESSION_HEADERS.contains(name))
 }
 
+/// Where the trace of a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Meta,
+    Header,
+    /// It starts here.
+    Here,
+}
+
 /// The trace of a request: `_meta` first, then the header, else a new one (SEP-414). Invalid is absent.
-pub(crate) fn trace(headers: Option<&HeaderMap>, envelope: &Envelope, meta: &Meta) -> (TraceContext, bool) {
+pub(crate) fn trace(headers: Option<&HeaderMap>, envelope: &Envelope, meta: &Meta) -> (TraceContext, Origin) {
     let in_meta = meta
         .traceparent
         .and_then(|span| members::text(envelope.raw(span)))
         .and_then(|text| TraceContext::parse(text.as_bytes()));
     let in_header = || headers?.get(TRACEPARENT).and_then(|value| TraceContext::parse(value.as_bytes()));
-    match in_meta.or_else(in_header) {
-        Some(trace) => (trace, true),
-        None => (TraceContext::mint(), false),
+    match in_meta {
+        Some(trace) => (trace, Origin::Meta),
+        None => in_header().map_or_else(|| (TraceContext::mint(), Origin::Here), |trace| (trace, Origin::Header)),
     }
 }
 
@@ -63,6 +72,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) session: Option<&'a Arc<str>>,
     /// The trace the client gave.
     pub(crate) trace: Option<&'a TraceContext>,
+    /// Is baggage read?
+    pub(crate) baggage: bool,
 }
 
 impl Evidence<'_> {
@@ -102,6 +113,9 @@ impl Evidence<'_> {
     }
 
     fn baggage(&self) -> Option<Baggage> {
+        if !self.baggage {
+            return None;
+        }
         let text = self.meta.baggage.and_then(|span| members::text(self.envelope.raw(span)));
         match (&text, self.headers) {
             (Some(text), _) => Baggage::parse([text.as_bytes()]),
@@ -201,8 +215,15 @@ mod tests {
     /// The session found by `rules` in a request with all of this.
     fn found(meta: &str, sent: &HeaderMap, given: Option<&SessionRef>, rules: &[SessionRule]) -> Option<String> {
         let (envelope, meta) = request(meta);
-        let evidence =
-            Evidence { envelope: &envelope, meta: &meta, headers: Some(sent), given, session: None, trace: None };
+        let evidence = Evidence {
+            envelope: &envelope,
+            meta: &meta,
+            headers: Some(sent),
+            given,
+            session: None,
+            trace: None,
+            baggage: true,
+        };
         evidence.session(rules).map(|session| format!("{} by {}", session.id, session.source.as_str()))
     }
 
@@ -238,6 +259,7 @@ mod tests {
             given: None,
             session: Some(&"p".into()),
             trace: None,
+            baggage: true,
         };
         let session = evidence.session(&SessionRule::ALL).unwrap();
         let hints: Vec<_> =
@@ -272,8 +294,8 @@ mod tests {
         let sent = headers(&[("traceparent", "00-11111111111111111111111111111111-00f067aa0ba902b7-01")]);
         let (envelope, meta) = request(&format!(r#"{{"traceparent":"00-{trace_id}-00f067aa0ba902b7-01"}}"#));
         let (found, inbound) = trace(Some(&sent), &envelope, &meta);
-        assert_eq!((Hex(&found.trace_id).to_string().as_str(), inbound), (trace_id, true));
+        assert_eq!((Hex(&found.trace_id).to_string().as_str(), inbound), (trace_id, Origin::Meta));
         let (envelope, meta) = request(r#"{"traceparent":"rubbish"}"#);
-        assert!(!trace(None, &envelope, &meta).1);
+        assert_eq!(trace(None, &envelope, &meta).1, Origin::Here);
     }
 }

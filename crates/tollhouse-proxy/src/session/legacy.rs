@@ -1,7 +1,7 @@
 //! A legacy session: what `initialize` began, at the client's end and at each server's.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -48,8 +48,6 @@ pub(crate) struct Session {
     outlet: Outlet,
     /// The servers' side, in the order of the configuration. One of them, mostly: lists of so few need no map.
     links: Mutex<Vec<(usize, Link)>>,
-    /// When a server last took no session of ours.
-    unopened: Mutex<Vec<(usize, Instant)>>,
     /// Requests of servers that wait for the client's answer, by the id the client sees; oldest first.
     asked: Mutex<Vec<(u64, Asked)>>,
     next_asked: AtomicU64,
@@ -59,24 +57,33 @@ pub(crate) struct Session {
     /// Calls and readers that keep the session from being idle.
     busy: AtomicUsize,
     last_used: Mutex<Instant>,
-    /// Held while a link is opened again.
-    pub(crate) reopening: tokio::sync::Mutex<()>,
+    listening: AtomicBool,
+    /// Since when it is there.
+    pub(crate) opened: Instant,
+    tool_calls: AtomicU32,
+    over: AtomicBool,
+    seldom: OnceLock<Box<Seldom>>,
+    /// Cancelled when the session ends.
+    pub(crate) stop: CancellationToken,
+}
+
+/// What most sessions never need, and so never make room for.
+#[derive(Default)]
+struct Seldom {
+    /// When a server last took no session of ours.
+    unopened: Mutex<Vec<(usize, Instant)>>,
+    reopening: tokio::sync::Mutex<()>,
     restarts: Mutex<Vec<(usize, Restart)>>,
     /// The resources it has subscribed to, and the places of their servers.
     subscriptions: Mutex<BTreeSet<(usize, Box<str>)>>,
     /// What it listens for at modern servers, by place.
     listens: Mutex<BTreeMap<usize, Arc<PutUp>>>,
-    listening: AtomicBool,
-    /// Woken when a server's end of it is gone.
-    pub(crate) turned: Notify,
+    turned: Notify,
     /// What a server said of itself when it accepted; only in a lent session, which has but one.
     greeting: Mutex<Option<Arc<Greeting>>>,
     /// How much log the client asked for, for servers that must be told with every request.
     log_level: Mutex<Option<LogLevel>>,
-    /// What the client said of itself, as a modern request says it; written when it is first needed.
-    pub(crate) introduction: OnceLock<Bytes>,
-    /// Cancelled when the session ends.
-    pub(crate) stop: CancellationToken,
+    introduction: OnceLock<Bytes>,
 }
 
 /// Questions of servers that wait for a client's answer, in one session. At this many the oldest is forgotten,
@@ -148,24 +155,38 @@ impl Session {
             changes: Changes::default(),
             outlet,
             links: Mutex::default(),
-            unopened: Mutex::default(),
             asked: Mutex::default(),
             next_asked: AtomicU64::new(1),
             running: Mutex::default(),
             next_running: AtomicU64::new(0),
             busy: AtomicUsize::new(0),
             last_used: Mutex::new(Instant::now()),
-            reopening: tokio::sync::Mutex::default(),
-            restarts: Mutex::default(),
-            subscriptions: Mutex::default(),
-            listens: Mutex::default(),
             listening: AtomicBool::new(false),
-            turned: Notify::new(),
-            greeting: Mutex::default(),
-            log_level: Mutex::default(),
-            introduction: OnceLock::new(),
+            opened: Instant::now(),
+            tool_calls: AtomicU32::new(0),
+            over: AtomicBool::new(false),
+            seldom: OnceLock::new(),
             stop,
         }
+    }
+
+    fn seldom(&self) -> &Seldom {
+        self.seldom.get_or_init(Box::default)
+    }
+
+    /// Held while a link is opened again.
+    pub(crate) fn reopening(&self) -> &tokio::sync::Mutex<()> {
+        &self.seldom().reopening
+    }
+
+    /// Woken when a server's end of it is gone.
+    pub(crate) fn turned(&self) -> &Notify {
+        &self.seldom().turned
+    }
+
+    /// What the client said of itself, as a modern request says it; written when it is first needed.
+    pub(crate) fn introduction(&self) -> &OnceLock<Bytes> {
+        &self.seldom().introduction
     }
 
     pub(crate) fn link(&self, server: usize) -> Option<Link> {
@@ -188,16 +209,19 @@ impl Session {
     /// A server took no session of ours.
     pub(crate) fn note_unopened(&self, server: usize) {
         self.opened(server);
-        lock(&self.unopened).push((server, Instant::now()));
+        lock(&self.seldom().unopened).push((server, Instant::now()));
     }
 
     fn opened(&self, server: usize) {
-        lock(&self.unopened).retain(|(of, _)| *of != server);
+        if let Some(seldom) = self.seldom.get() {
+            lock(&seldom.unopened).retain(|(of, _)| *of != server);
+        }
     }
 
     /// Is it time to ask a server for a session that has none yet? Only for what can do without it, such as a list.
     pub(crate) fn may_open(&self, server: usize) -> bool {
-        let unopened = lock(&self.unopened);
+        let Some(seldom) = self.seldom.get() else { return true };
+        let unopened = lock(&seldom.unopened);
         unopened.iter().find(|(of, _)| *of == server).is_none_or(|(_, at)| at.elapsed() >= UNOPENED_PAUSE)
     }
 
@@ -296,7 +320,7 @@ impl Session {
     /// A process ended too often: it is not started again in this session.
     pub(crate) async fn pause_before_restart(&self, server: usize, ended: &Connection) -> Result<(), Failure> {
         let decision = {
-            let mut restarts = lock(&self.restarts);
+            let mut restarts = lock(&self.seldom().restarts);
             let at = restarts.iter().position(|(of, _)| *of == server).unwrap_or_else(|| {
                 restarts.push((server, Restart::default()));
                 restarts.len() - 1
@@ -323,20 +347,34 @@ impl Session {
         matches!(self.outlet, Outlet::Nobody)
     }
 
+    /// A tool is called in it.
+    pub(crate) fn count_tool_call(&self) {
+        self.tool_calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn tool_calls(&self) -> u32 {
+        self.tool_calls.load(Ordering::Relaxed)
+    }
+
+    /// It ends; true the first time.
+    pub(crate) fn first_end(&self) -> bool {
+        !self.over.swap(true, Ordering::Relaxed)
+    }
+
     pub(crate) fn greet(&self, answer: Envelope) {
-        *lock(&self.greeting) = Some(Arc::new(Greeting { answer, log_level: Mutex::default() }));
+        *lock(&self.seldom().greeting) = Some(Arc::new(Greeting { answer, log_level: Mutex::default() }));
     }
 
     pub(crate) fn greeting(&self) -> Option<Arc<Greeting>> {
-        lock(&self.greeting).clone()
+        lock(&self.seldom.get()?.greeting).clone()
     }
 
     pub(crate) fn set_log_level(&self, level: LogLevel) {
-        *lock(&self.log_level) = Some(level);
+        *lock(&self.seldom().log_level) = Some(level);
     }
 
     pub(crate) fn log_level(&self) -> Option<LogLevel> {
-        *lock(&self.log_level)
+        *lock(&self.seldom.get()?.log_level)
     }
 
     /// Do messages that belong to no call wait until somebody reads them?
@@ -357,7 +395,7 @@ impl Session {
     /// The server at `place` has accepted a subscription, or the end of one. It is said again to a process that takes
     /// the place of another; beyond the limit it is not, and this is false.
     pub(crate) fn subscribed(&self, place: usize, uri: &str, on: bool) -> bool {
-        let mut subscriptions = lock(&self.subscriptions);
+        let mut subscriptions = lock(&self.seldom().subscriptions);
         let key = (place, uri.into());
         if !on {
             subscriptions.remove(&key);
@@ -371,7 +409,7 @@ impl Session {
 
     /// What it listens for at the modern server at `place`, and true if that was put up only now.
     pub(crate) fn listen_at(&self, place: usize, put_up: impl FnOnce() -> PutUp) -> (Arc<PutUp>, bool) {
-        let mut listens = lock(&self.listens);
+        let mut listens = lock(&self.seldom().listens);
         if let Some(listen) = listens.get(&place) {
             return (listen.clone(), false);
         }
@@ -382,12 +420,15 @@ impl Session {
 
     /// Listens no more for anything at the server at `place`.
     pub(crate) fn take_down(&self, place: usize) {
-        lock(&self.listens).remove(&place);
+        if let Some(seldom) = self.seldom.get() {
+            lock(&seldom.listens).remove(&place);
+        }
     }
 
     /// The resources of the server at `place` that it has subscribed to.
     pub(crate) fn subscriptions(&self, place: usize) -> Vec<Box<str>> {
-        let subscriptions = lock(&self.subscriptions);
+        let Some(seldom) = self.seldom.get() else { return Vec::new() };
+        let subscriptions = lock(&seldom.subscriptions);
         subscriptions.iter().filter(|(server, _)| *server == place).map(|(_, uri)| uri.clone()).collect()
     }
 
@@ -577,6 +618,12 @@ impl Table {
         lock(&self.sessions).len() + self.reserved.load(Ordering::Relaxed)
     }
 
+    /// Those of clients that speak over a pipe.
+    pub(crate) fn over_pipes(&self) -> usize {
+        let channels = lock(&self.channels).iter().filter(|session| session.strong_count() > 0).count();
+        channels.saturating_sub(self.reserved.load(Ordering::Relaxed))
+    }
+
     /// Takes out the sessions that have been idle for too long.
     pub(crate) fn expire(&self) -> Vec<Arc<Session>> {
         let mut sessions = lock(&self.sessions);
@@ -614,3 +661,6 @@ impl Drop for Reserved {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Ten thousand sessions may be open, and nearly all of them do nothing.
+const _: () = assert!(size_of::<Session>() <= 320);

@@ -24,7 +24,7 @@ use tracing::debug;
 use super::http::answers;
 use super::lines::{LineWriter, WriteError, one_line};
 use super::post::Poster;
-use super::{CANCELLED, Reply, ask};
+use super::{CANCELLED, LISTEN, Reply, ask};
 use crate::answer;
 use crate::call::Call;
 use crate::clocks::Clocks;
@@ -91,8 +91,9 @@ struct Open {
     ended: Option<Failure>,
 }
 
-#[derive(Default)]
 struct Slot {
+    /// Whether a server may be logging or asking because of it: a client's call, and no listen.
+    talks: bool,
     state: Mutex<SlotState>,
     arrived: Notify,
 }
@@ -173,7 +174,7 @@ impl Connection {
     /// # Cancel safety
     /// Dropped, the call is forgotten here, but not by the server: see [`Self::cancel`].
     pub(crate) async fn call(self: &Arc<Self>, call: &mut Call, clocks: &Clocks) -> Result<Reply, Failure> {
-        let mut inbox = self.register()?;
+        let mut inbox = self.register(&*call.method != LISTEN)?;
         let digits = inbox.id.to_string();
         let message = call.outbound(digits.as_bytes(), Some(digits.as_bytes()));
         call.sent_as(inbox.id);
@@ -193,7 +194,7 @@ impl Connection {
         body: impl FnOnce(u64) -> Bytes,
         clocks: &Clocks,
     ) -> Result<Inbox, Failure> {
-        let mut inbox = self.register()?;
+        let mut inbox = self.register(false)?;
         let message = body(inbox.id);
         self.writer.ask(message, &HeaderMap::new(), &mut inbox, clocks).await?;
         Ok(inbox)
@@ -293,9 +294,9 @@ impl Connection {
         self.lock().ended.clone()
     }
 
-    fn register(self: &Arc<Self>) -> Result<Inbox, Failure> {
+    fn register(self: &Arc<Self>, talks: bool) -> Result<Inbox, Failure> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let slot = Arc::<Slot>::default();
+        let slot = Arc::new(Slot { talks, state: Mutex::default(), arrived: Notify::new() });
         let mut open = self.lock();
         if let Some(ended) = &open.ended {
             return Err(Failure::new(Kind::Unreachable, &ended.cause));
@@ -314,7 +315,7 @@ impl Connection {
 
     /// Ends the wait for the call that is open, if there is no more than one.
     pub(crate) fn fail_only(&self, failure: Failure) {
-        if let Some(slot) = self.only_call() {
+        if let Some(slot) = self.only(|_| true) {
             slot.fail(failure);
         }
     }
@@ -346,7 +347,7 @@ impl Connection {
                 }
                 return;
             }
-            Form::Request { .. } => self.only_call(),
+            Form::Request { .. } => self.only(|slot| slot.talks),
             Form::Notification { method } => self.addressee(&envelope, method),
         };
         match slot {
@@ -378,8 +379,8 @@ impl Connection {
                 }
                 None
             }
-            // Nothing says which call a log line belongs to; with one call open there is no doubt.
-            "notifications/message" => self.only_call(),
+            // Nothing says which call a log line belongs to; with one open that may cause one there is no doubt.
+            "notifications/message" => self.only(|slot| slot.talks),
             _ => {
                 let meta = envelope.meta()?;
                 let id = Members::of(&envelope.bytes, meta).get(SUBSCRIPTION_ID)?;
@@ -388,9 +389,10 @@ impl Connection {
         }
     }
 
-    fn only_call(&self) -> Option<Arc<Slot>> {
+    /// The one open call that is like this, if it is one.
+    fn only(&self, like: impl Fn(&Slot) -> bool) -> Option<Arc<Slot>> {
         let open = self.lock();
-        let mut calls = open.calls.values();
+        let mut calls = open.calls.values().filter(|slot| like(slot));
         let first = calls.next()?;
         calls.next().is_none().then(|| first.clone())
     }

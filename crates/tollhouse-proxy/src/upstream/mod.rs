@@ -5,6 +5,8 @@
 //! becomes the shared modern one, and legacy sessions get fresh processes (the eras as real servers show them stand
 //! in `docs/internals/eras.md`).
 
+pub(crate) mod ask;
+mod attend;
 mod away;
 pub mod child;
 mod closing;
@@ -22,29 +24,32 @@ pub(crate) mod connect;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ::http::StatusCode;
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tollhouse_core::era::{Era, Version};
+use tollhouse_core::clock;
+use tollhouse_core::era::Era;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::ids::ServerId;
 use tollhouse_core::record::Listener;
-use tollhouse_core::wire::{Envelope, Form, Members, Span, members, splice};
+use tollhouse_core::wire::{Envelope, Form, Span, splice};
 use tracing::{debug, info, warn};
 
+use self::attend::accepted_version;
 use self::child::Spawner;
 use self::closing::Closing;
 pub use self::connect::OriginError;
 pub(crate) use self::http::Heard;
-use self::restart::{Decision, Restart};
+use self::restart::Decision;
 use crate::arguments::Arguments;
 use crate::call::Call;
 use crate::clocks::Clocks;
+use crate::definitions::Definitions;
 use crate::failure::Failure;
 use crate::mirrored::{self, Mirrored};
 use crate::retry::Retry;
@@ -58,13 +63,6 @@ pub(crate) const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged"
 pub(crate) const ITEMS_MAX: usize = 10_000;
 /// Pages of one server's list.
 pub(crate) const PAGES_MAX: usize = 100;
-/// The pause before a server that could not be reached is asked again; doubles up to a minute.
-const PROBE_PAUSE: Duration = Duration::from_secs(1);
-const PROBE_PAUSE_MAX: Duration = Duration::from_mins(1);
-/// Calls that want a server which is down have it asked at once, but not more often than this.
-const PROBE_SPACING: Duration = Duration::from_millis(250);
-/// When the pipe of a process breaks, its end is known a moment later.
-const LAST_WORDS: Duration = Duration::from_millis(500);
 /// A server that does not take a cancellation within this time does not get it.
 const CANCEL: Duration = Duration::from_secs(5);
 
@@ -80,6 +78,8 @@ pub(crate) struct Upstream {
     pub(crate) calls: TaskTracker,
     /// Closed when it was taken out and its calls have had their time.
     pub(crate) closing: Closing,
+    /// Its tools by its own words.
+    pub(crate) definitions: Definitions,
     /// The headers its tools ask for.
     pub(crate) mirrored: Mirrored,
     /// The input schemas of its tools, if arguments are held against them.
@@ -125,6 +125,10 @@ pub(crate) struct Status {
     since: Instant,
     /// When it is started again, if that is decided.
     again: Option<Instant>,
+    /// How often its process ended unasked and was started again.
+    pub(crate) restarts: u64,
+    /// Why it last did not answer, and when that was.
+    pub(crate) last_failure: Option<(SystemTime, String)>,
     /// How often it was found to answer or not to.
     verdicts: u64,
 }
@@ -262,6 +266,8 @@ impl Upstream {
             fault: Kind::Unreachable,
             since: created,
             again: None,
+            restarts: 0,
+            last_failure: None,
             verdicts: 0,
         };
         Ok(Self {
@@ -271,6 +277,7 @@ impl Upstream {
             configured: server.clone(),
             calls: TaskTracker::new(),
             closing: Closing::new(),
+            definitions: Definitions::default(),
             mirrored: Mirrored::default(),
             arguments: server.validate_arguments.then(|| Arguments::new(&server.id)).transpose()?,
             wire,
@@ -321,198 +328,9 @@ impl Upstream {
         done.unwrap_or_else(|| Err(Failure::new(Kind::Lost, "the server was taken out of the configuration")))
     }
 
-    /// Asks the server what it speaks, starts it where it must be started, and keeps doing so until the gateway
-    /// stops. Runs as one task per server.
-    pub(crate) async fn attend(self: Arc<Self>) {
-        let stop = self.stop.clone();
-        let attending = async {
-            match &self.wire {
-                Wire::Http(remote) => self.attend_http(remote).await,
-                Wire::Stdio(server) => self.attend_stdio(server).await,
-            }
-        };
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => {}
-            () = attending => {}
-        }
-    }
-
-    /// Asks until it answers; a call that cannot reach it, or has waited for it in vain, starts the asking again.
-    async fn attend_http(&self, remote: &Remote) {
-        let mut pause = PROBE_PAUSE;
-        loop {
-            match self.probe_http(remote, &self.start_clocks()).await {
-                Ok(()) => {
-                    pause = PROBE_PAUSE;
-                    self.watch_http(remote).await;
-                }
-                Err(failure) => self.down(&failure, None),
-            }
-            // Who wants it meanwhile need not wait for the end of the pause.
-            let spacing = PROBE_SPACING.min(pause);
-            sleep(spacing).await;
-            let wanted = timeout(pause.saturating_sub(spacing), self.wanted.notified()).await.is_ok();
-            if !wanted {
-                pause = (pause * 2).min(PROBE_PAUSE_MAX);
-            }
-        }
-    }
-
-    /// Starts the process modern callers share, again and again as it ends. A legacy server needs none: its
-    /// sessions have processes of their own.
-    async fn attend_stdio(&self, server: &stdio::Server) {
-        let mut restart = Restart::default();
-        loop {
-            let started = Instant::now();
-            let (failure, uptime) = match self.start_shared(server).await {
-                Ok(None) => return,
-                Ok(Some(connection)) => {
-                    let silent = tokio::select! {
-                        () = connection.ended() => None,
-                        silent = self.watch_shared(&connection) => Some(silent),
-                    };
-                    connection.ended().await;
-                    self.shared.lock().unwrap_or_else(PoisonError::into_inner).take();
-                    (silent.or_else(|| connection.end_cause()), started.elapsed())
-                }
-                Err(failure) => (Some(failure), Duration::ZERO),
-            };
-            let failure = failure.unwrap_or_else(|| Failure::new(Kind::Lost, "the server's process ended"));
-            let decision = restart.exited(uptime);
-            self.down(&failure, Some(decision));
-            match decision {
-                Decision::Park => return,
-                Decision::After(pause) => sleep(pause).await,
-            }
-        }
-    }
-
-    /// Starts a process and asks it what it speaks; the process, if it is now the shared one.
-    async fn start_shared(&self, server: &stdio::Server) -> Result<Option<Arc<duplex::Connection>>, Failure> {
-        let (connection, unattached) = server.open(duplex::Use::Shared).await?;
-        // Nobody listens: what names no call belongs to nobody.
-        drop(unattached);
-        let probed = self.probe_stdio(&connection, &self.start_clocks()).await;
-        if !matches!(probed, Ok(true)) {
-            if probed.as_ref().is_err_and(|failure| matches!(failure.fault.kind, Kind::Unreachable | Kind::Lost)) {
-                // How the process ended explains more than that its pipe is broken.
-                let _ = timeout(LAST_WORDS, connection.ended()).await;
-            }
-            let ended = connection.end_cause();
-            connection.close();
-            connection.ended().await;
-            return probed.map(|_| None).map_err(|failure| ended.unwrap_or(failure));
-        }
-        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
-        self.connected(Eras { modern: true, legacy: self.eras().and_then(|eras| eras.legacy) });
-        Ok(Some(connection))
-    }
-
-    fn start_clocks(&self) -> Clocks {
-        self.clocks(self.timeouts.start)
-    }
-
-    fn clocks(&self, limit: Duration) -> Clocks {
-        // So that silence from the beginning is called that.
-        let hard = limit + Duration::from_millis(10);
-        Clocks::start(Instant::now(), &Timeouts { idle: limit, hard, ..self.timeouts })
-    }
-
-    async fn probe_http(&self, remote: &Remote, clocks: &Clocks) -> Result<(), Failure> {
-        if remote.given == Some(settings::OverHttp::Sse) {
-            let stream = remote.sse.stream(clocks).await?;
-            return self.probe_sse(remote, stream, clocks).await;
-        }
-        let server = &remote.streamable;
-        let id = server.mint_id();
-        let discovered = match server.ask(ask::discover(id), id, "server/discover", None, clocks).await {
-            Ok((answer, _)) => speaks_modern(&answer),
-            // Refused without a message: an older server.
-            Err(failure) if matches!(failure.fault.kind, Kind::Rejected | Kind::InvalidAnswer) => false,
-            Err(failure) => return Err(failure),
-        };
-        if discovered {
-            remote.over_sse.store(false, Ordering::Relaxed);
-            self.list_tools(None, Era::Modern, clocks).await;
-            self.connected(Eras { modern: true, legacy: None });
-            return Ok(());
-        }
-        let id = server.mint_id();
-        let (answer, head) = match server.ask(ask::initialize(id), id, "initialize", None, clocks).await {
-            // 2025-11-25, basic/transports: where `initialize` is refused with a 4xx, a GET may still open the stream
-            // of HTTP+SSE.
-            Err(refused) if refused.fault.kind == Kind::Rejected && remote.given.is_none() => {
-                let Ok(stream) = remote.sse.stream(clocks).await else { return Err(refused) };
-                return self.probe_sse(remote, stream, clocks).await;
-            }
-            asked => asked?,
-        };
-        remote.over_sse.store(false, Ordering::Relaxed);
-        let session = http::Session { id: http::session_id(&head), version: accepted_version(&answer)? };
-        let _ = server.tell(ask::initialized(), Some(&session), clocks).await;
-        self.list_tools(Some(&Link::Http(session.clone())), Era::Legacy, clocks).await;
-        server.end(&session, clocks).await;
-        self.connected(Eras { modern: false, legacy: Some(true) });
-        Ok(())
-    }
-
-    /// Asks over HTTP+SSE, which is of the legacy era alone.
-    async fn probe_sse(&self, remote: &Remote, stream: sse::Stream, clocks: &Clocks) -> Result<(), Failure> {
-        // Shared, by nobody: the server's own questions are refused.
-        let (connection, unattached) = remote.sse.connect(stream, duplex::Use::Shared).await?;
-        drop(unattached);
-        remote.over_sse.store(true, Ordering::Relaxed);
-        let probed = self.introduce(&connection, clocks).await;
-        connection.close();
-        probed
-    }
-
-    /// True if the process is now the shared modern one.
-    async fn probe_stdio(&self, connection: &Arc<duplex::Connection>, clocks: &Clocks) -> Result<bool, Failure> {
-        let answer = connection.ask(ask::discover, clocks).await?;
-        if speaks_modern(&answer) {
-            self.list_tools(Some(&Link::Duplex(connection.clone())), Era::Modern, clocks).await;
-            return Ok(true);
-        }
-        self.introduce(connection, clocks).await?;
-        Ok(false)
-    }
-
-    /// Opens a legacy session of the gateway's own, to see that there can be any.
-    async fn introduce(&self, connection: &Arc<duplex::Connection>, clocks: &Clocks) -> Result<(), Failure> {
-        let answer = connection.ask(ask::initialize, clocks).await?;
-        accepted_version(&answer)?;
-        clocks.within(connection.tell(ask::initialized())).await??;
-        self.list_tools(Some(&Link::Duplex(connection.clone())), Era::Legacy, clocks).await;
-        self.connected(Eras { modern: false, legacy: Some(true) });
-        Ok(())
-    }
-
-    /// Asks for all tools: how many there are, and, since a call may come before any list, the headers they ask for.
-    async fn list_tools(&self, link: Option<&Link>, era: Era, clocks: &Clocks) {
-        let (mut tools, mut cursor) = (None, None);
-        for _ in 0..PAGES_MAX {
-            let params = ask::list_params(era, cursor.as_deref());
-            let Ok(page) = self.ask("tools/list", &params, link, clocks).await else { break };
-            let Form::Result { result, .. } = page.form else { break };
-            let result = Members::of(&page.bytes, result);
-            let Some(listed) = result.get("tools") else { break };
-            let count = tools.unwrap_or(0) + members::elements(&page.bytes, listed).count();
-            tools = Some(count);
-            // Whatever becomes of its calls, somebody may have to look after headers.
-            self.learn(&page, Era::Modern);
-            let next = result.get("nextCursor").map(|span| page.slice(span)).filter(|next| next != "null");
-            if next.is_none() || next == cursor || count >= ITEMS_MAX {
-                break;
-            }
-            cursor = next;
-        }
-        self.status.send_modify(|status| status.tools = tools.or(status.tools));
-    }
-
-    /// Learns from an answer to `tools/list` what its tools ask of their calls.
+    /// Learns from an answer to `tools/list` what its tools are and what they ask of their calls.
     pub(crate) fn learn(&self, page: &Envelope, era: Era) {
+        self.definitions.learn(page);
         if era == Era::Modern {
             self.mirrored.learn(page);
         }
@@ -564,7 +382,9 @@ impl Upstream {
                 _ => Kind::Unreachable,
             };
             status.reason = Some(failure.cause.clone());
+            status.last_failure = Some((clock::wall(), failure.cause.clone()));
             if let Some(Decision::After(pause)) = decision {
+                status.restarts += 1;
                 status.again = Some(Instant::now() + pause);
             }
         });
@@ -904,126 +724,4 @@ impl Remote {
 
 fn with_id(request: &Envelope, id: Span, upstream_id: u64) -> Bytes {
     splice::splice(&request.bytes, &[(id, upstream_id.to_string().as_bytes())])
-}
-
-/// Does the answer to `server/discover` show the modern revision? Its own error codes do so as well; any other
-/// error says nothing but "not that".
-fn speaks_modern(answer: &Envelope) -> bool {
-    let text = &answer.bytes;
-    let lists_modern = |versions: Span| {
-        members::elements(text, versions)
-            .any(|version| members::text(version.of(text)).as_deref() == Some(Version::MODERN.as_str()))
-    };
-    match &answer.form {
-        Form::Result { result, .. } => Members::of(text, *result).get("supportedVersions").is_some_and(lists_modern),
-        Form::Error { error, .. } => {
-            let code = Members::of(text, *error).get("code").and_then(|code| members::integer(code.of(text)));
-            match code {
-                Some(-32020 | -32021) => true,
-                Some(-32022) => Members::of(text, *error)
-                    .get("data")
-                    .and_then(|data| Members::of(text, data).get("supported"))
-                    .is_none_or(lists_modern),
-                _ => false,
-            }
-        }
-        Form::Request { .. } | Form::Notification { .. } => false,
-    }
-}
-
-/// The revision a server chose in its answer to `initialize`.
-fn accepted_version(answer: &Envelope) -> Result<Version, Failure> {
-    let text = &answer.bytes;
-    match &answer.form {
-        Form::Result { result, .. } => {
-            let version =
-                Members::of(text, *result).get("protocolVersion").and_then(|span| members::text(span.of(text)));
-            match version.as_deref().and_then(Version::parse) {
-                Some(version) if version.era() == Era::Legacy => Ok(version),
-                _ => Err(Failure::new(
-                    Kind::InvalidAnswer,
-                    format_args!("the server chose protocol version {}", version.as_deref().unwrap_or("none")),
-                )),
-            }
-        }
-        Form::Error { error, .. } => {
-            let members = Members::of(text, *error);
-            let code = members.get("code").and_then(|code| members::integer(code.of(text))).unwrap_or_default();
-            let message = members.get("message").and_then(|span| members::text(span.of(text))).unwrap_or_default();
-            let kind = if matches!(code, -32022..=-32020 | -32601) { Kind::EraUnsupported } else { Kind::Rejected };
-            Err(Failure::new(kind, format_args!("the server refused the session: {message} ({code})")))
-        }
-        Form::Request { .. } | Form::Notification { .. } => {
-            Err(Failure::new(Kind::InvalidAnswer, "the server answered `initialize` with a question"))
-        }
-    }
-}
-
-/// What the gateway itself asks a server, under its own name, to learn what it speaks. Calls of clients never go
-/// under it.
-pub(crate) mod ask {
-    use bytes::Bytes;
-    use tollhouse_core::era::{Era, Version};
-
-    use super::CANCELLED;
-    use crate::call::quote;
-
-    const ME: &str = concat!(r#"{"name":"tollhouse","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
-
-    /// What the gateway says of itself.
-    pub(crate) fn own_meta() -> String {
-        format!(
-            r#"{{"io.modelcontextprotocol/protocolVersion":"{}","io.modelcontextprotocol/clientInfo":{ME},"io.modelcontextprotocol/clientCapabilities":{{}}}}"#,
-            Version::MODERN
-        )
-    }
-
-    fn meta() -> String {
-        format!(r#""_meta":{}"#, own_meta())
-    }
-
-    pub(super) fn listen_params(notifications: &str) -> String {
-        format!(r#"{{{},"notifications":{notifications}}}"#, meta())
-    }
-
-    pub(super) fn discover(id: u64) -> Bytes {
-        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"server/discover","params":{{{}}}}}"#, meta()).into()
-    }
-
-    /// For legacy sessions only: the modern revision has no such request.
-    pub(super) fn ping(id: u64) -> Bytes {
-        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#).into()
-    }
-
-    pub(super) fn initialize(id: u64) -> Bytes {
-        format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"method":"initialize","params":{{"protocolVersion":"{}","capabilities":{{}},"clientInfo":{ME}}}}}"#,
-            Version::LATEST_LEGACY
-        )
-        .into()
-    }
-
-    pub(super) fn initialized() -> Bytes {
-        Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)
-    }
-
-    /// What is said beside `tools/list`; `cursor` as the server wrote it.
-    pub(super) fn list_params(era: Era, cursor: Option<&[u8]>) -> Vec<u8> {
-        let meta = if era == Era::Modern { meta() } else { String::new() };
-        let comma: &[u8] = if meta.is_empty() { b"" } else { b"," };
-        match cursor {
-            Some(cursor) => [b"{", meta.as_bytes(), comma, b"\"cursor\":", cursor, b"}"].concat(),
-            None => [b"{", meta.as_bytes(), b"}"].concat(),
-        }
-    }
-
-    pub(super) fn request(id: u64, method: &str, params: &[u8]) -> Vec<u8> {
-        let head = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":"#);
-        [head.as_bytes(), params, b"}"].concat()
-    }
-
-    pub(super) fn cancelled(id: u64, reason: &str) -> Bytes {
-        let reason = String::from_utf8(quote(reason)).expect("quoting keeps UTF-8");
-        format!(r#"{{"jsonrpc":"2.0","method":"{CANCELLED}","params":{{"requestId":{id},"reason":{reason}}}}}"#).into()
-    }
 }

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tollhouse_core::context;
 use tollhouse_core::fault::Kind;
 
 use super::http::{Server, refused};
@@ -58,7 +59,7 @@ impl Poster {
     pub(crate) async fn send(&self, message: Bytes, passed: HeaderMap) -> Result<(), Failure> {
         let permit = self.room.clone().acquire_owned().await.expect("it is never closed");
         let (taken, answer) = oneshot::channel();
-        self.tasks.spawn(self.clone().carry(message, passed, permit, taken));
+        self.tasks.spawn(context::carried(self.clone().carry(message, passed, permit, taken)));
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
@@ -66,7 +67,7 @@ impl Poster {
     pub(crate) fn send_later(&self, message: Bytes) -> bool {
         let Ok(permit) = self.room.clone().try_acquire_owned() else { return false };
         let (taken, _) = oneshot::channel();
-        self.tasks.spawn(self.clone().carry(message, HeaderMap::new(), permit, taken));
+        self.tasks.spawn(context::carried(self.clone().carry(message, HeaderMap::new(), permit, taken)));
         true
     }
 

@@ -12,8 +12,8 @@ use crate::engine::Error;
 const EPOCH_MS: u64 = 1_735_689_600_000;
 /// The oldest SQLite whose write-ahead log cannot be corrupted by its reset (sqlite.org/wal.html).
 const SQLITE_MIN: i32 = 3_051_003;
-/// A reader waits this long for a writer that is changing the file's layout.
-const BUSY: Duration = Duration::from_secs(5);
+/// How long somebody waits for another who holds a file. Only a stranger holds one for longer than a moment.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// How the last process that had the store ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,19 +56,23 @@ pub(super) fn unsigned(number: i64) -> u64 {
 
 /// An error of the system, with what was tried.
 pub(super) fn io(action: &'static str, file: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    let file = file.display().to_string();
+    let file = || file.display().to_string();
     move |source| match source.kind() {
-        std::io::ErrorKind::StorageFull => Error::Full { file },
-        _ => Error::Io { action, file, source },
+        std::io::ErrorKind::StorageFull => Error::Full { file: file() },
+        _ => Error::Io { action, file: file(), source },
     }
 }
 
 /// An error of the database, with what was tried.
 pub(super) fn sql(action: &'static str, file: &Path) -> impl FnOnce(rusqlite::Error) -> Error {
-    let file = file.display().to_string();
+    // Made for every statement, needed for nearly none: the name is written out only then.
+    let file = || file.display().to_string();
     move |source| match source.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => Error::Full { file },
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Damaged { file, what: source.to_string() },
+        Some(ErrorCode::DiskFull) => Error::Full { file: file() },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Busy { file: file() },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            Error::Damaged { file: file(), what: source.to_string() }
+        }
         _ => Error::Sql { action, source },
     }
 }
@@ -82,8 +86,32 @@ pub(super) fn make_dir(dir: &Path) -> Result<(), Error> {
     builder.create(dir).map_err(io("make", dir))
 }
 
-/// Opens a file for writing, makes it with `schema` if it is not there, and checks it if the last process did not close it.
-pub(super) fn open(path: &Path, layout: i64, schema: &str, ended: Ended) -> Result<Connection, Error> {
+/// The layouts of a kind of file: what leads from each to the next. The first makes it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layouts(pub(super) &'static [&'static str]);
+
+impl Layouts {
+    /// The number of the newest.
+    fn newest(self) -> i64 {
+        i64::try_from(self.0.len()).expect("there are a few")
+    }
+
+    /// What leads from `found` to the newest.
+    ///
+    /// # Errors
+    /// A later version has written it.
+    fn after(self, found: i64, path: &Path) -> Result<&'static [&'static str], Error> {
+        let known = self.newest();
+        usize::try_from(found)
+            .ok()
+            .and_then(|found| self.0.get(found..))
+            .ok_or_else(|| Error::Newer { file: path.display().to_string(), found, known })
+    }
+}
+
+/// Opens a file for writing, makes it or brings it to the newest layout, and checks it if the last process did not close
+/// it.
+pub(super) fn open(path: &Path, layouts: Layouts, ended: Ended) -> Result<Connection, Error> {
     let there = path.exists();
     let connection = Connection::open(path).map_err(sql("open a file", path))?;
     #[cfg(unix)]
@@ -95,29 +123,35 @@ pub(super) fn open(path: &Path, layout: i64, schema: &str, ended: Ended) -> Resu
     let found: i64 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .map_err(sql("read the layout of a file", path))?;
-    if found > layout {
-        return Err(Error::Newer { file: path.display().to_string(), found, known: layout });
-    }
+    let steps = layouts.after(found, path)?;
     connection
         .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY;")
         .map_err(sql("prepare a file", path))?;
-    if found == 0 {
+    if !steps.is_empty() {
+        let (steps, layout) = (steps.concat(), layouts.newest());
         connection
-            .execute_batch(&format!("BEGIN; {schema} PRAGMA user_version = {layout}; COMMIT;"))
+            .execute_batch(&format!("BEGIN IMMEDIATE; {steps} PRAGMA user_version = {layout}; COMMIT;"))
             .map_err(sql("lay out a file", path))?;
     }
     if there && ended == Ended::Abruptly {
-        let verdict: String =
-            connection.pragma_query_value(None, "quick_check", |row| row.get(0)).map_err(sql("check a file", path))?;
-        if verdict != "ok" {
-            return Err(Error::Damaged { file: path.display().to_string(), what: verdict });
-        }
+        check(&connection, "quick_check", path)?;
     }
     Ok(connection)
 }
 
+/// Has the database look through a file: `quick_check`, or `integrity_check`, which looks at indexes too.
+pub(super) fn check(connection: &Connection, how: &str, path: &Path) -> Result<(), Error> {
+    let verdict: String =
+        connection.pragma_query_value(None, how, |row| row.get(0)).map_err(sql("check a file", path))?;
+    if verdict == "ok" {
+        return Ok(());
+    }
+    let what = verdict.lines().last().unwrap_or_default().to_owned();
+    Err(Error::Damaged { file: path.display().to_string(), what })
+}
+
 /// Opens a file for reading only.
-pub(super) fn read(path: &Path, layout: i64) -> Result<Connection, Error> {
+pub(super) fn read(path: &Path, layouts: Layouts) -> Result<Connection, Error> {
     // Not `READ_ONLY`: the first reader of a file in WAL mode has to make its shared memory.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(sql("open a file", path))?;
@@ -126,8 +160,6 @@ pub(super) fn read(path: &Path, layout: i64) -> Result<Connection, Error> {
     let found: i64 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .map_err(sql("read the layout of a file", path))?;
-    if found > layout {
-        return Err(Error::Newer { file: path.display().to_string(), found, known: layout });
-    }
+    layouts.after(found, path)?;
     Ok(connection)
 }

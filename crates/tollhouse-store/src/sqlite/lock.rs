@@ -20,21 +20,21 @@ impl Lock {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let mut file = options.open(&path).map_err(io("open", &path))?;
+        try_lock(&mut file, dir)?;
         let mut said = String::new();
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                _ = file.read_to_string(&mut said);
-                let pid = said.split_whitespace().next().unwrap_or("unknown").to_owned();
-                return Err(Error::Locked { dir: dir.display().to_string(), pid });
-            }
-            Err(TryLockError::Error(source)) => return Err(io("lock", &path)(source)),
-        }
         _ = file.read_to_string(&mut said);
         let ended = if said.contains("running") { Ended::Abruptly } else { Ended::InOrder };
         let mut lock = Self { file, path: name };
         lock.say(&format!("{} running\n", std::process::id()))?;
         Ok((lock, ended))
+    }
+
+    /// Keeps others from opening the store in `dir` as long as the file lives, and says nothing of it.
+    pub(super) fn hold(dir: &Path) -> Result<File, Error> {
+        let path = dir.join("lock");
+        let mut file = OpenOptions::new().read(true).write(true).open(&path).map_err(io("open", &path))?;
+        try_lock(&mut file, dir)?;
+        Ok(file)
     }
 
     /// Says that the store was closed in order.
@@ -50,5 +50,18 @@ impl Lock {
             .and_then(|()| self.file.write_all(text.as_bytes()))
             .and_then(|()| self.file.sync_data());
         written.map_err(io("write", Path::new(&self.path)))
+    }
+}
+
+fn try_lock(file: &mut File, dir: &Path) -> Result<(), Error> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            let mut said = String::new();
+            _ = file.read_to_string(&mut said);
+            let pid = said.split_whitespace().next().unwrap_or("unknown").to_owned();
+            Err(Error::Locked { dir: dir.display().to_string(), pid })
+        }
+        Err(TryLockError::Error(source)) => Err(io("lock", &dir.join("lock"))(source)),
     }
 }

@@ -9,7 +9,7 @@
 //! **A row costs one insert.** Indexes that live are what makes a row expensive, so there is none but the row's own
 //! number, which is the call's id and so the order of time. What else calls are looked up by, their trace and their
 //! session, is noted in blocks: for each few thousand rows one sorted list of (fingerprint, id), written once. A look-up
-//! searches each block by bisection; what is in no block yet stands in memory, the [`segment::Tail`], which readers share.
+//! searches each block by bisection; what is in no block yet stands in memory, in the tail, which readers share.
 //!
 //! **Old calls go by the file.** A segment is sealed at a million rows or at the end of its day; giving it up is one
 //! `unlink`, and needs no deletes and no compaction.
@@ -37,7 +37,8 @@ use self::rollup::Rollup;
 use self::segment::{Segment, Tail};
 use crate::call::Call;
 use crate::engine::{Error, Read, Write};
-use crate::question::{Bounds, ErrorGroup, Figure, Filter, Numbers, Page, Range, Session, Width};
+use crate::event::{Event, Kind, Listed};
+use crate::question::{Bounds, ErrorGroup, Figure, Filter, Happened, Numbers, Page, Range, Session, Width};
 use crate::roll::{Delta, Rolls};
 
 /// What is kept for how long, and in how much room.
@@ -83,9 +84,12 @@ pub fn open(dir: &Path, keep: Keep) -> Result<(Writer, Reader), Error> {
     base::make_dir(dir)?;
     base::make_dir(&dir.join("seg"))?;
     let (lock, ended) = Lock::take(dir)?;
-    let mut rollup = Rollup::open(&dir.join("rollup.db"), ended)?;
+    let sums = dir.join("rollup.db");
+    check_emptied(dir, &sums)?;
+    let mut rollup = Rollup::open(&sums, ended)?;
     let tail = Arc::<Mutex<Tail>>::default();
     let newest = rollup.newest_segment()?;
+    let expected = rollup.segments()?.first().map_or(0, |listed| listed.rows);
     let segment = match Segment::open(dir, newest, ended, &tail) {
         Ok(segment) => segment,
         Err(Error::Damaged { file, what }) => {
@@ -107,11 +111,85 @@ pub fn open(dir: &Path, keep: Keep) -> Result<(Writer, Reader), Error> {
         unwritten: None,
         tail: tail.clone(),
     };
+    if writer.segment.number == newest && writer.segment.rows < expected {
+        let lost = expected - writer.segment.rows;
+        let file = format!("calls-{newest}.db");
+        warn!(target: "tollhouse.store", file, lost, "calls that were kept are not there any more");
+        let event = Event::new(Kind::CallsLost, tollhouse_core::clock::unix_millis(tollhouse_core::clock::wall()) * 1000);
+        writer.note(&[event.detail(format!("{lost} calls were taken out of {file} while nobody had it open"))])?;
+    }
     writer.catch_up()?;
     if let Some(newest) = writer.segment.newest()? {
         CallId::go_on_after(newest);
     }
     Ok((writer, Reader { dir: dir.to_owned(), tail, rollup: None, open: Vec::new() }))
+}
+
+/// Sums that were emptied while there are calls are damaged, not new.
+fn check_emptied(dir: &Path, sums: &Path) -> Result<(), Error> {
+    let emptied = sums.metadata().is_ok_and(|file| file.len() == 0);
+    let wal = PathBuf::from(format!("{}-wal", sums.display()));
+    if emptied && !wal.exists() && segment::path(dir, 1).exists() {
+        return Err(Error::Damaged { file: sums.display().to_string(), what: "it is empty".to_owned() });
+    }
+    Ok(())
+}
+
+/// What a look through all files has found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// Files that are whole.
+    pub whole: usize,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Older files that were not looked at.
+    pub passed_over: usize,
+    /// Files that are not whole, and why.
+    pub damaged: Vec<(String, String)>,
+}
+
+/// Looks through the files of the store in `dir`, newest first, until they are more than `most` bytes. Nobody may have it
+/// open meanwhile. Changes nothing.
+///
+/// # Errors
+/// Somebody has it open, or the list of files itself cannot be read.
+pub fn check(dir: &Path, most: u64) -> Result<Checked, Error> {
+    let _held = Lock::hold(dir)?;
+    let sums = dir.join("rollup.db");
+    let rollup = Rollup::read(&sums)?;
+    let mut checked = Checked { bytes: sums.metadata().map_or(0, |file| file.len()), ..Checked::default() };
+    let mut take = |found: Result<(), Error>| match found {
+        Ok(()) => {
+            checked.whole += 1;
+            Ok(())
+        }
+        Err(Error::Damaged { file, what }) => {
+            checked.damaged.push((file, what));
+            Ok(())
+        }
+        Err(error) => Err(error),
+    };
+    take(rollup.check())?;
+    let (mut bytes, mut passed_over) = (0, 0);
+    for listed in rollup.segments()? {
+        let looked_at = bytes;
+        bytes += segment::size(dir, listed.number);
+        if looked_at > most {
+            passed_over += 1;
+            continue;
+        }
+        take(match Segment::read(dir, listed.number) {
+            Ok(Some(segment)) => segment.check(),
+            Ok(None) => {
+                let file = segment::path(dir, listed.number).display().to_string();
+                Err(Error::Damaged { file, what: "it is not there".to_owned() })
+            }
+            Err(error) => Err(error),
+        })?;
+    }
+    checked.bytes += bytes;
+    checked.passed_over = passed_over;
+    Ok(checked)
 }
 
 /// The side that writes; see [`open`].
@@ -163,6 +241,10 @@ impl Write for Writer {
         self.roll_over(last.at_us)?;
         let rolls = &mut self.rolls;
         self.segment.insert(calls, |call| rolls.fold(call))
+    }
+
+    fn note(&mut self, events: &[Event]) -> Result<(), Error> {
+        self.rollup.note(events)
     }
 
     fn flush(&mut self) -> Result<(), Error> {
@@ -341,6 +423,14 @@ impl Read for Reader {
 
     fn numbers(&mut self, numbers: &Numbers) -> Result<Vec<Figure>, Error> {
         self.rollup()?.numbers(numbers)
+    }
+
+    fn events(&mut self, wanted: &Happened, before: Option<u64>, limit: usize) -> Result<Vec<Event>, Error> {
+        self.rollup()?.events(wanted, before, limit)
+    }
+
+    fn tools(&mut self) -> Result<Vec<Listed>, Error> {
+        self.rollup()?.tools()
     }
 
     fn errors(&mut self, range: Range, limit: usize) -> Result<Vec<ErrorGroup>, Error> {

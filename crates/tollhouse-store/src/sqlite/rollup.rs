@@ -6,15 +6,16 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use tollhouse_core::sketch::Sketch;
 
 use super::Keep;
-use super::base::{self, Ended, call_id, row_id, signed, sql, unsigned};
+use super::base::{self, Ended, Layouts, call_id, row_id, signed, sql, unsigned};
 use super::segment::Segment;
 use crate::engine::Error;
+use crate::event::{Event, Kind, Listed, Listing};
 use crate::memory::figures;
-use crate::question::{ErrorGroup, Figure, Numbers, Range, Session, Sum, Width};
+use crate::question::{ErrorGroup, Figure, Happened, Numbers, Range, Session, Sum, Width};
 use crate::roll::{Delta, ERROR_CALLS, ErrorKey, Group};
 
-const LAYOUT: i64 = 1;
-const SCHEMA: &str = "
+const LAYOUTS: Layouts = Layouts(&[CELLS, EVENTS]);
+const CELLS: &str = "
 CREATE TABLE cell (
   width INTEGER NOT NULL, slot INTEGER NOT NULL, server TEXT NOT NULL, name TEXT NOT NULL, method TEXT NOT NULL,
   client TEXT NOT NULL, calls INTEGER NOT NULL, failed INTEGER NOT NULL, request INTEGER NOT NULL,
@@ -38,13 +39,25 @@ CREATE TABLE segment (
 CREATE TABLE counted (one INTEGER PRIMARY KEY CHECK (one = 1), segment INTEGER NOT NULL, batch INTEGER NOT NULL);
 INSERT INTO counted VALUES (1, 0, 0);
 ";
+const EVENTS: &str = "
+CREATE TABLE event (
+  number INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, server TEXT, subject TEXT, detail TEXT, body TEXT
+);
+CREATE TABLE tool (
+  server TEXT NOT NULL, name TEXT NOT NULL, first_at INTEGER NOT NULL, changed_at INTEGER NOT NULL,
+  changes INTEGER NOT NULL, definition TEXT NOT NULL, PRIMARY KEY (server, name)
+) WITHOUT ROWID;
+";
+/// Events that are kept; older ones are given up, whatever their age.
+const EVENTS_MAX: i64 = 100_000;
 /// An id of a call: row and salt.
 const ID: usize = 16;
 
 /// A segment as it is listed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Listed {
+pub(super) struct Sealed {
     pub(super) number: i64,
+    pub(super) rows: u64,
     /// When its last call arrived.
     pub(super) max_us: u64,
 }
@@ -57,11 +70,11 @@ pub(super) struct Rollup {
 
 impl Rollup {
     pub(super) fn open(path: &Path, ended: Ended) -> Result<Self, Error> {
-        Ok(Self { path: path.to_owned(), connection: base::open(path, LAYOUT, SCHEMA, ended)? })
+        Ok(Self { path: path.to_owned(), connection: base::open(path, LAYOUTS, ended)? })
     }
 
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
-        Ok(Self { path: path.to_owned(), connection: base::read(path, LAYOUT)? })
+        Ok(Self { path: path.to_owned(), connection: base::read(path, LAYOUTS)? })
     }
 
     fn failed(&self, action: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
@@ -76,13 +89,13 @@ impl Rollup {
     }
 
     /// All segments, newest first.
-    pub(super) fn segments(&self) -> Result<Vec<Listed>, Error> {
+    pub(super) fn segments(&self) -> Result<Vec<Sealed>, Error> {
         let failed = |error| sql("read the list of segments", &self.path)(error);
         let mut list = self
             .connection
-            .prepare_cached("SELECT number, max_at FROM segment ORDER BY number DESC")
+            .prepare_cached("SELECT number, max_at, rows FROM segment ORDER BY number DESC")
             .map_err(failed)?;
-        let listed = |row: &Row<'_>| Ok(Listed { number: row.get(0)?, max_us: unsigned(row.get(1)?) });
+        let listed = |row: &Row<'_>| Ok(Sealed { number: row.get(0)?, max_us: unsigned(row.get(1)?), rows: unsigned(row.get(2)?) });
         let rows = list.query_map([], listed).map_err(failed)?;
         rows.collect::<Result<_, _>>().map_err(failed)
     }
@@ -145,10 +158,62 @@ impl Rollup {
         for (statement, kept) in [
             ("DELETE FROM session WHERE last_at < ?1", keep.sessions_us),
             ("DELETE FROM error WHERE last_at < ?1", keep.days_us),
+            ("DELETE FROM event WHERE at < ?1", keep.days_us),
         ] {
             self.connection.execute(statement, [signed(now_us.saturating_sub(kept))]).map_err(failed)?;
         }
+        self.connection
+            .execute("DELETE FROM event WHERE number <= (SELECT max(number) FROM event) - ?1", [EVENTS_MAX])
+            .map_err(failed)?;
         Ok(())
+    }
+
+    /// Has the whole file looked through.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        base::check(&self.connection, "integrity_check", &self.path)
+    }
+
+    /// Writes down what happened, and what servers list by it; all of it or nothing.
+    pub(super) fn note(&mut self, events: &[Event]) -> Result<(), Error> {
+        let path = self.path.clone();
+        let failed = |error| sql("write events", &path)(error);
+        let transaction = self.connection.transaction().map_err(failed)?;
+        for event in events {
+            add_event(&transaction, event).map_err(failed)?;
+        }
+        transaction.commit().map_err(failed)
+    }
+
+    pub(super) fn events(
+        &mut self,
+        wanted: &Happened,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<Event>, Error> {
+        let failed = |error| sql("read events", &self.path)(error);
+        let mut list = self
+            .connection
+            .prepare_cached(
+                "SELECT * FROM event WHERE number < ?1 AND at >= ?2 AND at < ?3 AND (?4 IS NULL OR server = ?4) \
+                 AND (?5 IS NULL OR subject = ?5) ORDER BY number DESC",
+            )
+            .map_err(failed)?;
+        let (from, to) = (signed(wanted.range.from_us), signed(wanted.range.to_us));
+        let rows = list
+            .query_map(params![before.map_or(i64::MAX, signed), from, to, wanted.server, wanted.subject], event)
+            .map_err(failed)?;
+        // What a later version wrote is passed over: it has no word here.
+        let known = rows.filter_map(Result::transpose);
+        let chosen = known.filter(|row| row.as_ref().map_or(true, |event| wanted.wants(event)));
+        chosen.take(limit).collect::<Result<_, _>>().map_err(failed)
+    }
+
+    pub(super) fn tools(&mut self) -> Result<Vec<Listed>, Error> {
+        let failed = |error| sql("read tools", &self.path)(error);
+        let mut list =
+            self.connection.prepare_cached("SELECT * FROM tool ORDER BY server, name").map_err(failed)?;
+        let rows = list.query_map([], tool).map_err(failed)?;
+        rows.collect::<Result<_, _>>().map_err(failed)
     }
 
     pub(super) fn close(&mut self) -> Result<(), Error> {
@@ -364,5 +429,61 @@ fn error_group(row: &Row<'_>) -> rusqlite::Result<ErrorGroup> {
         last_us: unsigned(row.get(4)?),
         count: unsigned(row.get(5)?),
         calls: ids.iter().map(id).collect(),
+    })
+}
+
+fn add_event(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
+    let texts = [&event.server, &event.subject, &event.detail, &event.body].map(|text| text.as_deref());
+    let mut write = connection.prepare_cached(
+        "INSERT INTO event (at, kind, server, subject, detail, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    write.execute(params![signed(event.at_us), event.kind.as_str(), texts[0], texts[1], texts[2], texts[3]])?;
+    let [Some(server), Some(name), ..] = texts else { return Ok(()) };
+    let mut find = connection.prepare_cached("SELECT * FROM tool WHERE server = ?1 AND name = ?2")?;
+    let known = find.query_row([server, name], tool).optional()?;
+    match event.listing(known.as_ref()) {
+        Listing::Is(listed) => {
+            let mut write = connection.prepare_cached("INSERT OR REPLACE INTO tool VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+            write.execute(params![
+                &*listed.server,
+                &*listed.name,
+                signed(listed.first_us),
+                signed(listed.changed_us),
+                signed(listed.changes),
+                &*listed.definition
+            ])?;
+        }
+        Listing::Gone => {
+            let mut forget = connection.prepare_cached("DELETE FROM tool WHERE server = ?1 AND name = ?2")?;
+            forget.execute([server, name])?;
+        }
+        Listing::Untouched => {}
+    }
+    Ok(())
+}
+
+fn event(row: &Row<'_>) -> rusqlite::Result<Option<Event>> {
+    let maybe = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(column)?.map(Box::<str>::from));
+    let Some(kind) = Kind::parse(&row.get::<_, String>(2)?) else { return Ok(None) };
+    Ok(Some(Event {
+        number: unsigned(row.get(0)?),
+        at_us: unsigned(row.get(1)?),
+        kind,
+        server: maybe(3)?,
+        subject: maybe(4)?,
+        detail: maybe(5)?,
+        body: maybe(6)?,
+    }))
+}
+
+fn tool(row: &Row<'_>) -> rusqlite::Result<Listed> {
+    let text = |column| row.get::<_, String>(column).map(Box::<str>::from);
+    Ok(Listed {
+        server: text(0)?,
+        name: text(1)?,
+        first_us: unsigned(row.get(2)?),
+        changed_us: unsigned(row.get(3)?),
+        changes: unsigned(row.get(4)?),
+        definition: text(5)?,
     })
 }

@@ -1,23 +1,22 @@
 //! One file of calls.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use foldhash::{HashMap, HashMapExt as _};
+use rusqlite::{Connection, OptionalExtension as _, Row, Statement, params};
 use tollhouse_core::era::Version;
 use tollhouse_core::ids::CallId;
 use tollhouse_core::record::Listener;
 
-use super::base::{self, Ended, call_id, first_row, io, row_id, signed, sql, unsigned};
+use super::base::{self, Ended, Layouts, call_id, first_row, io, row_id, signed, sql, unsigned};
 use crate::call::Call;
 use crate::engine::Error;
 use crate::question::{Bounds, Field, Filter, Page};
 
-const LAYOUT: i64 = 1;
 /// Texts that repeat are numbers of `dim`; a file that goes takes its texts with it.
-const SCHEMA: &str = "
+const LAYOUTS: Layouts = Layouts(&["
 CREATE TABLE calls (
   id INTEGER PRIMARY KEY, salt INTEGER NOT NULL, batch INTEGER NOT NULL, at INTEGER NOT NULL,
   trace BLOB NOT NULL, parent INTEGER NOT NULL,
@@ -32,7 +31,7 @@ CREATE TABLE block (batch INTEGER PRIMARY KEY, traces BLOB NOT NULL, sessions BL
 CREATE TABLE last (one INTEGER PRIMARY KEY CHECK (one = 1), batch INTEGER NOT NULL, rows INTEGER NOT NULL,
   min_at INTEGER NOT NULL, max_at INTEGER NOT NULL);
 INSERT INTO last VALUES (1, 0, 0, 0, 0);
-";
+"]);
 /// Rows of a block. Its two lists take 48 KiB each.
 const BLOCK: usize = 4096;
 /// A fingerprint and an id, both with the highest byte first, so that bytes sort like numbers.
@@ -43,8 +42,11 @@ const TEXTS_MAX: usize = 100_000;
 const UNIT: char = '\u{1f}';
 const RECORD: char = '\u{1e}';
 
+const INSERT: &str = "INSERT OR IGNORE INTO calls VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
+                      ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)";
+
 /// Where a segment is.
-fn path(dir: &Path, number: i64) -> PathBuf {
+pub(super) fn path(dir: &Path, number: i64) -> PathBuf {
     dir.join("seg").join(format!("calls-{number}.db"))
 }
 
@@ -122,13 +124,30 @@ pub(super) struct Segment {
     tail: Arc<Mutex<Tail>>,
     numbers: HashMap<Box<str>, i64>,
     texts: HashMap<i64, Box<str>>,
+    /// Where rule and confidence are put together.
+    rule: String,
+}
+
+/// The texts of a call, as numbers of its file.
+struct Numbers {
+    session: i64,
+    rule: i64,
+    principal: i64,
+    client: Option<i64>,
+    method: i64,
+    name: Option<i64>,
+    server: Option<i64>,
+    outcome: i64,
+    error: Option<i64>,
+    fault: Option<i64>,
+    asked_as: Option<i64>,
 }
 
 impl Segment {
     /// Opens a segment to write on.
     pub(super) fn open(dir: &Path, number: i64, ended: Ended, tail: &Arc<Mutex<Tail>>) -> Result<Self, Error> {
         let path = path(dir, number);
-        let connection = base::open(&path, LAYOUT, SCHEMA, ended)?;
+        let connection = base::open(&path, LAYOUTS, ended)?;
         let mut segment = Self::around(number, path, connection, tail.clone());
         segment.recall()?;
         Ok(segment)
@@ -140,7 +159,7 @@ impl Segment {
         if !path.exists() {
             return Ok(None);
         }
-        let connection = base::read(&path, LAYOUT)?;
+        let connection = base::read(&path, LAYOUTS)?;
         Ok(Some(Self::around(number, path, connection, Arc::default())))
     }
 
@@ -156,6 +175,7 @@ impl Segment {
             tail,
             numbers: HashMap::new(),
             texts: HashMap::new(),
+            rule: String::new(),
         }
     }
 
@@ -182,6 +202,18 @@ impl Segment {
         self.after_batch(blocked, |call| entries.push(entry(&call)))?;
         self.tail().entries = entries;
         Ok(())
+    }
+
+    /// Has the whole file looked through.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        base::check(&self.connection, "integrity_check", &self.path)
+    }
+
+    /// Bounds the file to so many pages, as a full disk would.
+    #[cfg(test)]
+    pub(super) fn bound(&self, pages: Option<i64>) {
+        let pages = pages.unwrap_or(i64::from(u32::MAX) - 1);
+        self.connection.pragma_update(None, "max_page_count", pages).unwrap();
     }
 
     /// The newest call's id.
@@ -244,8 +276,12 @@ impl Segment {
     fn insert_all<'c>(&mut self, calls: &'c [Call], batch: i64) -> Result<(Vec<&'c Call>, u64, u64, u64), Error> {
         let mut new = Vec::with_capacity(calls.len());
         let (mut min, mut max) = (if self.rows == 0 { u64::MAX } else { self.min_us }, self.max_us);
-        for call in calls {
-            if self.insert_one(call, batch)? {
+        // All at once before the first row, so that one statement serves for all rows.
+        let numbers = calls.iter().map(|call| self.numbers(call)).collect::<Result<Vec<_>, _>>()?;
+        let failed = |error| sql("write a call", &self.path)(error);
+        let mut insert = self.connection.prepare_cached(INSERT).map_err(failed)?;
+        for (call, numbers) in calls.iter().zip(&numbers) {
+            if write(&mut insert, call, numbers, batch).map_err(failed)? {
                 (min, max) = (min.min(call.at_us), max.max(call.at_us));
                 new.push(call);
             }
@@ -259,59 +295,27 @@ impl Segment {
         Ok((new, rows, min, max))
     }
 
-    /// True if it was not there yet.
-    fn insert_one(&mut self, call: &Call, batch: i64) -> Result<bool, Error> {
-        let rule = format!("{} {}", call.session_source, call.session_confidence);
-        let [session, rule, principal, method, outcome] =
-            [&call.session, &*rule, &call.principal, &call.method, &call.outcome].map(|text| self.number(text));
-        let (session, rule, principal, method, outcome) = (session?, rule?, principal?, method?, outcome?);
-        let mut maybe = [&call.client, &call.name, &call.server, &call.error, &call.fault, &call.asked_as]
-            .map(|text| text.as_deref().map(|text| self.number(text)).transpose())
-            .into_iter();
-        let mut maybe = || maybe.next().expect("six were asked for");
-        let (client, name, server, error, fault, asked_as) =
-            (maybe()?, maybe()?, maybe()?, maybe()?, maybe()?, maybe()?);
-        let hints = (!call.hints.is_empty()).then(|| {
-            let hint = |(key, value): &(Box<str>, Box<str>)| format!("{key}{UNIT}{value}");
-            call.hints.iter().map(hint).collect::<Vec<_>>().join(&RECORD.to_string())
-        });
-        let mut insert = self
-            .connection
-            .prepare_cached(
-                "INSERT OR IGNORE INTO calls VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, \
-                 ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)",
-            )
-            .map_err(self.failed("write a call"))?;
-        let rows = insert.execute(params![
-            row_id(call.id),
-            call.id.salt().cast_signed(),
-            batch,
-            signed(call.at_us),
-            &call.trace[..],
-            i64::from_be_bytes(call.parent),
-            session,
-            rule,
-            principal,
-            client,
-            method,
-            name,
-            server,
-            outcome,
-            error,
-            fault,
-            kind(call),
-            call.attempts,
-            signed(call.total_us),
-            signed(call.upstream_us),
-            call.first_us.map(signed),
-            signed(call.request_bytes),
-            signed(call.response_bytes),
-            &*call.request_id,
-            call.shape.as_deref(),
-            hints,
-            asked_as,
-        ]);
-        Ok(rows.map_err(self.failed("write a call"))? == 1)
+    /// The texts of a call as numbers, given to those that have none.
+    fn numbers(&mut self, call: &Call) -> Result<Numbers, Error> {
+        let mut rule = std::mem::take(&mut self.rule);
+        rule.clear();
+        rule.extend([&*call.session_source, " ", &*call.session_confidence]);
+        let numbered = self.number(&rule);
+        self.rule = rule;
+        let mut maybe = |text: &Option<Box<str>>| text.as_deref().map(|text| self.number(text)).transpose();
+        Ok(Numbers {
+            rule: numbered?,
+            client: maybe(&call.client)?,
+            name: maybe(&call.name)?,
+            server: maybe(&call.server)?,
+            error: maybe(&call.error)?,
+            fault: maybe(&call.fault)?,
+            asked_as: maybe(&call.asked_as)?,
+            session: self.number(&call.session)?,
+            principal: self.number(&call.principal)?,
+            method: self.number(&call.method)?,
+            outcome: self.number(&call.outcome)?,
+        })
     }
 
     /// The number of a text, given if it has none.
@@ -566,6 +570,44 @@ fn entry(call: &Call) -> Entry {
         session: session_print(&call.principal, &call.session),
         id: row_id(call.id),
     }
+}
+
+/// Writes a row; true if it was not there yet.
+fn write(insert: &mut Statement<'_>, call: &Call, texts: &Numbers, batch: i64) -> rusqlite::Result<bool> {
+    let hints = (!call.hints.is_empty()).then(|| {
+        let hint = |(key, value): &(Box<str>, Box<str>)| format!("{key}{UNIT}{value}");
+        call.hints.iter().map(hint).collect::<Vec<_>>().join(&RECORD.to_string())
+    });
+    let rows = insert.execute(params![
+        row_id(call.id),
+        call.id.salt().cast_signed(),
+        batch,
+        signed(call.at_us),
+        &call.trace[..],
+        i64::from_be_bytes(call.parent),
+        texts.session,
+        texts.rule,
+        texts.principal,
+        texts.client,
+        texts.method,
+        texts.name,
+        texts.server,
+        texts.outcome,
+        texts.error,
+        texts.fault,
+        kind(call),
+        call.attempts,
+        signed(call.total_us),
+        signed(call.upstream_us),
+        call.first_us.map(signed),
+        signed(call.request_bytes),
+        signed(call.response_bytes),
+        &*call.request_id,
+        call.shape.as_deref(),
+        hints,
+        texts.asked_as,
+    ])?;
+    Ok(rows == 1)
 }
 
 /// The ids that stand with `print` in a sorted list.

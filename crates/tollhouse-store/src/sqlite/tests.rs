@@ -128,7 +128,7 @@ fn a_later_layout_is_refused_and_left_alone() {
     connection.pragma_update(None, "user_version", 99).unwrap();
     drop(connection);
     let refused = open(dir.path(), Keep::default()).err().unwrap();
-    assert!(matches!(&refused, Error::Newer { found: 99, known: 1, .. }), "{refused}");
+    assert!(matches!(&refused, Error::Newer { found: 99, known: 2, .. }), "{refused}");
 }
 
 #[test]
@@ -203,4 +203,104 @@ fn an_excluded_value_that_no_call_has_excludes_nothing() {
     let term = Term { field: crate::question::Field::Server, value: "nowhere".to_owned(), exclude: true };
     let filter = Filter { terms: vec![term], ..Filter::default() };
     assert_eq!(reader.latest(&filter, None, Bounds::default()).unwrap().calls.len(), 10);
+}
+
+#[test]
+fn an_older_layout_is_brought_forward_with_all_it_holds() {
+    let dir = dir();
+    let (mut writer, _) = opened(dir.path(), 1000);
+    writer.append(&calls(10)).unwrap();
+    writer.close().unwrap();
+    drop(writer);
+    let sums = rusqlite::Connection::open(dir.path().join("rollup.db")).unwrap();
+    sums.execute_batch("DROP TABLE event; DROP TABLE tool; PRAGMA user_version = 1;").unwrap();
+    drop(sums);
+    let (mut writer, mut reader) = opened(dir.path(), 1000);
+    writer.note(&[Event::new(Kind::Started, NOON_US)]).unwrap();
+    assert_eq!((all_calls(&mut reader), reader.events(&Happened::default(), None, 9).unwrap().len()), (10, 1));
+}
+
+#[test]
+fn a_file_that_was_cut_off_is_found_by_name_and_calls_go_on_in_another() {
+    let dir = dir();
+    let (mut writer, _) = opened(dir.path(), 1_000_000);
+    writer.append(&calls(3000)).unwrap();
+    writer.close().unwrap();
+    drop(writer);
+    let file = dir.path().join("seg/calls-1.db");
+    let half = file.metadata().unwrap().len() / 2 / 4096 * 4096;
+    std::fs::File::options().write(true).open(&file).unwrap().set_len(half).unwrap();
+    let checked = check(dir.path(), u64::MAX).unwrap();
+    let damaged: Vec<_> = checked.damaged.iter().map(|(file, _)| file.ends_with("calls-1.db")).collect();
+    assert_eq!((checked.whole, damaged), (1, vec![true]));
+    let (mut writer, mut reader) = opened(dir.path(), 1_000_000);
+    assert!(dir.path().join("seg/calls-1.db.damaged").exists());
+    writer.append(&[call(9000)]).unwrap();
+    assert_eq!(reader.latest(&Filter::default(), None, Bounds::default()).unwrap().calls, [call(9000)]);
+    writer.close().unwrap();
+    drop((writer, reader));
+    std::fs::File::options().write(true).open(dir.path().join("rollup.db")).unwrap().set_len(0).unwrap();
+    _ = std::fs::remove_file(dir.path().join("rollup.db-wal"));
+    let refused = open(dir.path(), Keep::default()).err().unwrap();
+    assert!(matches!(&refused, Error::Damaged { file, .. } if file.ends_with("rollup.db")), "{refused}");
+}
+
+#[test]
+fn a_file_that_was_taken_away_is_told_as_calls_that_are_lost() {
+    let dir = dir();
+    let (mut writer, _) = opened(dir.path(), 1_000_000);
+    writer.append(&calls(30)).unwrap();
+    writer.close().unwrap();
+    drop(writer);
+    std::fs::remove_file(dir.path().join("seg/calls-1.db")).unwrap();
+    let (_writer, mut reader) = opened(dir.path(), 1_000_000);
+    let events = reader.events(&Happened::default(), None, 9).unwrap();
+    assert_eq!(events.iter().map(|event| event.kind).collect::<Vec<_>>(), [Kind::CallsLost]);
+    assert!(events[0].detail.as_deref().is_some_and(|detail| detail.starts_with("30 calls")), "{events:?}");
+}
+
+#[test]
+fn a_whole_store_is_found_whole_and_one_in_use_is_left_alone() {
+    let dir = dir();
+    let (mut writer, _) = opened(dir.path(), 500);
+    calls(1200).chunks(100).for_each(|batch| writer.append(batch).unwrap());
+    assert!(matches!(check(dir.path(), u64::MAX), Err(Error::Locked { .. })));
+    writer.close().unwrap();
+    drop(writer);
+    let checked = check(dir.path(), u64::MAX).unwrap();
+    assert_eq!((checked.whole, checked.damaged), (4, vec![]));
+    assert!(checked.bytes > 100_000);
+}
+
+#[test]
+fn a_full_disk_is_said_so_and_heals() {
+    let dir = dir();
+    let (mut writer, mut reader) = opened(dir.path(), 1_000_000);
+    writer.append(&calls(100)).unwrap();
+    writer.segment.bound(Some(40));
+    let refused = writer.append(&(100..9000).map(call).collect::<Vec<_>>()).unwrap_err();
+    assert!(matches!(&refused, Error::Full { file } if file.ends_with("calls-1.db")), "{refused}");
+    writer.segment.bound(None);
+    writer.append(&(9000..9050).map(call).collect::<Vec<_>>()).unwrap();
+    writer.flush().unwrap();
+    let bounds = Bounds { limit: 10_000, ..Bounds::default() };
+    assert_eq!(reader.latest(&Filter::default(), None, bounds).unwrap().calls.len(), 150, "no half batch is left");
+    assert_eq!(all_calls(&mut reader), 150);
+}
+
+#[tokio::test]
+async fn calls_wait_for_a_stranger_who_holds_the_file_and_none_is_lost() {
+    let dir = dir();
+    let store = crate::Store::open(dir.path(), crate::Options::default()).unwrap();
+    let stranger = rusqlite::Connection::open(dir.path().join("seg/calls-1.db")).unwrap();
+    stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
+    store.push(calls(1000));
+    std::thread::sleep(std::time::Duration::from_millis(2500));
+    assert_eq!((store.counts().written, store.counts().failed), (0, 0));
+    stranger.execute_batch("ROLLBACK").unwrap();
+    while store.counts().written < 1000 {
+        tokio::task::yield_now().await;
+    }
+    store.close();
+    assert_eq!(store.counts().failed, 0);
 }

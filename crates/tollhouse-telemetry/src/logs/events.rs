@@ -1,9 +1,13 @@
 //! From a `tracing` event to a line.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
 use tollhouse_core::clock;
+use tollhouse_core::context::{self, Current};
+use tollhouse_core::redact;
+use tollhouse_core::trace::Hex;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
@@ -33,7 +37,14 @@ impl<S: Subscriber, W: Fn(&str) + 'static> Layer<S> for Events<W> {
         let metadata = event.metadata();
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let Fields { message, request_id, user_id, trace_id, span_id, exception, extra } = fields;
+        let Fields { message, mut request_id, user_id, mut trace_id, mut span_id, exception, extra } = fields;
+        if let Some(Current { call, trace_id: trace, span_id: span }) = context::current() {
+            request_id.get_or_insert_with(|| call.to_string());
+            trace_id.get_or_insert_with(|| Hex(&trace).to_string());
+            if span != [0; 8] {
+                span_id.get_or_insert_with(|| Hex(&span).to_string());
+            }
+        }
         let location = metadata.file().zip(metadata.line()).map(|(file, line)| Location {
             file,
             line,
@@ -69,7 +80,9 @@ struct Fields {
 }
 
 impl Fields {
+    /// Whatever is logged may hold what others said.
     fn text(&mut self, field: &Field, text: String) {
+        let text = clean(text);
         match field.name() {
             "message" => self.message = text,
             "request_id" => self.request_id = Some(text),
@@ -82,6 +95,14 @@ impl Fields {
 
     fn raw(&mut self, field: &Field, json: String) {
         self.extra.push((plain(field.name()), Value::Raw(json)));
+    }
+}
+
+/// Without secrets.
+fn clean(text: String) -> String {
+    match redact::text(&text) {
+        Cow::Owned(clean) => clean,
+        Cow::Borrowed(_) => text,
     }
 }
 
@@ -123,8 +144,8 @@ impl Visit for Fields {
         let kind = debug.split(|letter: char| !letter.is_alphanumeric() && letter != '_').next().unwrap_or_default();
         self.exception = Some(Exception {
             kind: if kind.is_empty() { "Error" } else { kind }.to_owned(),
-            message: value.to_string(),
-            traceback: causes.take(CAUSES_MAX).map(ToString::to_string).collect(),
+            message: clean(value.to_string()),
+            traceback: causes.take(CAUSES_MAX).map(|cause| clean(cause.to_string())).collect(),
         });
     }
 }

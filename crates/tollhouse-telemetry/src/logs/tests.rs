@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
 use tollhouse_core::ids::{CallId, ServerId};
-use tollhouse_core::record::{CallRecord, Listener, Outcome, Principal, SessionRef, SessionSource, Times, Traffic};
+use tollhouse_core::record::{
+    Attempt, CallRecord, Listener, Outcome, Principal, SessionRef, SessionSource, Times, Traffic,
+};
 use tollhouse_core::trace::TraceContext;
 use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -30,6 +32,8 @@ fn record() -> CallRecord {
         local_name: None,
         server: Some(ServerId::new("files").unwrap()),
         trace: TraceContext::parse(b"00-12345678901234567890123456789012-1234567890123456-01").unwrap(),
+        span: [0; 8],
+        sampled: true,
         times: Times {
             sent: Some(Duration::from_micros(120)),
             first_response: Some(Duration::from_millis(9)),
@@ -38,7 +42,7 @@ fn record() -> CallRecord {
         },
         bytes: Traffic { request: 424, response: 788 },
         arguments: Some(br#"{"path":"/etc/passwd","depth":3}"#[..].into()),
-        attempts: 1,
+        attempts: [Attempt::default()].into_iter().collect(),
         outcome: Outcome::Ok,
     }
 }

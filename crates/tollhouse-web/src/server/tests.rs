@@ -33,6 +33,9 @@ fn server(id: &str, state: State) -> Server {
         era: None,
         state,
         reason: None,
+        restarts: 0,
+        last_error: None,
+        last_error_at_unix_ms: None,
         tools: Some(3),
         unvalidated_tools: None,
     }

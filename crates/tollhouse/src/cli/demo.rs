@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Context as _;
-use tollhouse_proxy::settings::{FrontDoor, Limits, Naming, SessionRule, Settings};
+use tollhouse_proxy::settings::{FrontDoor, Limits, Naming, SessionRule, Settings, Tracing};
 
 use super::Common;
 use crate::build::{Keep, Wanted};
@@ -36,9 +36,18 @@ pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
         limits: Limits::default(),
         front_door: FrontDoor::default(),
         inject_trace: true,
+        tracing: Tracing::default(),
         session_rules: SessionRule::ALL.into(),
     };
-    let loaded = Loaded { settings, log: config::Log::default(), listen: None, admin: None, notices: Vec::new() };
+    let loaded = Loaded {
+        settings,
+        log: config::Log::default(),
+        listen: None,
+        admin: None,
+        store: config::Store::default(),
+        compat: Vec::new(),
+        notices: Vec::new(),
+    };
     // The calls are shown by the agent; their log lines would only repeat it.
     let log = run::log(Some(common.log_level.as_deref().unwrap_or("warning")), &loaded.log)?;
     // Any free port: a demonstration must not fail because a gateway is running.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Common, Paint, Tone, find};
 use crate::config::env::{Environment, Process};
-use crate::config::{Severity, without_controls};
+use crate::config::{Severity, Store, without_controls};
 use crate::doctor::{Finding, Mending, Patient, Word, counted, examine};
 use crate::exit::Exit;
 
@@ -46,7 +46,8 @@ async fn run_with(
 ) -> anyhow::Result<Exit> {
     let [listen, admin] = find::addresses(common, env);
     let addresses = [common.listen_or(listen), common.admin_or(admin)];
-    let patient = Patient { config: find::any(common, env), addresses, env, mend: args.fix };
+    let store = |file: &Store| common.store_dir(file, env);
+    let patient = Patient { config: find::any(common, env), addresses, store: &store, env, mend: args.fix };
     let mut findings = Vec::new();
     let mut written = Ok(());
     examine(&patient, &mut |word| {

@@ -37,7 +37,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use crate::config::env::{Environment, Process};
-use crate::config::{ADMIN_DEFAULT, LISTEN_DEFAULT};
+use crate::config::{ADMIN_DEFAULT, LISTEN_DEFAULT, Store};
 use crate::exit::Exit;
 
 pub(crate) use paint::{Paint, Tone};
@@ -193,6 +193,13 @@ impl Common {
     /// Where the program keeps its state: as told, else by the XDG rules; `None` without a home directory.
     pub(crate) fn data_dir(&self, env: &dyn Environment) -> Option<PathBuf> {
         self.data_dir.clone().or_else(|| xdg(env, "XDG_STATE_HOME", ".local/state"))
+    }
+
+    /// Where `serve` keeps what passed: as told, else as the file says, else by the XDG rules; `None` if nowhere.
+    pub(crate) fn store_dir(&self, file: &Store, env: &dyn Environment) -> Option<PathBuf> {
+        let named = file.path.clone().filter(|_| self.data_dir.is_none());
+        let dir = named.or_else(|| self.data_dir(env).map(|dir| dir.join("store")));
+        dir.filter(|_| !file.off)
     }
 }
 

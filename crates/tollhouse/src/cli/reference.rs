@@ -6,6 +6,9 @@ use std::io::Write;
 use anyhow::Context as _;
 use clap::CommandFactory as _;
 
+use tollhouse_telemetry::compat::Set;
+use tollhouse_telemetry::metrics::compat::rules;
+
 use super::Cli;
 use crate::{config, doctor};
 
@@ -28,6 +31,16 @@ pub(crate) enum Page {
     Configuration,
     /// What `doctor` finds.
     Doctor,
+    /// What is counted.
+    Metrics,
+    /// The same, as JSON.
+    MetricsTable,
+    /// Recording rules for the names of a gateway.
+    CompatGateway,
+    /// Recording rules for the names of a proxy.
+    CompatProxy,
+    /// Recording rules for the names of a tool server.
+    CompatTools,
 }
 
 /// Writes the page as Markdown.
@@ -36,6 +49,11 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<()> {
         Page::Cli => command_line(),
         Page::Configuration => config::reference(),
         Page::Doctor => doctor::page(),
+        Page::Metrics => tollhouse_telemetry::catalogue::reference(),
+        Page::MetricsTable => tollhouse_telemetry::catalogue::table(),
+        Page::CompatGateway => rules(Set::Gateway),
+        Page::CompatProxy => rules(Set::Proxy),
+        Page::CompatTools => rules(Set::Tools),
     };
     out.write_all(page.as_bytes()).context("write the page")
 }

@@ -30,7 +30,7 @@ pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     let wanted = |loaded: &Loaded| Wanted {
         listen: Some(common.listen_or(loaded.listen)),
         admin: Some(common.admin_or(loaded.admin)),
-        keep: common.data_dir(&Process).map_or(Keep::Nowhere, Keep::Below),
+        keep: Keep::of(common.store_dir(&loaded.store, &Process), &loaded.store),
     };
     let source = Source::at(path, wanted).await;
     let loaded = match source.load().await {

@@ -140,6 +140,9 @@ mod tests {
             era: Some("both".into()),
             state: *state,
             reason: (*state == State::Failed).then(|| "exited with status 127".into()),
+            restarts: 0,
+            last_error: None,
+            last_error_at_unix_ms: None,
             tools: Some(4),
             unvalidated_tools: None,
         });

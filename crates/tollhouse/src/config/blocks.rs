@@ -3,10 +3,13 @@
 //! These structs are the documentation too: `docs/reference/configuration.md` and the JSON Schema are made from
 //! their comments. What the values mean together is said in `check`.
 
+use tollhouse_core::units::ByteSize;
 use tollhouse_proxy::retry;
 use tollhouse_proxy::settings::{self, Prefix, SessionRule};
+use tollhouse_store::sqlite::Keep;
 
 use super::block::{List, Map, block};
+use super::telemetry::Telemetry;
 use super::values::{Address, Count, Kept, Length, OneOf, Rule, Share, Size, Template, Text, Words};
 
 /// Where MCP clients connect, if nothing else is said.
@@ -42,6 +45,10 @@ block! {
         sessions: Sessions,
         /// What is logged, and how. The variables `MCP_LOG_LEVEL` and `MCP_LOG_FORMAT` go before it.
         log: Log,
+        /// Where and for how long `serve` keeps what passed. Read when the program starts.
+        store: Store,
+        /// What others are told of calls, and how.
+        telemetry: Telemetry,
         /// What is recorded of calls. Accepted, not yet in force.
         observability: Observability,
         /// How calls are bounded and repeated. Writing this block, even empty, sets the idle clock of every server
@@ -57,7 +64,7 @@ block! {
         alerts: List<Alert>,
     }
     later: [
-        "journal", "telemetry", "otlp_receiver", "cost", "budgets", "store", "auth", "acl", "pins", "alerting"
+        "journal", "otlp_receiver", "cost", "budgets", "auth", "acl", "pins", "alerting"
     ]
     foreign: [
         ("mcpServers", "in this file the key is `servers`; a client's own file is read as it stands, if it ends in .json"),
@@ -214,6 +221,35 @@ block! {
         /// `text` or `json`. Default: text on a terminal, json elsewhere.
         format: OneOf<LogFormat>,
     }
+}
+
+block! {
+    /// Where and for how long `serve` keeps what passed. It is read when the program starts; a change of it waits for the
+    /// next start.
+    struct Store {
+        /// Whether anything is kept.
+        enabled: bool = true,
+        /// The directory, as an absolute path. One process at a time has it open. Default: `store` in the data directory.
+        /// `--data-dir` goes before it.
+        path: Text,
+        /// For how long each call is kept.
+        calls: Length = kept_for(Keep::default().calls_us),
+        /// For how long sessions are kept after their last call.
+        sessions: Length = kept_for(Keep::default().sessions_us),
+        /// For how long sums per minute are kept.
+        minutes: Length = kept_for(Keep::default().minutes_us),
+        /// For how long sums per quarter of an hour are kept.
+        quarters: Length = kept_for(Keep::default().quarters_us),
+        /// For how long sums per day, kinds of errors and events are kept.
+        days: Length = kept_for(Keep::default().days_us),
+        /// What all files of calls may take together; beyond it the oldest calls go, whatever their age.
+        disk_budget: Size = Size::written(ByteSize(Keep::default().disk)),
+    }
+}
+
+/// A time of the store as it is written in a file.
+fn kept_for(us: u64) -> String {
+    Length::written(std::time::Duration::from_micros(us))
 }
 
 block! {

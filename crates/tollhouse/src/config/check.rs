@@ -9,8 +9,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use tollhouse_core::ids::ServerId;
 use tollhouse_proxy::retry;
 use tollhouse_proxy::settings::{
-    Command, FrontDoor, Limits, Naming, Server, SessionRule, Settings, Timeouts, Transport,
+    Command, FrontDoor, Limits, Naming, Server, SessionRule, Settings, Timeouts, Tracing, Transport,
 };
+use tollhouse_store::sqlite::Keep;
+use tollhouse_telemetry::compat::Set;
 
 use super::block::List;
 use super::blocks::{self, File, LogFormat};
@@ -60,8 +62,23 @@ pub(crate) struct Loaded {
     pub(crate) listen: Option<SocketAddr>,
     /// Where the admin side is, if the file says so.
     pub(crate) admin: Option<SocketAddr>,
+    /// Where and for how long what passed is kept.
+    pub(crate) store: Store,
+    /// Names that metrics and spans have beside their own.
+    pub(crate) compat: Vec<Set>,
     /// What the operator should know, in the order of the file.
     pub(crate) notices: Vec<Finding>,
+}
+
+/// Where and for how long what passed is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Store {
+    /// Nothing is kept.
+    pub(crate) off: bool,
+    /// Its directory, if the file names one.
+    pub(crate) path: Option<PathBuf>,
+    /// For how long, and in how much room.
+    pub(crate) keep: Keep,
 }
 
 /// What a file says about logging; `None` where it says nothing.
@@ -143,11 +160,14 @@ pub(crate) fn own(file: &File, root: &Place, env: &dyn Environment, findings: &m
                 origins: texts(file.allowed_origins.as_ref()),
             },
             inject_trace: inject_trace(env),
+            tracing: Tracing::default(),
             session_rules: session_rules(file),
         },
         log: file.log.as_ref().map(|log| log_of(&log.value)).unwrap_or_default(),
         listen: file.listen.as_ref().map(|listen| listen.value.0),
         admin: file.admin.as_ref().map(|admin| admin.value.0),
+        store: file.store.as_ref().map(|store| store_of(&store.value, findings)).unwrap_or_default(),
+        compat: file.telemetry.as_ref().map(|telemetry| telemetry.value.compat()).unwrap_or_default(),
         notices: Vec::new(),
     }
 }
@@ -186,11 +206,14 @@ fn defaults(servers: Vec<Server>, env: &dyn Environment) -> Loaded {
             limits: Limits::default(),
             front_door: FrontDoor::default(),
             inject_trace: inject_trace(env),
+            tracing: Tracing::default(),
             session_rules: SessionRule::ALL.into(),
         },
         log: Log::default(),
         listen: None,
         admin: None,
+        store: Store::default(),
+        compat: Vec::new(),
         notices: Vec::new(),
     }
 }
@@ -218,6 +241,34 @@ fn log_of(log: &blocks::Log) -> Log {
     Log {
         level: log.level.as_ref().map(|level| level.value.text.clone()),
         format: log.format.as_ref().map(|format| format.value.0),
+    }
+}
+
+fn store_of(store: &blocks::Store, findings: &mut Findings) -> Store {
+    let default = Keep::default();
+    let us = |written: &Option<At<Length>>, default| {
+        written.as_ref().map_or(default, |at| u64::try_from(at.value.0.as_micros()).unwrap_or(u64::MAX))
+    };
+    let path = store.path.as_ref().map(|at| PathBuf::from(&at.value.0));
+    if let (Some(at), Some(false)) = (&store.path, path.as_ref().map(|path| path.is_absolute())) {
+        // What it is relative to would differ from one start to the next.
+        findings
+            .error(Code::Value, &at.place, "the path of the store is relative")
+            .detail("expected an absolute path such as `/var/lib/tollhouse/store`")
+            .value(Some(at.value.0.clone()));
+    }
+    Store {
+        off: store.enabled.as_ref().is_some_and(|enabled| !enabled.value),
+        path,
+        keep: Keep {
+            calls_us: us(&store.calls, default.calls_us),
+            sessions_us: us(&store.sessions, default.sessions_us),
+            minutes_us: us(&store.minutes, default.minutes_us),
+            quarters_us: us(&store.quarters, default.quarters_us),
+            days_us: us(&store.days, default.days_us),
+            disk: store.disk_budget.as_ref().map_or(default.disk, |at| at.value.0.0),
+            ..default
+        },
     }
 }
 

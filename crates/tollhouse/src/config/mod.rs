@@ -16,6 +16,7 @@ mod near;
 mod node;
 mod reference;
 pub(crate) mod secret;
+mod telemetry;
 mod toml;
 mod values;
 mod written;
@@ -28,7 +29,7 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 pub(crate) use blocks::{ADMIN_DEFAULT, LISTEN_DEFAULT, LogFormat};
-pub(crate) use check::{Loaded, Log, check_listen, one};
+pub(crate) use check::{Loaded, Log, Store, check_listen, one};
 pub(crate) use client::slug;
 pub(crate) use expand::{fits, variables};
 pub(crate) use finding::{Code, Finding, Report, Severity, without_controls};

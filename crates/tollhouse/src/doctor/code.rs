@@ -35,6 +35,8 @@ pub(crate) enum Code {
     LongName,
     /// Two tools have one name.
     SameName,
+    /// What was recorded is damaged, or cannot be opened.
+    Store,
 }
 
 /// A code with its row of the page.
@@ -51,7 +53,7 @@ const fn row(code: Code, number: &'static str, [found, follows, mend]: [&'static
 }
 
 /// Every code, in the order in which things are looked at.
-const ROWS: [Row; 15] = [
+const ROWS: [Row; 16] = [
     row(
         Code::NoConfiguration,
         "TH-D001",
@@ -187,6 +189,15 @@ const ROWS: [Row; 15] = [
             "give their servers different ids, or tell the server's author",
         ],
     ),
+    row(
+        Code::Store,
+        "TH-D016",
+        [
+            "what was recorded is damaged, was written by a later version, or is in use by another process",
+            "`tollhouse serve` ends with 74, or what is in a damaged file is missing",
+            "as the finding says: move the file away, end the process, or name another directory",
+        ],
+    ),
 ];
 
 impl Code {
@@ -233,6 +244,6 @@ mod tests {
         for (at, row) in ROWS.iter().enumerate() {
             assert_eq!(row.code.as_str(), format!("TH-D{:03}", at + 1), "{:?}", row.code);
         }
-        assert_eq!(ROWS.last().map(|row| row.code), Some(Code::SameName), "the last of them");
+        assert_eq!(ROWS.last().map(|row| row.code), Some(Code::Store), "the last of them");
     }
 }

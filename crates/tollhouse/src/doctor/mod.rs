@@ -12,6 +12,7 @@ mod files;
 mod names;
 mod programs;
 mod servers;
+mod store;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,8 @@ pub(crate) struct Patient<'a> {
     pub(crate) config: Option<PathBuf>,
     /// Where agents and health are served, or shall be.
     pub(crate) addresses: [std::net::SocketAddr; 2],
+    /// Where what was recorded is, by what the configuration says of it; `None` if nowhere.
+    pub(crate) store: &'a dyn Fn(&config::Store) -> Option<PathBuf>,
     /// The variables.
     pub(crate) env: &'a dyn Environment,
     /// Whether what can be mended without harm is mended.
@@ -128,6 +131,10 @@ pub(crate) async fn examine(patient: &Patient<'_>, say: Say<'_>) {
         (Some(loaded), None) => servers::started(loaded, &missing, say).await,
         (None, _) => servers::Tools::default(),
     };
+    let recorded = (patient.store)(&loaded.as_ref().map(|loaded| loaded.store.clone()).unwrap_or_default());
+    if let Some(dir) = recorded {
+        store::look(&dir, running.is_some(), patient.env, say);
+    }
     let mut leads = Vec::new();
     for client in Client::ALL {
         if let Some(file) = client.file(patient.env).filter(|file| file.exists()) {

@@ -1,6 +1,7 @@
 //! Reads a child's standard error from its first moment to its last: a pipe nobody empties stops the child after
 //! 64 KiB. What it says goes to the log, and its end is kept for error messages.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tollhouse_core::ids::ServerId;
+use tollhouse_core::redact;
 use tracing::{debug, enabled};
 
 /// Text kept: some hundred lines, more than a stack trace.
@@ -102,7 +104,7 @@ pub(super) async fn drain(server: ServerId, mut io: impl AsyncRead + Unpin, tail
 }
 
 /// As text that is safe in a terminal, a log line and a page: what is not UTF-8 replaced, what would move the
-/// cursor or turn the direction of writing made visible.
+/// cursor or turn the direction of writing made visible, secrets taken out.
 fn readable(bytes: &[u8], cut: usize) -> String {
     let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
     let mut text = String::with_capacity(bytes.len());
@@ -113,6 +115,9 @@ fn readable(bytes: &[u8], cut: usize) -> String {
         } else {
             text.push(character);
         }
+    }
+    if let Cow::Owned(clean) = redact::text(&text) {
+        text = clean;
     }
     if cut > 0 {
         write!(text, "… (and {cut} bytes)").expect("a String takes all");
@@ -140,6 +145,14 @@ mod tests {
         assert_eq!(tail.last(0), [""; 0]);
         tail.close(|_| {});
         assert_eq!(tail.last(9), ["one", "two", "three", "Password: "]);
+    }
+
+    #[test]
+    fn secrets_that_a_server_prints_are_not_kept() {
+        let [line] = &tail(&[b"401 for https://u:hunter2@host/x?api_key=hunter3 token=hunter4\n"]).last(1)[..] else {
+            panic!("one line")
+        };
+        assert!(!line.contains("hunter") && line.starts_with("401 for https://host/x token=[REDACTED:"), "{line}");
     }
 
     #[test]

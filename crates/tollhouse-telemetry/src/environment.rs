@@ -1,0 +1,1 @@
+//! The variables of OpenTelemetry, and ours beside them.
