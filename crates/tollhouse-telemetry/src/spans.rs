@@ -9,11 +9,12 @@
 //!
 //! Path: `pipeline` → **`spans`** → `otlp`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
+use tollhouse_core::ids::ServerId;
 use tollhouse_core::record::CallRecord;
 use tollhouse_core::trace::{Roots, Sampler};
 
@@ -75,7 +76,7 @@ pub struct Spans {
     peers: HashMap<String, Peer>,
     tail: Tail,
     /// By trace id.
-    told: HashMap<[u8; 16], ()>,
+    told: HashSet<[u8; 16]>,
     scratch: Written,
 }
 
@@ -84,7 +85,7 @@ impl Spans {
     pub fn new(config: Config) -> Self {
         let scratch = Written::new(config.limits);
         let tail = Tail::new(config.sampler);
-        Self { config, peers: HashMap::new(), tail, told: HashMap::new(), scratch }
+        Self { config, peers: HashMap::new(), tail, told: HashSet::new(), scratch }
     }
 
     /// These are the servers now.
@@ -114,12 +115,12 @@ impl Spans {
             }
             if let Some(root) = self.config.roots.context(&record.session, record.listener, record.received_at)
                 && root.trace_id == record.trace.trace_id
-                && !self.told.contains_key(&root.trace_id)
+                && !self.told.contains(&root.trace_id)
             {
                 if self.told.len() >= ROOTS_MAX {
                     self.told.clear();
                 }
-                self.told.insert(root.trace_id, ());
+                self.told.insert(root.trace_id);
                 session::write(&mut self.scratch, record, &root);
                 let mut own = Items::new(true);
                 push(&mut self.scratch, &self.config.compat, &mut own);
@@ -142,7 +143,7 @@ impl Spans {
         if self.config.disabled.is_empty() || &*record.method != "tools/call" {
             return false;
         }
-        let server = record.server.as_ref().map(|server| server.as_str());
+        let server = record.server.as_ref().map(ServerId::as_str);
         let names = [record.name.as_deref(), record.local_name.as_deref(), server];
         let mut known = [""; 3];
         let mut count = 0;
