@@ -18,6 +18,8 @@ use values::Reader;
 
 pub use tools::Tools;
 
+pub mod metrics;
+
 mod endpoint;
 mod tools;
 mod values;
