@@ -22,20 +22,31 @@ pub struct Current {
     pub span_id: [u8; 8],
 }
 
+/// Where a call may be named.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// Outside of scoped work, where nobody would take it away again.
+    Nowhere,
+    /// In scoped work, for this call if for any.
+    Scoped(Option<Current>),
+}
+
 thread_local! {
-    /// `None` outside of scoped work, where nobody would take it away again.
-    static CURRENT: Cell<Option<Option<Current>>> = const { Cell::new(None) };
+    static CURRENT: Cell<Place> = const { Cell::new(Place::Nowhere) };
 }
 
 /// The call that is being worked for, if any.
 pub fn current() -> Option<Current> {
-    CURRENT.get().flatten()
+    match CURRENT.get() {
+        Place::Nowhere => None,
+        Place::Scoped(call) => call,
+    }
 }
 
 /// From here on the work that is being polled is for this call. Outside of [`scoped`] work it does nothing.
 pub fn enter(call: Current) {
-    if CURRENT.get().is_some() {
-        CURRENT.set(Some(Some(call)));
+    if matches!(CURRENT.get(), Place::Scoped(_)) {
+        CURRENT.set(Place::Scoped(Some(call)));
     }
 }
 
@@ -64,7 +75,7 @@ impl<F: Future> Future for Scoped<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let outside = Outside(CURRENT.replace(Some(*this.current)));
+        let outside = Outside(CURRENT.replace(Place::Scoped(*this.current)));
         let polled = this.work.poll(cx);
         *this.current = current();
         drop(outside);
@@ -73,7 +84,7 @@ impl<F: Future> Future for Scoped<F> {
 }
 
 /// Puts back what was there before, also when the work panics.
-struct Outside(Option<Option<Current>>);
+struct Outside(Place);
 
 impl Drop for Outside {
     fn drop(&mut self) {

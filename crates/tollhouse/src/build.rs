@@ -101,7 +101,7 @@ impl Program {
         let (recorder, records) = record::channel(&settings.limits);
         let tasks = TaskTracker::new();
         let kept = wanted.keep.open()?;
-        let metrics = Arc::new(Metrics::new(counted()));
+        let metrics = Arc::new(Metrics::new(counted(loaded)));
         let pipeline = tasks.spawn(pipeline::run(records, log, metrics.clone(), kept.clone()));
         let handle = Handle::start(settings, recorder).context("start the gateway")?;
         let listen = mcp.map(|listener| handle.listen(listener)).transpose().context("serve agents")?;
@@ -150,10 +150,11 @@ impl Program {
 }
 
 /// Which metrics are told, by the environment.
-fn counted() -> metrics::Config {
+fn counted(loaded: &Loaded) -> metrics::Config {
     let variable =
         |name| Process.var(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty());
     let mut config = metrics::Config::of(env!("CARGO_PKG_VERSION"));
+    config.compat.clone_from(&loaded.compat);
     if let Some(groups) = variable("MCP_METRICS_GROUPS") {
         match metrics::left_out(&groups) {
             Some(off) => config.off = off,

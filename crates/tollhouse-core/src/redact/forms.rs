@@ -1,6 +1,8 @@
 //! What has the form of a key that its issuer made recognisable, private keys, and numbers of payment cards.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use super::{mark, replaced, slice};
 
@@ -40,6 +42,20 @@ const PREFIXES: [(&str, usize); 33] = [
     ("tskey-", 16),
     ("dckr_pat_", 20),
 ];
+/// No key is shorter: most words are done with at a glance.
+const KEY_MIN: usize = 15;
+const _: () = {
+    let mut at = 0;
+    while at < PREFIXES.len() {
+        assert!(PREFIXES[at].0.len() + PREFIXES[at].1 >= KEY_MIN);
+        at += 1;
+    }
+};
+
+const PRIVATE_KEY: &str = "-----BEGIN ";
+/// What stands before a key that is part of an address.
+const HOOK: &str = "hooks.slack.com/services/";
+
 /// Digits of a card number.
 const CARD: std::ops::RangeInclusive<usize> = 13..=19;
 
@@ -47,13 +63,12 @@ pub(super) fn replace(text: &str) -> Option<String> {
     let mut parts = private_keys(text);
     let inside =
         |parts: &[(usize, usize, String)], at: usize| parts.iter().any(|(start, end, _)| (*start..*end).contains(&at));
+    // What words are made of is ASCII: byte by byte is letter by letter.
+    let bytes = text.as_bytes();
+    let next = |from: usize, of: bool| (from..bytes.len()).find(|at| of_word(bytes[*at]) == of);
     let mut at = 0;
-    while at < text.len() {
-        let rest = slice(text, at, text.len());
-        let Some(begin) = rest.find(of_word) else { break };
-        let start = at + begin;
-        let word = slice(text, start, text.len());
-        let end = start + word.find(|letter| !of_word(letter)).unwrap_or(word.len());
+    while let Some(start) = next(at, true) {
+        let end = next(start, false).unwrap_or(bytes.len());
         at = end;
         if inside(&parts, start) {
             continue;
@@ -71,25 +86,44 @@ pub(super) fn replace(text: &str) -> Option<String> {
     replaced(text, &parts)
 }
 
+/// Is it one word?
+pub(super) fn is_word(text: &str) -> bool {
+    text.bytes().all(of_word)
+}
+
+/// As [`replace`], of one word.
+pub(super) fn replace_word(word: &str) -> Option<String> {
+    let found = word.len() >= *CARD.start() && (key(word).is_some() || card(word).is_some());
+    found.then(|| replace(word)).flatten()
+}
+
 /// What keys are made of.
-fn of_word(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || "_-./+".contains(letter)
+fn of_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b'+')
 }
 
 /// Where in the word a key begins that reaches to its end.
 fn key(word: &str) -> Option<usize> {
-    if let Some(at) = word.find("hooks.slack.com/services/") {
-        return Some(at + "hooks.slack.com/services/".len());
+    static HOOKS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(HOOK));
+    if word.len() < KEY_MIN {
+        return None;
+    }
+    if let Some(at) = HOOKS.find(word.as_bytes()) {
+        return Some(at + HOOK.len());
     }
     // A path or a name may stand before it: `token/ghp_…`.
-    let mut starts = std::iter::once(0).chain(word.match_indices(['/', '+']).map(|(at, _)| at + 1));
-    starts.find(|start| {
-        let part = slice(word, *start, word.len());
-        let long = |(prefix, least): &(&str, usize)| {
-            part.strip_prefix(prefix).is_some_and(|rest| rest.len() >= *least && !rest.contains('/'))
-        };
-        PREFIXES.iter().any(long) || jwt(part)
-    })
+    let parted = word.bytes().enumerate().filter(|(_, byte)| matches!(byte, b'/' | b'+')).map(|(at, _)| at + 1);
+    std::iter::once(0).chain(parted).find(|start| begins_key(slice(word, *start, word.len())))
+}
+
+fn begins_key(part: &str) -> bool {
+    // One look at the first letter, since this is asked of nearly every word there is.
+    let Some(first) = part.bytes().next() else { return false };
+    let long = |(prefix, least): &(&str, usize)| {
+        prefix.as_bytes()[0] == first
+            && part.strip_prefix(prefix).is_some_and(|rest| rest.len() >= *least && !rest.contains('/'))
+    };
+    PREFIXES.iter().any(long) || (first == b'e' && jwt(part))
 }
 
 /// Header, claims and signature in base64, of which the first two are JSON objects (RFC 7519).
@@ -102,8 +136,9 @@ fn jwt(part: &str) -> bool {
 
 /// Everything between the marks of a private key; to the end if only its beginning is there.
 fn private_keys(text: &str) -> Vec<(usize, usize, String)> {
+    static BEGINS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(PRIVATE_KEY));
     let mut parts: Vec<(usize, usize, String)> = Vec::new();
-    for at in memmem::find_iter(text.as_bytes(), b"-----BEGIN ") {
+    for at in BEGINS.find_iter(text.as_bytes()) {
         let rest = slice(text, at, text.len());
         let Some(head) = rest.find("PRIVATE KEY-----").filter(|head| *head < 48) else { continue };
         let body = head + "PRIVATE KEY-----".len();
@@ -120,15 +155,15 @@ fn card(text: &str) -> Option<usize> {
     if !text.starts_with(['3', '4', '5', '6']) {
         return None;
     }
-    let (mut digits, mut end, mut grouped) = (Vec::with_capacity(20), 0, false);
+    let (mut digits, mut len, mut end, mut grouped) = ([0; *CARD.end()], 0, 0, false);
     for (at, letter) in text.char_indices() {
         match letter.to_digit(10) {
             Some(digit) => {
-                digits.push(digit);
-                end = at + 1;
+                *digits.get_mut(len)? = digit;
+                (len, end) = (len + 1, at + 1);
                 grouped = false;
             }
-            None if matches!(letter, ' ' | '-') && !grouped && !digits.is_empty() => grouped = true,
+            None if matches!(letter, ' ' | '-') && !grouped && len > 0 => grouped = true,
             None if letter == '.' => match slice(text, at + 1, text.len()).chars().next() {
                 Some(next) if next.is_ascii_digit() => return None,
                 _ => break,
@@ -136,12 +171,9 @@ fn card(text: &str) -> Option<usize> {
             None if letter.is_ascii_alphanumeric() || letter == '_' => return None,
             None => break,
         }
-        if digits.len() > *CARD.end() {
-            return None;
-        }
     }
     // Luhn's check digit (ISO/IEC 7812-1).
-    let sum: u32 = digits
+    let sum: u32 = digits[..len]
         .iter()
         .rev()
         .enumerate()
@@ -150,5 +182,5 @@ fn card(text: &str) -> Option<usize> {
             _ => digit * 2 / 10 + digit * 2 % 10,
         })
         .sum();
-    (CARD.contains(&digits.len()) && sum % 10 == 0).then_some(end)
+    (CARD.contains(&len) && sum.is_multiple_of(10)).then_some(end)
 }

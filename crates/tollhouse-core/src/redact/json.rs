@@ -229,12 +229,11 @@ fn written(node: &Node) -> String {
 /// Shortens strings to `longest` bytes.
 fn shorten(node: &mut Node, longest: usize) {
     match node {
-        Node::Plain(_) => {}
         Node::Text(text) if text.len() > longest => {
             text.truncate(text.floor_char_boundary(longest));
             text.push('…');
         }
-        Node::Text(_) => {}
+        Node::Plain(_) | Node::Text(_) => {}
         Node::Array(elements) => elements.iter_mut().for_each(|element| shorten(element, longest)),
         Node::Object(members) => {
             for (name, value) in members {

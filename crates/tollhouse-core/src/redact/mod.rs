@@ -40,7 +40,12 @@ pub fn text(text: &str) -> Cow<'_, str> {
     if text.len() > LEN_MAX {
         return Cow::Owned(mark("length", text));
     }
-    let steps: [fn(&str) -> Option<String>; 4] = [known::replace, urls::replace, pairs::replace, forms::replace];
+    // Names and ids, mostly one word: only two of the steps can find anything in it.
+    let steps: &[fn(&str) -> Option<String>] = if forms::is_word(text) {
+        &[known::replace, forms::replace_word]
+    } else {
+        &[known::replace, urls::replace, pairs::replace, forms::replace]
+    };
     steps.iter().fold(Cow::Borrowed(text), |text, step| match step(&text) {
         Some(changed) => Cow::Owned(changed),
         None => text,

@@ -40,10 +40,8 @@ fn of_name(letter: char) -> bool {
 /// The name that ends before `at`, perhaps in quotes.
 fn name_before(text: &str, at: usize) -> &str {
     let before = slice(text, 0, at).trim_end_matches(' ').trim_end_matches(['"', '\'', '\\']);
-    let start = before
-        .rfind(|letter| !of_name(letter))
-        .map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
-    slice(before, start, before.len())
+    let name = before.trim_end_matches(of_name);
+    slice(before, name.len(), before.len())
 }
 
 /// Does `--name`, whose value is a secret, end at `at`?

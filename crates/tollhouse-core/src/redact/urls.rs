@@ -1,6 +1,8 @@
 //! URLs, also inside of text: without credentials and sensitive parameters.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use super::keys::sensitive;
 use super::{replaced, slice};
@@ -9,9 +11,10 @@ use super::{replaced, slice};
 const PARAMETERS: [&str; 5] = ["sig", "signature", "key", "code", "state"];
 
 pub(super) fn replace(text: &str) -> Option<String> {
+    static MARKS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("://"));
     let mut parts = Vec::new();
     let mut end = 0;
-    for at in memmem::find_iter(text.as_bytes(), b"://") {
+    for at in MARKS.find_iter(text.as_bytes()) {
         if at < end {
             continue;
         }

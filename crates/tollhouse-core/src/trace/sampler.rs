@@ -46,8 +46,8 @@ impl Sampler {
 /// A number from 0 to below 1 that is the trace's own: the SDKs take it from the same 63 bits.
 #[expect(clippy::cast_precision_loss, reason = "a share needs no more digits")]
 fn drawn(trace_id: &[u8; 16]) -> f64 {
-    let [.., a, b, c, d, e, f, g, h] = *trace_id;
-    (u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 1) as f64 / (1_u64 << 63) as f64
+    let low = trace_id.last_chunk().map_or(0, |low| u64::from_be_bytes(*low));
+    (low >> 1) as f64 / (1_u64 << 63) as f64
 }
 
 #[cfg(test)]

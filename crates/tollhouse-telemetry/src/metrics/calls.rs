@@ -4,11 +4,11 @@
 //! combination are looked up once and kept, so that counting a call is one look into a map and an addition a cell.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex};
 
 use tollhouse_core::era::Version;
-use tollhouse_core::histogram::Histogram;
+use tollhouse_core::histogram::{Histogram, Place};
 use tollhouse_core::ids::ServerId;
 use tollhouse_core::record::{CallRecord, Listener};
 use tollhouse_core::wire::method::known;
@@ -39,11 +39,30 @@ pub(super) struct Calls {
 
 #[derive(Debug, Default)]
 struct Kept {
-    hashes: RandomState,
-    /// By hash; the few that share one lie in a row.
-    handles: HashMap<u64, Vec<(Key, Arc<Handles>)>>,
+    /// By [`Seen::hash`]; the few that share one lie in a row.
+    handles: HashMap<u64, Vec<(Key, Arc<Handles>)>, Hashed>,
     count: usize,
     names: Names,
+}
+
+/// What is looked up is a hash already.
+type Hashed = BuildHasherDefault<AsItIs>;
+
+#[derive(Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| mixed(hash, u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// Tools and prompts that their servers have answered for.
@@ -89,14 +108,15 @@ struct Seen<'a> {
 }
 
 impl Calls {
-    pub(super) fn new() -> Self {
-        let size = Cells::<Histogram>::new(Id::PayloadSize);
+    /// `bounds` are those of calls as clients see them.
+    pub(super) fn new(bounds: &'static [f64], exponential: bool) -> Self {
+        let size = Cells::<Histogram>::new(Id::PayloadSize).exponential(exponential);
         let sizes = ["in", "out"].map(|direction| size.of(vec![ours(direction)]));
         Self {
-            served: Cells::new(Id::ServerOperation),
-            sent: Cells::new(Id::ClientOperation),
-            first_output: Cells::new(Id::FirstOutput),
-            overhead: Cells::new(Id::Overhead),
+            served: Cells::new(Id::ServerOperation).within(bounds).exponential(exponential),
+            sent: Cells::new(Id::ClientOperation).exponential(exponential),
+            first_output: Cells::new(Id::FirstOutput).exponential(exponential),
+            overhead: Cells::new(Id::Overhead).exponential(exponential),
             reads: Cells::new(Id::ResourceReads),
             size,
             sizes,
@@ -107,7 +127,11 @@ impl Calls {
     /// Counts a finished call; with `example`, its trace stands for the ranges it fell into.
     pub(super) fn count(&self, record: &CallRecord, example: bool) {
         let handles = self.handles(record);
-        let trace = example.then(|| (record.trace.trace_id, record.received_at + record.times.done));
+        let trace = example.then(|| Place {
+            trace_id: record.trace.trace_id,
+            span_id: record.span,
+            at: record.received_at + record.times.done,
+        });
         handles.served.observe_in(record.times.done.as_secs_f64(), trace);
         handles.overhead.observe_in(record.times.gateway().as_secs_f64(), trace);
         if let Some(sent) = &handles.sent {
@@ -171,19 +195,19 @@ impl Calls {
             },
         };
         let mut kept = lock(&self.kept);
-        let mut hash = kept.hash(&seen);
+        let mut hash = seen.hash();
         if let Some(handles) = kept.find(hash, &seen) {
             return handles;
         }
         if let (Some(name), Some(server)) = (seen.name, &record.server)
-            && !kept.names.know(server, method == "tools/call", name, sets::vouched(record))
+            && !kept.names.know(record, server, name)
         {
             seen.name = Some(OTHER);
         } else if seen.name.is_some() && record.server.is_none() {
             seen.name = Some(OTHER);
         }
         if seen.name == Some(OTHER) {
-            hash = kept.hash(&seen);
+            hash = seen.hash();
             if let Some(handles) = kept.find(hash, &seen) {
                 return handles;
             }
@@ -214,19 +238,19 @@ impl Calls {
         let mut served = common(sets::served_error(&record.outcome));
         let routed = seen.server.map(|server| Word::Known(server.as_str().into()));
         served.extend([ours(sets::transport(seen.listener)), ours(seen.version.as_str()), routed.clone()]);
-        let server = routed.filter(|_| seen.sent);
+        let sent_to = routed.filter(|_| seen.sent);
         Handles {
             served: self.served.of(served),
             overhead: self.overhead.of(vec![ours(seen.method)]),
-            first_output: server
+            first_output: sent_to
                 .as_ref()
                 .filter(|_| tool.is_some())
                 .map(|server| self.first_output.of(vec![tool.clone(), Some(server.clone())])),
-            reads: server
+            reads: sent_to
                 .as_ref()
                 .filter(|_| !seen.scheme.is_empty())
                 .map(|server| self.reads.of(vec![ours(seen.scheme), Some(server.clone())])),
-            sent: server.map(|server| {
+            sent: sent_to.map(|server| {
                 let mut labels = common(error);
                 labels.push(Some(server));
                 self.sent.of(labels)
@@ -235,12 +259,36 @@ impl Calls {
     }
 }
 
-impl Kept {
-    fn hash(&self, seen: &Seen<'_>) -> u64 {
-        let Seen { method, name, server, outcome, listener, version, sent, scheme } = seen;
-        self.hashes.hash_one((method, name, server, outcome.0, outcome.1, listener, version, sent, scheme))
+impl Seen<'_> {
+    /// Only what servers have answered for is kept, so nobody can choose names that share a hash, and a quick one will do.
+    fn hash(&self) -> u64 {
+        let Self { method, name, server, outcome, listener, version, sent, scheme } = self;
+        let small = u64::from(outcome.0) | (u64::from(*sent) << 8) | ((*listener as u64) << 16);
+        let mut hash = mixed(small, 0);
+        let name = name.unwrap_or_default();
+        let server = server.map_or("", |server| server.as_str());
+        for text in [method, name, server, outcome.1, version.as_str(), scheme] {
+            let (words, rest) = text.as_bytes().as_chunks::<8>();
+            for word in words {
+                hash = mixed(hash, u64::from_le_bytes(*word));
+            }
+            let rest = rest.iter().fold(text.len() as u64, |rest, byte| (rest << 8) | u64::from(*byte));
+            hash = mixed(hash, rest);
+        }
+        hash
     }
+}
 
+/// Both halves of a product, so that each bit of the result depends on many.
+fn mixed(hash: u64, word: u64) -> u64 {
+    // Any odd number without a pattern does.
+    let product = u128::from(hash ^ word ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
+    let [low, high] =
+        [product, product >> 64].map(|half| u64::try_from(half & u128::from(u64::MAX)).unwrap_or_default());
+    low ^ high
+}
+
+impl Kept {
     fn find(&self, hash: u64, seen: &Seen<'_>) -> Option<Arc<Handles>> {
         let row = self.handles.get(&hash)?;
         row.iter().find(|(key, _)| key.is(seen)).map(|(_, handles)| handles.clone())
@@ -280,15 +328,15 @@ impl Key {
 }
 
 impl Names {
-    /// Has the server ever answered for this name? `vouched`: it does so now.
-    fn know(&mut self, server: &ServerId, tool: bool, name: &str, vouched: bool) -> bool {
+    /// Has the server ever answered for this name, or does it so in this call?
+    fn know(&mut self, record: &CallRecord, server: &ServerId, name: &str) -> bool {
         let names = self.by_server.get_mut(server);
         // A set of pairs cannot be asked with a borrowed half; this is looked up once a combination.
-        let key = (tool, Arc::from(name));
+        let key = (&*record.method == "tools/call", Arc::from(name));
         if names.as_ref().is_some_and(|names| names.contains(&key)) {
             return true;
         }
-        if !vouched || name.len() > NAME_MAX || self.count >= SETS_MAX {
+        if !sets::vouched(record) || name.len() > NAME_MAX || self.count >= SETS_MAX {
             return false;
         }
         self.count += 1;

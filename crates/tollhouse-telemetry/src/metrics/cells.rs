@@ -20,13 +20,13 @@ pub(super) type Labels = Vec<Option<Word>>;
 
 /// What counts.
 pub(super) trait Cell {
-    fn new(metric: &'static Metric) -> Self;
+    fn new(bounds: &'static [f64], exponential: bool) -> Self;
     fn value(&self) -> Value;
 }
 
 impl Cell for Histogram {
-    fn new(metric: &'static Metric) -> Self {
-        Self::new(metric.bounds)
+    fn new(bounds: &'static [f64], exponential: bool) -> Self {
+        if exponential { Self::exponential(bounds) } else { Self::new(bounds) }
     }
 
     fn value(&self) -> Value {
@@ -45,7 +45,7 @@ impl Counter {
 }
 
 impl Cell for Counter {
-    fn new(_: &'static Metric) -> Self {
+    fn new(_: &'static [f64], _: bool) -> Self {
         Self::default()
     }
 
@@ -58,34 +58,52 @@ impl Cell for Counter {
 #[derive(Debug)]
 pub(super) struct Cells<C> {
     metric: &'static Metric,
-    cells: Mutex<BTreeMap<Labels, Arc<C>>>,
+    bounds: &'static [f64],
+    exponential: bool,
+    by_labels: Mutex<BTreeMap<Labels, Arc<C>>>,
     overflow: Mutex<Option<Arc<C>>>,
 }
 
 impl<C: Cell> Cells<C> {
     pub(super) fn new(id: Id) -> Self {
-        Self { metric: id.metric(), cells: Mutex::default(), overflow: Mutex::default() }
+        Self {
+            metric: id.metric(),
+            bounds: id.metric().bounds,
+            exponential: false,
+            by_labels: Mutex::default(),
+            overflow: Mutex::default(),
+        }
+    }
+
+    /// The same with bounds of which those of the row are a part.
+    pub(super) fn within(self, bounds: &'static [f64]) -> Self {
+        Self { bounds, ..self }
+    }
+
+    /// The same, which count in ranges that grow by a factor as well.
+    pub(super) fn exponential(self, exponential: bool) -> Self {
+        Self { exponential, ..self }
     }
 
     /// The cell of these labels.
     pub(super) fn of(&self, labels: Labels) -> Arc<C> {
         debug_assert_eq!(labels.len(), self.metric.labels.len(), "{}", self.metric.name);
-        let mut cells = lock(&self.cells);
+        let mut cells = lock(&self.by_labels);
         if let Some(cell) = cells.get(&labels) {
             return cell.clone();
         }
         if cells.len() >= SETS_MAX {
             drop(cells);
-            return lock(&self.overflow).get_or_insert_with(|| Arc::new(C::new(self.metric))).clone();
+            return lock(&self.overflow).get_or_insert_with(|| Arc::new(C::new(self.bounds, self.exponential))).clone();
         }
-        let cell = Arc::new(C::new(self.metric));
+        let cell = Arc::new(C::new(self.bounds, self.exponential));
         cells.insert(labels, cell.clone());
         cell
     }
 
     /// Forgets the cells whose labels `gone` names. Handles count on, but nobody sees it.
     pub(super) fn forget(&self, gone: impl Fn(&Labels) -> bool) {
-        lock(&self.cells).retain(|labels, _| !gone(labels));
+        lock(&self.by_labels).retain(|labels, _| !gone(labels));
     }
 
     /// What was counted, in the order of the labels.
@@ -94,7 +112,7 @@ impl<C: Cell> Cells<C> {
             let named = self.metric.labels.iter().zip(labels);
             named.filter_map(|(label, word)| Some((label.name, word.clone()?))).collect()
         };
-        let cells = lock(&self.cells);
+        let cells = lock(&self.by_labels);
         let mut series: Vec<_> =
             cells.iter().map(|(labels, cell)| Series { labels: named(labels), value: cell.value() }).collect();
         drop(cells);

@@ -19,6 +19,9 @@ mod sets;
 mod standing;
 mod cells;
 
+pub mod compat;
+pub mod export;
+pub mod otlp;
 pub mod snapshot;
 pub mod text;
 pub mod word;
@@ -27,10 +30,11 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use tollhouse_core::histogram::Histogram;
+use tollhouse_core::histogram::{Counted, Histogram};
 use tollhouse_core::record::CallRecord;
 
 use crate::catalogue::{Group, Id, METRICS};
+use crate::compat::Set;
 
 pub use standing::Standing;
 
@@ -38,7 +42,7 @@ use calls::Calls;
 use cells::{Cells, lock};
 use sets::ours;
 use share::Share;
-use snapshot::{Family, Series, Snapshot, Value};
+use snapshot::{Family, Head, Series, Snapshot, Value};
 use word::Word;
 
 #[cfg(test)]
@@ -47,10 +51,14 @@ mod tests;
 /// Which metrics are told, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
+    /// Sets of other names that are told as well.
+    pub compat: Vec<Set>,
     /// Groups that are left out.
     pub off: Vec<Group>,
     /// Whose traces stand as examples for the ranges they fell into.
     pub examples: Examples,
+    /// Are calls counted in ranges that grow by a factor, too?
+    pub exponential: bool,
     /// What this process is, for `target_info`.
     pub target: Target,
 }
@@ -61,7 +69,7 @@ pub enum Examples {
     /// Of every call.
     #[default]
     All,
-    /// Of calls whose caller has their trace recorded.
+    /// Of calls whose trace is recorded.
     Sampled,
     /// Of none.
     Off,
@@ -82,7 +90,7 @@ impl Config {
     /// Everything, of the program in this version.
     pub fn of(version: &str) -> Self {
         let target = Target { service: "tollhouse".to_owned(), version: version.to_owned(), instance: instance() };
-        Self { off: Vec::new(), examples: Examples::default(), target }
+        Self { compat: Vec::new(), off: Vec::new(), examples: Examples::default(), exponential: false, target }
     }
 }
 
@@ -131,10 +139,12 @@ pub struct Metrics {
 impl Metrics {
     /// Nothing counted yet.
     pub fn new(config: Config) -> Self {
+        let exponential = config.exponential;
+        let calls = Calls::new(compat::bounds(&config.compat), exponential);
         Self {
             config,
-            calls: Calls::new(),
-            observe: Cells::new(Id::Observe),
+            calls,
+            observe: Cells::new(Id::Observe).exponential(exponential),
             share: Share::default(),
             servers: Mutex::default(),
         }
@@ -144,7 +154,7 @@ impl Metrics {
     pub fn count(&self, record: &CallRecord) {
         let example = match self.config.examples {
             Examples::All => true,
-            Examples::Sampled => record.trace.sampled(),
+            Examples::Sampled => record.sampled,
             Examples::Off => false,
         };
         self.calls.count(record, example);
@@ -168,15 +178,20 @@ impl Metrics {
         let word = |text: &String| Some(Word::Known(text.as_str().into()));
         standing.number(Id::Target, [word(service), word(version), word(instance)], 1.0);
         standing.number(Id::Build, [word(version)], 1.0);
-        self.forget(standing.servers());
+        self.forget(&standing.servers());
         let mut counted = self.calls.series().into_iter().collect::<std::collections::BTreeMap<_, _>>();
         counted.insert(Id::Observe, self.observe.series());
         let families = METRICS.iter().filter(|metric| !self.config.off.contains(&metric.group)).filter_map(|metric| {
             let mut series = counted.remove(&metric.id).unwrap_or_default();
             series.extend(standing.series(metric.id));
-            (!series.is_empty()).then_some(Family { metric, series })
+            (!series.is_empty()).then(|| Family { head: Head::of(metric), series })
         });
-        Snapshot { families: families.collect() }
+        let mut families: Vec<Family> = families.collect();
+        compat::add(&mut families, &self.config.compat);
+        for family in &mut families {
+            family.settle();
+        }
+        Snapshot { families }
     }
 
     /// Everything as OpenMetrics text.
@@ -185,11 +200,28 @@ impl Metrics {
     }
 
     /// Servers come and go; what was counted of one that is gone goes with it.
-    fn forget(&self, now: HashSet<String>) {
+    fn forget(&self, now: &HashSet<String>) {
         let before = std::mem::replace(&mut *lock(&self.servers), now.clone());
-        let gone: HashSet<_> = before.difference(&now).cloned().collect();
+        let gone: HashSet<_> = before.difference(now).cloned().collect();
         if !gone.is_empty() {
             self.calls.forget(&gone);
+        }
+    }
+}
+
+impl Family {
+    /// Ranges that only other names need are put together.
+    fn settle(&mut self) {
+        let Some(id) = self.head.id else { return };
+        for series in &mut self.series {
+            if let Value::Ranges(counted) = &mut series.value
+                && counted.bounds.len() != id.metric().bounds.len()
+            {
+                let mut settled = Counted::new(id.metric().bounds);
+                settled.add(counted, 1.0);
+                settled.exponential = counted.exponential.take();
+                *counted = settled;
+            }
         }
     }
 }
@@ -197,7 +229,7 @@ impl Metrics {
 impl Snapshot {
     /// The series of one metric.
     pub fn series(&self, id: Id) -> &[Series] {
-        self.families.iter().find(|family| family.metric.id == id).map_or(&[], |family| &family.series)
+        self.families.iter().find(|family| family.head.id == Some(id)).map_or(&[], |family| &family.series)
     }
 }
 

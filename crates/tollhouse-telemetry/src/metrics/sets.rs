@@ -96,7 +96,8 @@ pub(super) fn scheme(uri: &str) -> &'static str {
     }
 }
 
-/// A word of ours.
+/// A word of ours, as a label has it.
+#[expect(clippy::unnecessary_wraps, reason = "a label may be empty; a word of ours never is")]
 pub(super) fn ours(word: &'static str) -> Option<Word> {
     Some(Word::Ours(word))
 }

@@ -3,7 +3,7 @@
 use tollhouse_core::histogram::Counted;
 
 use super::word::Word;
-use crate::catalogue::Metric;
+use crate::catalogue::{Id, Kind, Metric};
 
 /// All metrics at one moment, in the order of the catalogue. One without a series is not in it.
 #[derive(Debug, Clone, Default)]
@@ -15,10 +15,50 @@ pub struct Snapshot {
 /// One metric and its series.
 #[derive(Debug, Clone)]
 pub struct Family {
-    /// Its row.
-    pub metric: &'static Metric,
+    /// What it is.
+    pub head: Head,
     /// In the order of their labels.
     pub series: Vec<Series>,
+}
+
+/// What a metric is, as it is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Its row; `None` for another name of one.
+    pub id: Option<Id>,
+    /// The name of OpenTelemetry.
+    pub name: String,
+    /// The name a Prometheus knows it by.
+    pub family: String,
+    /// That of its series.
+    pub series: String,
+    /// What kind it is.
+    pub kind: Kind,
+    /// The word for that in OpenMetrics.
+    pub exposed_kind: &'static str,
+    /// The unit, as UCUM writes it.
+    pub unit: &'static str,
+    /// As it stands in the name, if it does.
+    pub exposed_unit: Option<&'static str>,
+    /// What it counts.
+    pub help: &'static str,
+}
+
+impl Head {
+    /// That of a row.
+    pub fn of(metric: &'static Metric) -> Self {
+        Self {
+            id: Some(metric.id),
+            name: metric.name.to_owned(),
+            family: metric.family(),
+            series: metric.series(),
+            kind: metric.kind,
+            exposed_kind: metric.exposed_kind(),
+            unit: metric.unit,
+            exposed_unit: metric.exposed_unit(),
+            help: metric.help,
+        }
+    }
 }
 
 /// One set of labels and what was counted under it.

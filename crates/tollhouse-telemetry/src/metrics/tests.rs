@@ -1,5 +1,6 @@
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
+use tokio::time::Instant;
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
 use tollhouse_core::ids::{CallId, ServerId};
@@ -12,7 +13,7 @@ use tollhouse_core::wire::method::intern;
 use super::cells::SETS_MAX;
 use super::*;
 
-fn record(tool: &str, outcome: Outcome) -> CallRecord {
+pub(super) fn record(tool: &str, outcome: Outcome) -> CallRecord {
     CallRecord {
         id: CallId::mint(SystemTime::UNIX_EPOCH),
         received_at: SystemTime::UNIX_EPOCH,
@@ -29,7 +30,7 @@ fn record(tool: &str, outcome: Outcome) -> CallRecord {
         local_name: None,
         server: ServerId::new("files").ok(),
         trace: TraceContext::mint(),
-        span: [0; 8],
+        span: [2; 8],
         sampled: true,
         times: Times {
             sent: Some(Duration::from_millis(1)),
@@ -150,14 +151,17 @@ fn ranges_name_the_trace_of_a_call_that_fell_into_them() {
         (Examples::Off, true, false),
     ] {
         let metrics = Metrics::new(Config { examples, ..Config::of("1") });
-        let trace = TraceContext { flags: u8::from(sampled), ..call.trace };
-        metrics.count(&CallRecord { trace, ..call.clone() });
+        metrics.count(&CallRecord { sampled, ..call.clone() });
         assert_eq!(text(&metrics).contains(&id), expected, "{examples:?} {sampled}");
     }
     let metrics = metrics();
     metrics.count(&call);
     let bucket = lines(&metrics, "mcp_server_operation_duration_seconds_bucket");
-    assert!(bucket[2].ends_with(&format!(r#"le="0.05"}} 1 # {{trace_id="{id}"}} 0.03 0.030"#)), "{}", bucket[2]);
+    assert!(
+        bucket[2].ends_with(&format!(r#"le="0.05"}} 1 # {{trace_id="{id}",span_id="0202020202020202"}} 0.03 0.030"#)),
+        "{}",
+        bucket[2]
+    );
 }
 
 #[test]

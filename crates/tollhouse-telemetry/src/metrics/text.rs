@@ -6,8 +6,7 @@ use std::time::UNIX_EPOCH;
 use tollhouse_core::histogram::{Counted, Example};
 use tollhouse_core::trace::Hex;
 
-use super::snapshot::{Family, Series, Snapshot, Value};
-use crate::catalogue::Kind;
+use super::snapshot::{Family, Head, Series, Snapshot, Value};
 
 /// The media type of [`open_metrics`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -28,14 +27,12 @@ fn write_all(text: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
 }
 
 fn write_family(text: &mut String, family: &Family) -> std::fmt::Result {
-    let metric = family.metric;
-    let name = metric.family();
-    writeln!(text, "# TYPE {name} {}", metric.exposed_kind())?;
-    if let Some(unit) = metric.exposed_unit() {
+    let Head { family: name, series, exposed_kind, exposed_unit, help, .. } = &family.head;
+    writeln!(text, "# TYPE {name} {exposed_kind}")?;
+    if let Some(unit) = exposed_unit {
         writeln!(text, "# UNIT {name} {unit}")?;
     }
-    writeln!(text, "# HELP {name} {}", escaped(metric.help))?;
-    let series = metric.series();
+    writeln!(text, "# HELP {name} {}", escaped(help))?;
     for Series { labels, value } in &family.series {
         let labels: Vec<_> = labels
             .iter()
@@ -45,26 +42,32 @@ fn write_family(text: &mut String, family: &Family) -> std::fmt::Result {
         match value {
             Value::Number(number) if labels.is_empty() => writeln!(text, "{series} {number}")?,
             Value::Number(number) => writeln!(text, "{series}{{{labels}}} {number}")?,
-            Value::Ranges(counted) => write_ranges(text, &series, &labels, metric.bounds, counted)?,
+            Value::Ranges(counted) => write_ranges(text, series, &labels, counted)?,
         }
     }
-    debug_assert!(metric.kind != Kind::Histogram || !metric.bounds.is_empty());
     Ok(())
 }
 
-fn write_ranges(text: &mut String, name: &str, labels: &str, bounds: &[f64], counted: &Counted) -> std::fmt::Result {
+fn write_ranges(text: &mut String, name: &str, labels: &str, counted: &Counted) -> std::fmt::Result {
     let (comma, braced) = if labels.is_empty() { ("", String::new()) } else { (",", format!("{{{labels}}}")) };
     let mut below = 0;
     for (range, count) in counted.counts.iter().enumerate() {
         below += count;
-        match bounds.get(range) {
+        match counted.bounds.get(range) {
             // With a decimal point, as OpenMetrics writes the bounds of all programs alike.
             Some(bound) => write!(text, "{name}_bucket{{{labels}{comma}le=\"{bound:?}\"}} {below}")?,
             None => write!(text, "{name}_bucket{{{labels}{comma}le=\"+Inf\"}} {below}")?,
         }
-        if let Some(Some(Example { value, trace_id, at })) = counted.examples.get(range) {
+        if let Some(Some(Example { value, trace_id, span_id, at })) = counted.examples.get(range) {
             let at = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-            write!(text, " # {{trace_id=\"{}\"}} {value} {}.{:03}", Hex(trace_id), at.as_secs(), at.subsec_millis())?;
+            write!(
+                text,
+                " # {{trace_id=\"{}\",span_id=\"{}\"}} {value} {}.{:03}",
+                Hex(trace_id),
+                Hex(span_id),
+                at.as_secs(),
+                at.subsec_millis()
+            )?;
         }
         text.push('\n');
     }

@@ -166,7 +166,7 @@ pub(super) async fn list(State(recorded): State<Recorded>, RawQuery(raw): RawQue
 
 /// Calls as they are recorded, a line of JSON each. Whoever is too slow misses some, and gets a line that says how many.
 fn followed(recorded: &Recorded, filter: Filter) -> Response {
-    let feed = recorded.feed.subscribe();
+    let feed = recorded.followers.subscribe();
     let lines = futures_util::stream::unfold((feed, filter), |(mut feed, filter)| async move {
         loop {
             let line = match feed.recv().await {

@@ -14,7 +14,7 @@ mod history;
 mod calls;
 mod figures;
 mod otlp;
-mod problem;
+pub(crate) mod problem;
 pub(crate) mod query;
 
 pub use calls::{CallView, Calls};
@@ -36,6 +36,7 @@ use tokio::sync::broadcast;
 use tollhouse_store::{Call, Store};
 
 use self::openapi::{BEFORE, ERRORS, Form, LIMIT, Operation, SERVER};
+use crate::feed::Feed;
 use crate::health::Health;
 
 /// Calls that a follower may be behind. Beyond that it misses some, and is told how many.
@@ -45,22 +46,32 @@ const FOLLOWED: usize = 1000;
 #[derive(Clone)]
 pub struct Recorded {
     store: Arc<Store>,
-    /// Calls as they are recorded.
-    feed: broadcast::Sender<Arc<Call>>,
+    /// Calls as they are recorded, each to every follower.
+    followers: broadcast::Sender<Arc<Call>>,
+    /// The newest calls, for pages.
+    feed: Arc<Feed>,
 }
 
 impl Recorded {
     /// What `store` keeps; nothing is followed yet.
     pub fn new(store: Arc<Store>) -> Self {
         // Full: followers miss the oldest, and are told.
-        Self { store, feed: broadcast::Sender::new(FOLLOWED) }
+        Self { store, followers: broadcast::Sender::new(FOLLOWED), feed: Arc::new(Feed::new()) }
     }
 
     /// Shows a call to whoever follows. Never waits.
     pub fn show(&self, call: &Call) {
-        if self.feed.receiver_count() > 0 {
-            _ = self.feed.send(Arc::new(call.clone()));
+        let (followed, watched) = (self.followers.receiver_count() > 0, self.feed.watched());
+        let shared = (followed || watched).then(|| Arc::new(call.clone()));
+        if let Some(call) = shared.clone().filter(|_| followed) {
+            _ = self.followers.send(call);
         }
+        self.feed.push(shared.filter(|_| watched));
+    }
+
+    /// The newest calls, as pages watch them.
+    pub(crate) fn feed(&self) -> &Feed {
+        &self.feed
     }
 
     /// The store itself.

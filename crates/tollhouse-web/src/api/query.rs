@@ -34,13 +34,13 @@ impl Query {
     }
 
     /// The value of `key`, if it is there.
-    pub(super) fn take(&mut self, key: &str) -> Option<String> {
+    pub(crate) fn take(&mut self, key: &str) -> Option<String> {
         let at = self.0.iter().position(|(name, _)| name == key)?;
         Some(self.0.remove(at).1)
     }
 
     /// A switch: `true`, `false`, or nothing.
-    pub(super) fn flag(&mut self, key: &'static str) -> Result<bool, Problem> {
+    pub(crate) fn flag(&mut self, key: &'static str) -> Result<bool, Problem> {
         match self.take(key).as_deref() {
             None | Some("false") => Ok(false),
             Some("true" | "") => Ok(true),
@@ -49,19 +49,19 @@ impl Query {
     }
 
     /// A number.
-    pub(super) fn number(&mut self, key: &'static str) -> Result<Option<u64>, Problem> {
+    pub(crate) fn number(&mut self, key: &'static str) -> Result<Option<u64>, Problem> {
         let parsed = self.take(key).map(|text| text.parse());
         parsed.transpose().map_err(|_| Problem::question(format!("`{key}` is a number")))
     }
 
     /// How many are wanted: `limit`, else `default`.
-    pub(super) fn limit(&mut self, default: usize) -> Result<usize, Problem> {
+    pub(crate) fn limit(&mut self, default: usize) -> Result<usize, Problem> {
         let asked = self.number("limit")?.map_or(default, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(asked.clamp(1, LIMIT_MAX))
     }
 
     /// Where to go on: `before`.
-    pub(super) fn before(&mut self) -> Result<Option<CallId>, Problem> {
+    pub(crate) fn before(&mut self) -> Result<Option<CallId>, Problem> {
         let parsed = self.take("before").map(|text| CallId::parse(&text));
         match parsed {
             Some(None) => Err(Problem::question("`before` is the `next` of an earlier answer")),
@@ -71,7 +71,7 @@ impl Query {
     }
 
     /// The span of time: `range`, else `default`.
-    pub(super) fn range(&mut self, default: &str) -> Result<Range, Problem> {
+    pub(crate) fn range(&mut self, default: &str) -> Result<Range, Problem> {
         let text = self.take("range").unwrap_or_else(|| default.to_owned());
         if text == "all" {
             return Ok(Range::ALL);
@@ -84,7 +84,7 @@ impl Query {
     }
 
     /// Which calls are wanted.
-    pub(super) fn filter(&mut self) -> Result<Filter, Problem> {
+    pub(crate) fn filter(&mut self) -> Result<Filter, Problem> {
         let mut filter = Filter { range: self.range("all")?, failed: self.flag("errors")?, ..Filter::default() };
         filter.min_us = self.number("min_ms")?.unwrap_or(0).saturating_mul(1000);
         while let Some(term) = self.take("f") {
@@ -94,12 +94,12 @@ impl Query {
     }
 
     /// How far the question goes.
-    pub(super) fn bounds(&mut self) -> Result<Bounds, Problem> {
+    pub(crate) fn bounds(&mut self) -> Result<Bounds, Problem> {
         Ok(Bounds { limit: self.limit(100)?, ..Bounds::default() })
     }
 
     /// Nothing else may be there.
-    pub(super) fn end(self) -> Result<(), Problem> {
+    pub(crate) fn end(self) -> Result<(), Problem> {
         match self.0.first() {
             None => Ok(()),
             Some((key, _)) => Err(Problem::question(format!("`{}` is not known here", key.escape_debug()))),

@@ -6,6 +6,9 @@ use std::io::Write;
 use anyhow::Context as _;
 use clap::CommandFactory as _;
 
+use tollhouse_telemetry::compat::Set;
+use tollhouse_telemetry::metrics::compat::rules;
+
 use super::Cli;
 use crate::{config, doctor};
 
@@ -32,6 +35,12 @@ pub(crate) enum Page {
     Metrics,
     /// The same, as JSON.
     MetricsTable,
+    /// Recording rules for the names of a gateway.
+    CompatGateway,
+    /// Recording rules for the names of a proxy.
+    CompatProxy,
+    /// Recording rules for the names of a tool server.
+    CompatTools,
     /// The API of the admin listener, as `OpenAPI`.
     Openapi,
 }
@@ -44,6 +53,9 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<()> {
         Page::Doctor => doctor::page(),
         Page::Metrics => tollhouse_telemetry::catalogue::reference(),
         Page::MetricsTable => tollhouse_telemetry::catalogue::table(),
+        Page::CompatGateway => rules(Set::Gateway),
+        Page::CompatProxy => rules(Set::Proxy),
+        Page::CompatTools => rules(Set::Tools),
         Page::Openapi => tollhouse_web::api::description(),
     };
     out.write_all(page.as_bytes()).context("write the page")

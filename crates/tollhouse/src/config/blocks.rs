@@ -9,6 +9,7 @@ use tollhouse_proxy::settings::{self, Prefix, SessionRule};
 use tollhouse_store::sqlite::Keep;
 
 use super::block::{List, Map, block};
+use super::telemetry::Telemetry;
 use super::values::{Address, Age, Count, Kept, Length, OneOf, Rule, Share, Size, Template, Text, Words};
 
 /// Where MCP clients connect, if nothing else is said.
@@ -46,6 +47,8 @@ block! {
         log: Log,
         /// Where and for how long `serve` keeps what passed. Read when the program starts.
         store: Store,
+        /// What others are told of calls, and how.
+        telemetry: Telemetry,
         /// What is recorded of calls. Accepted, not yet in force.
         observability: Observability,
         /// How calls are bounded and repeated. Writing this block, even empty, sets the idle clock of every server
@@ -61,7 +64,7 @@ block! {
         alerts: List<Alert>,
     }
     later: [
-        "journal", "telemetry", "otlp_receiver", "cost", "budgets", "auth", "acl", "pins", "alerting"
+        "journal", "otlp_receiver", "cost", "budgets", "auth", "acl", "pins", "alerting"
     ]
     foreign: [
         ("mcpServers", "in this file the key is `servers`; a client's own file is read as it stands, if it ends in .json"),

@@ -12,6 +12,7 @@ use tollhouse_proxy::settings::{
     Command, FrontDoor, Limits, Naming, Server, SessionRule, Settings, Timeouts, Tracing, Transport,
 };
 use tollhouse_store::sqlite::Keep;
+use tollhouse_telemetry::compat::Set;
 
 use super::block::List;
 use super::blocks::{self, File, LogFormat};
@@ -63,6 +64,8 @@ pub(crate) struct Loaded {
     pub(crate) admin: Option<SocketAddr>,
     /// Where and for how long what passed is kept.
     pub(crate) store: Store,
+    /// Names that metrics and spans have beside their own.
+    pub(crate) compat: Vec<Set>,
     /// What the operator should know, in the order of the file.
     pub(crate) notices: Vec<Finding>,
 }
@@ -164,6 +167,7 @@ pub(crate) fn own(file: &File, root: &Place, env: &dyn Environment, findings: &m
         listen: file.listen.as_ref().map(|listen| listen.value.0),
         admin: file.admin.as_ref().map(|admin| admin.value.0),
         store: file.store.as_ref().map(|store| store_of(&store.value, findings)).unwrap_or_default(),
+        compat: file.telemetry.as_ref().map(|telemetry| telemetry.value.compat()).unwrap_or_default(),
         notices: Vec::new(),
     }
 }
@@ -209,6 +213,7 @@ fn defaults(servers: Vec<Server>, env: &dyn Environment) -> Loaded {
         listen: None,
         admin: None,
         store: Store::default(),
+        compat: Vec::new(),
         notices: Vec::new(),
     }
 }

@@ -16,6 +16,7 @@ mod near;
 mod node;
 mod reference;
 pub(crate) mod secret;
+mod telemetry;
 mod toml;
 mod values;
 mod written;
