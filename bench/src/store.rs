@@ -277,7 +277,7 @@ impl Bare {
     fn open(path: &Path) -> anyhow::Result<Self> {
         let database = Database::open(path)?;
         database.execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; CREATE TABLE calls (id INTEGER PRIMARY KEY, \
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4096; CREATE TABLE calls (id INTEGER PRIMARY KEY, \
              a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y)",
         )?;
         Ok(Self(database))

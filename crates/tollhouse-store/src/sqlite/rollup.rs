@@ -339,13 +339,14 @@ type Totals = BTreeMap<(Width, u64, [Box<str>; 2]), Sum>;
 
 /// What cells come to by tool and by server, each with its table.
 fn totals(cells: &BTreeMap<(Width, u64, Group), Sum>) -> [(&'static str, Totals); 2] {
-    [("of_tool", By::Tool), ("of_server", By::Server)].map(|(table, by)| {
-        let mut totals = Totals::new();
-        for ((width, slot, group), sum) in cells {
-            totals.entry((*width, *slot, group.part(by))).or_default().merge(sum);
-        }
-        (table, totals)
-    })
+    let (mut tools, mut servers) = (Totals::new(), Totals::new());
+    for ((width, slot, group), sum) in cells {
+        tools.entry((*width, *slot, group.part(By::Tool))).or_default().merge(sum);
+    }
+    for ((width, slot, [server, _]), sum) in &tools {
+        servers.entry((*width, *slot, [server.clone(), Box::default()])).or_default().merge(sum);
+    }
+    [("of_tool", tools), ("of_server", servers)]
 }
 
 fn add_totals(connection: &Connection, table: &str, totals: &Totals) -> rusqlite::Result<()> {
