@@ -1,9 +1,10 @@
-//! `cargo xtask docs`: the pages of `docs/reference` that are made from the program, so that they cannot lag behind.
+//! `cargo xtask docs`: the pages that are made from the program and the dashboards, so that they cannot lag behind.
 
 use std::fs;
 
 use anyhow::Context as _;
 
+use crate::deploy;
 use crate::ground::{Ground, output};
 
 /// Each page: where it is, and which words make the program write it.
@@ -30,7 +31,11 @@ pub(crate) fn run(ground: &Ground) -> anyhow::Result<()> {
 }
 
 /// What every page should be.
-pub(crate) fn pages(ground: &Ground) -> anyhow::Result<Vec<(&'static str, String)>> {
+pub(crate) fn pages(ground: &Ground) -> anyhow::Result<Vec<(String, String)>> {
     let program = ground.tollhouse()?;
-    PAGES.iter().map(|(path, words)| Ok((*path, output(ground.command(&program).args(*words))?))).collect()
+    let written =
+        |(path, words): &(&str, &[&str])| Ok((path.to_string(), output(ground.command(&program).args(*words))?));
+    let mut pages = PAGES.iter().map(written).collect::<anyhow::Result<Vec<_>>>()?;
+    pages.extend(deploy::pages(ground)?);
+    Ok(pages)
 }

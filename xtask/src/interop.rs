@@ -13,6 +13,7 @@ mod audit;
 mod clients;
 mod conformance;
 mod json_suite;
+mod prometheus;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,7 @@ struct Site<'a> {
 const STEPS: &[Step] = &[
     Step { name: "demo", take: demo },
     Step { name: "json-suite", take: json_suite::take },
+    Step { name: "prometheus", take: prometheus::take },
     Step { name: "conformance", take: conformance::take },
     Step { name: "clients", take: clients::take },
     Step { name: "audit", take: audit::take },

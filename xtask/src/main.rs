@@ -16,6 +16,8 @@ mod tidy;
 
 mod docs;
 
+mod deploy;
+
 mod ground;
 
 use std::process::ExitCode;
@@ -38,7 +40,7 @@ enum Verb {
     Ci(ci::Args),
     /// The rules that no compiler knows: crate edges, module order, texts, samples, generated pages
     Tidy,
-    /// Write the generated pages of docs/reference
+    /// Write what is generated: pages of docs, dashboards
     Docs,
     /// Compare the gateway with a plain proxy, in release builds
     Bench(bench::Args),

@@ -18,6 +18,7 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 pub(super) struct Gateway {
     _peer: Peer,
     origin: String,
+    admin: String,
 }
 
 impl Gateway {
@@ -38,11 +39,23 @@ impl Gateway {
         let mut serve = program(site, "serve", config);
         serve.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
         let mut peer = Peer::start(serve, &site.logs.join(format!("gateway-{name}")))?;
-        let origin = peer.says(START_LIMIT, |said| {
-            let (_, after) = said.split_once("mcp listening on ")?;
-            after.split_once("/mcp\"").map(|(origin, _)| origin.to_owned())
+        let between =
+            |said: &str, before: &str, after: &str| Some(said.split_once(before)?.1.split_once(after)?.0.to_owned());
+        let (origin, admin) = peer.says(START_LIMIT, |said| {
+            let admin = between(said, "admin listening on ", "\"")?;
+            Some((between(said, "mcp listening on ", "/mcp\"")?, admin))
         })?;
-        Ok(Self { _peer: peer, origin })
+        Ok(Self { _peer: peer, origin, admin })
+    }
+
+    /// Where it is, without a path.
+    pub(super) fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Where its admin listener is, without a path.
+    pub(super) fn admin(&self) -> &str {
+        &self.admin
     }
 
     /// Where one server is, untouched.

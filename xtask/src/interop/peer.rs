@@ -2,6 +2,7 @@
 //! along.
 
 use std::fs::{self, File};
+use std::net::TcpListener;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -113,6 +114,12 @@ pub(super) fn run(command: Command, log: &Path, limit: Duration) -> anyhow::Resu
     };
     ensure!(status.signal().is_none(), "`{}` ended with {status}\n{}", peer.name, tail(log));
     Ok(Ended { status, stdout: read(log, "out"), name: peer.name.clone(), log: log.to_owned() })
+}
+
+/// A port that was free a moment ago, for a program that cannot choose one itself.
+pub(super) fn free_port() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("find a free port")?;
+    Ok(listener.local_addr().context("see which port is free")?.port())
 }
 
 fn written(log: &Path, stream: &str) -> PathBuf {

@@ -9,6 +9,7 @@ mod text;
 
 use anyhow::ensure;
 
+use crate::deploy;
 use crate::ground::Ground;
 
 /// What is wrong, and where: a line that begins with a path.
@@ -23,6 +24,7 @@ pub(crate) fn run(ground: &Ground) -> anyhow::Result<()> {
     findings.extend(text::check(&texts));
     findings.extend(samples::check(ground, &texts)?);
     findings.extend(generated::check(ground)?);
+    findings.extend(deploy::names::check(ground)?);
     for finding in &findings {
         eprintln!("{finding}");
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -136,7 +136,7 @@ impl<'a> Stage<'a> {
         let fast = self.site.brought("servers/fast.py");
         let none = BTreeMap::new();
         let everything = |transport: &str, path: &str, peers: &mut Vec<Peer>| {
-            let port = free_port()?;
+            let port = peer::free_port()?;
             let mut command = self.site.command(&self.node);
             command.arg(package("server-everything")).arg(transport).env("PORT", port.to_string());
             self.listening(server, command, peers, |said| said.contains(&format!("on port {port}")).then_some(()))?;
@@ -266,10 +266,4 @@ fn answers(url: &str) -> anyhow::Result<()> {
         thread::sleep(LOOK);
     }
     Ok(())
-}
-
-/// A port that was free a moment ago, for a server that cannot choose one itself.
-fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("find a free port")?;
-    Ok(listener.local_addr().context("see which port is free")?.port())
 }
