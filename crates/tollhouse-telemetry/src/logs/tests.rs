@@ -6,7 +6,7 @@ use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
 use tollhouse_core::ids::{CallId, ServerId};
 use tollhouse_core::record::{
-    Attempt, CallRecord, Listener, Outcome, Principal, SessionRef, SessionSource, Times, Traffic,
+    Attempt, CallRecord, Listener, Outcome, Principal, Seen, SessionRef, SessionSource, Times, Traffic,
 };
 use tollhouse_core::trace::TraceContext;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -43,6 +43,8 @@ fn record() -> CallRecord {
         },
         bytes: Traffic { request: 424, response: 788 },
         arguments: Some(br#"{"path":"/etc/passwd","depth":3}"#[..].into()),
+        answer: None,
+        seen: Seen::default(),
         attempts: [Attempt::default()].into_iter().collect(),
         outcome: Outcome::Ok,
     }
