@@ -176,7 +176,9 @@ impl Telling {
         }
         for items in self.spans.of(records) {
             if self.console {
-                spans::lines(&items).iter().for_each(|line| tell(line));
+                for line in spans::lines(&items) {
+                    tell(&line);
+                }
             }
             if let Some(exporter) = &self.exporter {
                 exporter.offer(items);
