@@ -11,6 +11,7 @@ mod overview;
 
 mod frame;
 mod assets;
+mod slots;
 mod address;
 mod text;
 
