@@ -296,18 +296,24 @@ fn events<W: Write, R: Read>(writer: &mut W, reader: &mut R) {
         Happened { range: Range { from_us: NOON_US + 3, to_us: NOON_US + 9 }, ..Happened::default() },
     ] {
         let found = happened(reader, &wanted, None, 100);
-        assert!(found.iter().map(plain).eq(all.iter().rev().filter(|event| wanted.wants(event)).cloned()), "{wanted:?}");
+        assert!(
+            found.iter().map(plain).eq(all.iter().rev().filter(|event| wanted.wants(event)).cloned()),
+            "{wanted:?}"
+        );
     }
 }
 
 fn tools<W: Write, R: Read>(writer: &mut W, reader: &mut R) {
     let event = |kind, at, tool| Event::new(kind, NOON_US + at).at("files").of(tool);
-    noted(writer, &[
-        event(Kind::ToolAdded, 1, "read").body("{\"a\":1}"),
-        event(Kind::ToolAdded, 1, "write").body("{}"),
-        event(Kind::ToolAdded, 2, "gone").body("{}"),
-        Event::new(Kind::ServerDown, NOON_US + 3).at("files"),
-    ]);
+    noted(
+        writer,
+        &[
+            event(Kind::ToolAdded, 1, "read").body("{\"a\":1}"),
+            event(Kind::ToolAdded, 1, "write").body("{}"),
+            event(Kind::ToolAdded, 2, "gone").body("{}"),
+            Event::new(Kind::ServerDown, NOON_US + 3).at("files"),
+        ],
+    );
     noted(writer, &[event(Kind::ToolChanged, 5, "read").body("{\"a\":2}"), event(Kind::ToolRemoved, 6, "gone")]);
     let tools = reader.tools().unwrap_or_else(|error| panic!("tools: {error}"));
     let seen: Vec<_> = tools

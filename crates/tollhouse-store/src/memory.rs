@@ -9,9 +9,7 @@ use tollhouse_core::ids::CallId;
 use crate::call::Call;
 use crate::engine::{Error, Read, Write};
 use crate::event::{Event, Listed, Listing};
-use crate::question::{
-    Bounds, ErrorGroup, Figure, Filter, Happened, Numbers, Page, Range, Session, Sum, Width,
-};
+use crate::question::{Bounds, ErrorGroup, Figure, Filter, Happened, Numbers, Page, Range, Session, Sum, Width};
 use crate::roll::{ErrorKey, Group, Rolls};
 
 /// Calls that are kept; older ones are given up.

@@ -58,12 +58,7 @@ pub(crate) fn end(recorded: &Recorded) {
 }
 
 /// Looks until `stop`.
-pub(crate) async fn watch(
-    handle: Handle,
-    reloads: Arc<Mutex<Reloads>>,
-    recorded: Recorded,
-    stop: CancellationToken,
-) {
+pub(crate) async fn watch(handle: Handle, reloads: Arc<Mutex<Reloads>>, recorded: Recorded, stop: CancellationToken) {
     let mut seen = Seen::default();
     if let Ok(tools) = recorded.store().read(|reader| reader.tools()).await {
         let known = |definition: Box<str>| Known { definition: Bytes::from(definition.into_string()), missed: 0 };
@@ -238,7 +233,8 @@ mod tests {
     fn what_is_another_in_a_definition_is_named_by_its_path() {
         let before = br#"{"name":"a","description":"x","inputSchema":{"properties":{"p":{"type":"string"},"q":{}}}}"#;
         let now = br#"{"name":"a","description":"y","inputSchema":{"properties":{"p":{"type":"number"},"r":{}}}}"#;
-        let expected = "~description, ~inputSchema.properties.p.type, +inputSchema.properties.r, -inputSchema.properties.q";
+        let expected =
+            "~description, ~inputSchema.properties.p.type, +inputSchema.properties.r, -inputSchema.properties.q";
         assert_eq!(difference(before, now), expected);
         assert_eq!(difference(b"{\"a\":1}", b"{ \"a\": 1 }"), "only in how it is written");
     }

@@ -102,10 +102,11 @@ impl Layouts {
     /// A later version has written it.
     fn after(self, found: i64, path: &Path) -> Result<&'static [&'static str], Error> {
         let known = self.newest();
-        usize::try_from(found)
-            .ok()
-            .and_then(|found| self.0.get(found..))
-            .ok_or_else(|| Error::Newer { file: path.display().to_string(), found, known })
+        usize::try_from(found).ok().and_then(|found| self.0.get(found..)).ok_or_else(|| Error::Newer {
+            file: path.display().to_string(),
+            found,
+            known,
+        })
     }
 }
 

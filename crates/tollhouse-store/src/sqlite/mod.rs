@@ -115,7 +115,8 @@ pub fn open(dir: &Path, keep: Keep) -> Result<(Writer, Reader), Error> {
         let lost = expected - writer.segment.rows;
         let file = format!("calls-{newest}.db");
         warn!(target: "tollhouse.store", file, lost, "calls that were kept are not there any more");
-        let event = Event::new(Kind::CallsLost, tollhouse_core::clock::unix_millis(tollhouse_core::clock::wall()) * 1000);
+        let event =
+            Event::new(Kind::CallsLost, tollhouse_core::clock::unix_millis(tollhouse_core::clock::wall()) * 1000);
         writer.note(&[event.detail(format!("{lost} calls were taken out of {file} while nobody had it open"))])?;
     }
     writer.catch_up()?;

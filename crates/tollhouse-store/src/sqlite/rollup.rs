@@ -95,7 +95,9 @@ impl Rollup {
             .connection
             .prepare_cached("SELECT number, max_at, rows FROM segment ORDER BY number DESC")
             .map_err(failed)?;
-        let listed = |row: &Row<'_>| Ok(Sealed { number: row.get(0)?, max_us: unsigned(row.get(1)?), rows: unsigned(row.get(2)?) });
+        let listed = |row: &Row<'_>| {
+            Ok(Sealed { number: row.get(0)?, max_us: unsigned(row.get(1)?), rows: unsigned(row.get(2)?) })
+        };
         let rows = list.query_map([], listed).map_err(failed)?;
         rows.collect::<Result<_, _>>().map_err(failed)
     }
@@ -184,12 +186,7 @@ impl Rollup {
         transaction.commit().map_err(failed)
     }
 
-    pub(super) fn events(
-        &mut self,
-        wanted: &Happened,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Result<Vec<Event>, Error> {
+    pub(super) fn events(&mut self, wanted: &Happened, before: Option<u64>, limit: usize) -> Result<Vec<Event>, Error> {
         let failed = |error| sql("read events", &self.path)(error);
         let mut list = self
             .connection
@@ -210,8 +207,7 @@ impl Rollup {
 
     pub(super) fn tools(&mut self) -> Result<Vec<Listed>, Error> {
         let failed = |error| sql("read tools", &self.path)(error);
-        let mut list =
-            self.connection.prepare_cached("SELECT * FROM tool ORDER BY server, name").map_err(failed)?;
+        let mut list = self.connection.prepare_cached("SELECT * FROM tool ORDER BY server, name").map_err(failed)?;
         let rows = list.query_map([], tool).map_err(failed)?;
         rows.collect::<Result<_, _>>().map_err(failed)
     }

@@ -89,10 +89,8 @@ fn heights(counts: &[u64], height: f64) -> Vec<f64> {
     let total: u64 = counts.iter().sum();
     let parts = number(counts.iter().filter(|count| **count > 0).count() as u64);
     let height = height.max(LEAST * parts);
-    let mut heights: Vec<f64> = counts
-        .iter()
-        .map(|count| if *count == 0 { 0.0 } else { share(*count, total, height).max(LEAST) })
-        .collect();
+    let mut heights: Vec<f64> =
+        counts.iter().map(|count| if *count == 0 { 0.0 } else { share(*count, total, height).max(LEAST) }).collect();
     let over = heights.iter().sum::<f64>() - height;
     if let Some(highest) = heights.iter_mut().max_by(|a, b| a.total_cmp(b)) {
         *highest -= over;

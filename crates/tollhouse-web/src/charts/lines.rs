@@ -27,7 +27,9 @@ pub(crate) fn latency(caption: &str, slots: &[Percentiles]) -> (Chart, [f64; 2])
         let line = |which: usize| -> Vec<(f64, f64)> {
             let points = stretch.iter().map(|(x, ms)| (*x, scale.y(ms[which])));
             // A single point is a line as wide as its slot.
-            points.flat_map(|(x, y)| if stretch.len() == 1 { vec![(x - 3.0, y), (x + 3.0, y)] } else { vec![(x, y)] }).collect()
+            points
+                .flat_map(|(x, y)| if stretch.len() == 1 { vec![(x - 3.0, y), (x + 3.0, y)] } else { vec![(x, y)] })
+                .collect()
         };
         let band: Vec<_> = line(1).into_iter().chain(line(0).into_iter().rev()).collect();
         drawing.path("band", &band, true);

@@ -164,7 +164,10 @@ impl fmt::Display for Harmless<'_> {
 }
 
 /// A count as a length.
-#[expect(clippy::cast_precision_loss, reason = "a picture has a few thousand points, and counts beyond 2^53 do not occur")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a picture has a few thousand points, and counts beyond 2^53 do not occur"
+)]
 fn number(count: u64) -> f64 {
     count as f64
 }

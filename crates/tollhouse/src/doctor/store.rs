@@ -19,9 +19,16 @@ pub(super) fn look(dir: &Path, running: bool, env: &dyn Environment, say: Say<'_
     let ill = |found: String, hint: &str| Word::Ill(Finding::error(Code::Store, "store", found).hint(hint));
     match sqlite::check(dir, LOOKED_AT) {
         Ok(checked) if checked.damaged.is_empty() => {
-            let part = if checked.passed_over > 0 { format!(", {} older not looked at", checked.passed_over) } else { String::new() };
+            let part = if checked.passed_over > 0 {
+                format!(", {} older not looked at", checked.passed_over)
+            } else {
+                String::new()
+            };
             let size = checked.bytes.div_ceil(1 << 20);
-            say(Word::Well("store".to_owned(), format!("{place}, {} whole{part}, {size} MiB", counted(checked.whole, "file"))));
+            say(Word::Well(
+                "store".to_owned(),
+                format!("{place}, {} whole{part}, {size} MiB", counted(checked.whole, "file")),
+            ));
         }
         Ok(checked) => {
             for (file, what) in checked.damaged {
@@ -34,7 +41,9 @@ pub(super) fn look(dir: &Path, running: bool, env: &dyn Environment, say: Say<'_
         Err(Error::Locked { .. }) if running => {
             say(Word::Well("store".to_owned(), format!("{place}, in use by the gateway")));
         }
-        Err(error @ Error::Locked { .. }) => say(ill(error.to_string(), "end that process, or start with another `--data-dir`")),
+        Err(error @ Error::Locked { .. }) => {
+            say(ill(error.to_string(), "end that process, or start with another `--data-dir`"))
+        }
         Err(error @ Error::Newer { .. }) => {
             say(ill(error.to_string(), "use the version that wrote it, or start with another `--data-dir`"));
         }

@@ -45,9 +45,17 @@ const NAMES: [(&str, &[&str]); 3] = [
 /// Those whose source there is not yet: lists of resources and prompts, authentication, limits, caches, content checks.
 /// Whoever adds the source moves the name up.
 const LATER: [&str; 11] = [
-    "mcp_auth_attempts", "mcp_prompts", "mcp_proxy_classifier_cache_hits", "mcp_proxy_classifier_cache_misses",
-    "mcp_rate_limit_hits", "mcp_resources_total", "cache_hit_ratio", "cache_operations", "security_check_duration",
-    "security_checks", "security_rule_triggers",
+    "mcp_auth_attempts",
+    "mcp_prompts",
+    "mcp_proxy_classifier_cache_hits",
+    "mcp_proxy_classifier_cache_misses",
+    "mcp_rate_limit_hits",
+    "mcp_resources_total",
+    "cache_hit_ratio",
+    "cache_operations",
+    "security_check_duration",
+    "security_checks",
+    "security_rule_triggers",
 ];
 
 fn ranges(bounds: &'static [f64], values: &[f64]) -> Value {

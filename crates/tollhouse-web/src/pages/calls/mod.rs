@@ -21,7 +21,7 @@ use super::frame::{CALLS, Frame};
 use super::text::seen;
 use super::{Answer, Pages};
 use peek::Peek;
-use row::Row;
+pub(super) use row::Row;
 
 /// Calls of one page.
 const ROWS: usize = 100;
@@ -55,7 +55,9 @@ pub(super) async fn page(State(pages): State<Pages>, uri: Uri) -> Response {
     let address = Address::read(uri.path(), uri.query());
     match address.get("add").map(|text| (words::added(&address.without("add"), text), text.to_owned())) {
         Some((Ok(there), _)) => Redirect::to(&there.to_string()).into_response(),
-        Some((Err(puzzling), text)) => shown(pages, address.without("add"), Some((puzzling, text))).await.into_response(),
+        Some((Err(puzzling), text)) => {
+            shown(pages, address.without("add"), Some((puzzling, text))).await.into_response()
+        }
         None => shown(pages, address, None).await.into_response(),
     }
 }

@@ -80,7 +80,8 @@ pub(super) struct Copied {
     pub(super) text: String,
 }
 
-const TABS: [(&str, &str); 4] = [("summary", "Summary"), ("request", "Request & result"), ("copy", "Copy"), ("raw", "Raw")];
+const TABS: [(&str, &str); 4] =
+    [("summary", "Summary"), ("request", "Request & result"), ("copy", "Copy"), ("raw", "Raw")];
 
 impl Peek {
     /// The call that was asked for is not there.
@@ -101,7 +102,8 @@ impl Peek {
         let asked = address.get("tab");
         let tab = TABS.iter().map(|(tab, _)| *tab).find(|tab| Some(*tab) == asked).unwrap_or("summary");
         let at = list.iter().position(|other| other.id == call.id);
-        let neighbour = |at: Option<usize>| at.and_then(|at| list.get(at)).map(|call| address.with("row", call.id).to_string());
+        let neighbour =
+            |at: Option<usize>| at.and_then(|at| list.get(at)).map(|call| address.with("row", call.id).to_string());
         let maybe = |field, value: &Option<Box<str>>| value.as_deref().map(|value| Cell::of(&plain, field, value));
         let cells = [
             maybe("server", &call.server),
@@ -118,7 +120,9 @@ impl Peek {
             status: Status::of(&plain, call),
             newer: neighbour(at.and_then(|at| at.checked_sub(1))),
             older: neighbour(at.map(|at| at + 1)),
-            tabs: TABS.map(|(key, name)| Tab { name, href: address.with("tab", key).to_string(), current: key == tab }).into(),
+            tabs: TABS
+                .map(|(key, name)| Tab { name, href: address.with("tab", key).to_string(), current: key == tab })
+                .into(),
             tab,
             time: time(call.at_us, now_us),
             moment: rfc3339(call.at_us),
@@ -144,7 +148,8 @@ impl Peek {
             shape: call.shape.as_deref().map(seen_lines),
             hints: call.hints.iter().map(|(key, value)| [seen(key), seen(value)]).collect(),
             copies: copies(call, listen),
-            raw: serde_json::to_string_pretty(&CallView::from(call)).map_or_else(|error| error.to_string(), |raw| seen_lines(&raw)),
+            raw: serde_json::to_string_pretty(&CallView::from(call))
+                .map_or_else(|error| error.to_string(), |raw| seen_lines(&raw)),
         };
         Self { close: plain.to_string(), call: Some(Box::new(shown)) }
     }
@@ -163,10 +168,11 @@ fn rank(call: &Call, others: &Sum) -> Option<[String; 2]> {
     if calls < ENOUGH {
         return None;
     }
-    let slower = [99, 97, 95, 90, 75, 50].into_iter().find(|percent| {
-        others.total.quantile(f64::from(*percent) / 100.0).is_some_and(|us| call.total_us > us)
-    });
-    let text = slower.map_or_else(|| "among the faster half of its tool".to_owned(), |at| format!("slower than p{at} of its tool"));
+    let slower = [99, 97, 95, 90, 75, 50]
+        .into_iter()
+        .find(|percent| others.total.quantile(f64::from(*percent) / 100.0).is_some_and(|us| call.total_us > us));
+    let text = slower
+        .map_or_else(|| "among the faster half of its tool".to_owned(), |at| format!("slower than p{at} of its tool"));
     Some([text, format!("{} calls in 24 h", count(calls))])
 }
 
@@ -191,13 +197,19 @@ fn copies(call: &Call, listen: Option<SocketAddr>) -> Vec<Copied> {
         let body = serde_json::json!({
             "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": {}},
         });
-        copies.push(Copied { id: "copy-cli", name: "tollhouse", text: format!("tollhouse tools call {} {} '{{}}'", quoted(server), quoted(tool)) });
+        copies.push(Copied {
+            id: "copy-cli",
+            name: "tollhouse",
+            text: format!("tollhouse tools call {} {} '{{}}'", quoted(server), quoted(tool)),
+        });
         copies.push(Copied { id: "copy-rpc", name: "JSON-RPC", text: body.to_string() });
         if let Some(listen) = listen {
             let text = format!(
                 "curl -s http://{listen}/servers/{}/mcp -H 'content-type: application/json' -H 'accept: application/json, text/event-stream' \
                  -H 'mcp-protocol-version: {}' -d {}",
-                encoded(server), call.version.as_str(), quoted(&body.to_string())
+                encoded(server),
+                call.version.as_str(),
+                quoted(&body.to_string())
             );
             copies.push(Copied { id: "copy-curl", name: "curl", text });
         }
@@ -212,7 +224,11 @@ fn copies(call: &Call, listen: Option<SocketAddr>) -> Vec<Copied> {
         call.error.as_deref().unwrap_or(&call.outcome),
         millis(call.total_us)
     );
-    copies.push(Copied { id: "copy-show", name: "what is kept of it", text: format!("tollhouse calls show {}", call.id) });
+    copies.push(Copied {
+        id: "copy-show",
+        name: "what is kept of it",
+        text: format!("tollhouse calls show {}", call.id),
+    });
     copies.push(Copied { id: "copy-line", name: "one line", text: line });
     copies.iter_mut().for_each(|copied| copied.text = seen(&copied.text));
     copies

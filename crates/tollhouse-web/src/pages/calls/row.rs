@@ -6,44 +6,44 @@ use super::super::address::Address;
 use super::super::text::{bytes, millis, rfc3339, seen, time};
 
 /// A call in the list.
-pub(super) struct Row {
-    pub(super) id: String,
-    pub(super) href: String,
-    pub(super) open: bool,
-    pub(super) time: String,
-    pub(super) moment: String,
-    pub(super) status: Status,
-    pub(super) server: Option<Cell>,
-    pub(super) name: Cell,
-    pub(super) client: Option<Cell>,
-    pub(super) ms: String,
-    pub(super) sizes: [String; 2],
+pub(in crate::pages) struct Row {
+    pub(in crate::pages) id: String,
+    pub(in crate::pages) href: String,
+    pub(in crate::pages) open: bool,
+    pub(in crate::pages) time: String,
+    pub(in crate::pages) moment: String,
+    pub(in crate::pages) status: Status,
+    pub(in crate::pages) server: Option<Cell>,
+    pub(in crate::pages) name: Cell,
+    pub(in crate::pages) client: Option<Cell>,
+    pub(in crate::pages) ms: String,
+    pub(in crate::pages) sizes: [String; 2],
 }
 
 /// What became of a call.
-pub(super) struct Status {
-    pub(super) cell: Cell,
-    pub(super) class: &'static str,
+pub(in crate::pages) struct Status {
+    pub(in crate::pages) cell: Cell,
+    pub(in crate::pages) class: &'static str,
 }
 
 /// A value that calls can be chosen by.
-pub(super) struct Cell {
-    pub(super) field: &'static str,
-    pub(super) text: String,
-    pub(super) only: String,
-    pub(super) not: String,
+pub(in crate::pages) struct Cell {
+    pub(in crate::pages) field: &'static str,
+    pub(in crate::pages) text: String,
+    pub(in crate::pages) only: String,
+    pub(in crate::pages) not: String,
 }
 
 impl Cell {
     /// `value` in `field`, to choose or exclude in the list at `list`.
-    pub(super) fn of(list: &Address, field: &'static str, value: &str) -> Self {
+    pub(in crate::pages) fn of(list: &Address, field: &'static str, value: &str) -> Self {
         let chosen = |exclude| list.chosen(field, value, exclude).to_string();
         Self { field, text: seen(value), only: chosen(false), not: chosen(true) }
     }
 }
 
 impl Status {
-    pub(super) fn of(list: &Address, call: &Call) -> Self {
+    pub(in crate::pages) fn of(list: &Address, call: &Call) -> Self {
         let class = match (&*call.outcome, call.failed()) {
             ("tool_error" | "cancelled", _) => "warn",
             (_, true) => "bad",
@@ -61,7 +61,7 @@ impl Status {
 }
 
 impl Row {
-    pub(super) fn of(list: &Address, open: Option<&str>, call: &Call, now_us: u64) -> Self {
+    pub(in crate::pages) fn of(list: &Address, open: Option<&str>, call: &Call, now_us: u64) -> Self {
         let id = call.id.to_string();
         let maybe = |field, value: &Option<Box<str>>| value.as_deref().map(|value| Cell::of(list, field, value));
         Self {
