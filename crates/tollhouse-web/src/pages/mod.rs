@@ -17,6 +17,7 @@ mod pick;
 mod slots;
 mod frame;
 mod assets;
+mod slots;
 mod address;
 mod text;
 
