@@ -24,9 +24,11 @@ use crate::otlp::Items;
 use tail::Tail;
 use written::Written;
 
+pub use console::lines;
 pub use tail::Why;
 
 mod call;
+mod console;
 mod matrix;
 mod session;
 mod tail;

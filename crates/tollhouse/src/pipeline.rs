@@ -1,8 +1,8 @@
 //! The story of a record: what happens to a call once it is over.
 //!
 //! Records are taken in batches, some milliseconds apart, so that a call never wakes anybody: it puts its record down
-//! and goes on. Each is shown to who follows, put down to be stored, counted, and written as a line. Whatever is slow here makes
-//! records wait, then drops and counts them; calls do not notice.
+//! and goes on. Each is shown to who follows, put down to be stored, told to collectors, counted, and written as a line.
+//! Whatever is slow here makes records wait, then drops and counts them; calls do not notice.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +14,21 @@ use tollhouse_telemetry::logs::Log;
 use tollhouse_telemetry::metrics::Metrics;
 use tollhouse_web::Recorded;
 
+use crate::exports::Telling;
+
 /// Records taken at once.
 const BATCH: usize = 512;
 /// Between two batches: long enough that a busy gateway works in batches, short enough to watch calls live.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Takes records until the last sender is gone.
-pub(crate) async fn run(mut records: Records, log: Log, metrics: Arc<Metrics>, recorded: Option<Recorded>) {
+pub(crate) async fn run(
+    mut records: Records,
+    log: Log,
+    metrics: Arc<Metrics>,
+    recorded: Option<Recorded>,
+    mut telling: Option<Telling>,
+) {
     let mut batch = Vec::with_capacity(BATCH);
     while records.receive(&mut batch, BATCH).await > 0 {
         let (began, count, full) = (Instant::now(), batch.len(), batch.len() == BATCH);
@@ -31,6 +39,9 @@ pub(crate) async fn run(mut records: Records, log: Log, metrics: Arc<Metrics>, r
                 recorded.show(call);
             }
             recorded.store().push(calls);
+        }
+        if let Some(telling) = &mut telling {
+            telling.tell(&mut batch);
         }
         for record in batch.drain(..) {
             metrics.count(&record);
