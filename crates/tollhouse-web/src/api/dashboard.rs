@@ -220,10 +220,7 @@ pub struct Share {
     pub ratio: f64,
 }
 
-pub(super) async fn document(
-    State(asked): State<Asked>,
-    RawQuery(raw): RawQuery,
-) -> Result<Json<Document>, Problem> {
+pub(super) async fn document(State(asked): State<Asked>, RawQuery(raw): RawQuery) -> Result<Json<Document>, Problem> {
     let mut query = Query::new(raw.as_deref());
     let range = query.range("1h")?;
     let trace = query.take("trace").map(|id| parsed(&id));
@@ -264,12 +261,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(
-        reader: &mut dyn Read,
-        range: Range,
-        trace: Option<[u8; 16]>,
-        session: Option<&str>,
-    ) -> Result<Self, Error> {
+    fn of(reader: &mut dyn Read, range: Range, trace: Option<[u8; 16]>, session: Option<&str>) -> Result<Self, Error> {
         let mut filter = Filter { range, ..Filter::default() };
         if let Some(session) = session {
             filter = filter.with(Field::Session, session);

@@ -18,8 +18,8 @@ pub(crate) mod problem;
 pub(crate) mod query;
 
 pub use calls::{CallView, Calls};
-pub use errors::{ErrorView, Errors};
 pub use dashboard::Document;
+pub use errors::{ErrorView, Errors};
 pub use figures::{FigureView, Figures};
 pub use history::{EventView, History};
 pub use servers::{ServerView, Servers, Tool, ToolView, Tools};
@@ -102,15 +102,15 @@ pub fn description() -> String {
 
 pub(crate) fn routes(recorded: Recorded, health: Arc<dyn Health>) -> Router {
     let described = openapi::document(&table());
-    let router = table().into_iter().fold(Router::new(), |router, operation| router.route(operation.path, operation.handler));
-    router
-        .route(openapi::PATH, get(async || Json(described)))
-        .with_state(Asked { recorded, health })
+    let router =
+        table().into_iter().fold(Router::new(), |router, operation| router.route(operation.path, operation.handler));
+    router.route(openapi::PATH, get(async || Json(described))).with_state(Asked { recorded, health })
 }
 
 /// Every path.
 fn table() -> Vec<Operation<Asked>> {
-    let operation = |path, summary, parameters, answers: Form, handler| Operation { path, summary, parameters, answers, handler };
+    let operation =
+        |path, summary, parameters, answers: Form, handler| Operation { path, summary, parameters, answers, handler };
     vec![
         operation(
             "/api/v1/calls",

@@ -48,14 +48,16 @@ pub(super) const F: Parameter = parameter(
      principal, session, outcome, error",
 );
 pub(super) const ERRORS: Parameter = parameter("errors", "boolean", "Only calls that failed");
-pub(super) const MIN_MS: Parameter = parameter("min_ms", "integer", "Only calls that took at least so many milliseconds");
+pub(super) const MIN_MS: Parameter =
+    parameter("min_ms", "integer", "Only calls that took at least so many milliseconds");
 pub(super) const LIMIT: Parameter = parameter("limit", "integer", "At most so many, 1 to 1000");
 pub(super) const BEFORE: Parameter = parameter("before", "string", "Goes on where an earlier answer ended: its `next`");
 pub(super) const FOLLOW: Parameter =
     parameter("follow", "boolean", "Answers with calls as they come, an object a line, until the connection is closed");
 pub(super) const PRINCIPAL: Parameter = parameter("principal", "string", "Whose session; default `anonymous`");
 pub(super) const BY: Parameter = parameter("by", "string", "all, server, tool, client or method");
-pub(super) const WIDTH: Parameter = parameter("width", "string", "minute, quarter or day; default: what suits the range");
+pub(super) const WIDTH: Parameter =
+    parameter("width", "string", "minute, quarter or day; default: what suits the range");
 pub(super) const OVER_TIME: Parameter = parameter("over_time", "boolean", "Each slot of time by itself");
 pub(super) const SERVER: Parameter = parameter("server", "string", "Only this server's");
 pub(super) const TOOL: Parameter = parameter("tool", "string", "Only this tool's");
@@ -72,8 +74,10 @@ pub(super) fn document<S>(operations: &[Operation<S>]) -> Value {
     });
     let mut generator = settings.for_serialize().into_generator();
     let problem = generator.subschema_for::<Problem>();
-    let paths: Map<String, Value> =
-        operations.iter().map(|operation| (operation.path.to_owned(), path(operation, &mut generator, &problem))).collect();
+    let paths: Map<String, Value> = operations
+        .iter()
+        .map(|operation| (operation.path.to_owned(), path(operation, &mut generator, &problem)))
+        .collect();
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -90,7 +94,8 @@ pub(super) fn document<S>(operations: &[Operation<S>]) -> Value {
 
 fn path<S>(operation: &Operation<S>, generator: &mut SchemaGenerator, problem: &Schema) -> Value {
     let in_path = operation.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let in_path = in_path.map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
+    let in_path =
+        in_path.map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
     let behind = operation.parameters.iter().map(|Parameter { name, kind, description }| {
         let schema = match *kind {
             "array" => json!({"type": "array", "items": {"type": "string"}}),
@@ -102,9 +107,8 @@ fn path<S>(operation: &Operation<S>, generator: &mut SchemaGenerator, problem: &
     if operation.parameters.iter().any(|parameter| parameter.name == FOLLOW.name) {
         content["application/x-ndjson"] = json!({"schema": {"type": "object"}});
     }
-    let refused = |what: &str| {
-        json!({"description": what, "content": {"application/problem+json": {"schema": problem}}})
-    };
+    let refused =
+        |what: &str| json!({"description": what, "content": {"application/problem+json": {"schema": problem}}});
     json!({"get": {
         "summary": operation.summary,
         "parameters": in_path.chain(behind).collect::<Vec<_>>(),

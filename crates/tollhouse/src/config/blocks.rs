@@ -10,7 +10,7 @@ use tollhouse_store::sqlite::Keep;
 
 use super::block::{List, Map, block};
 use super::telemetry::Telemetry;
-use super::values::{Address, Count, Kept, Length, OneOf, Rule, Share, Size, Template, Text, Words};
+use super::values::{Address, Age, Count, Kept, Length, OneOf, Rule, Share, Size, Template, Text, Words};
 
 /// Where MCP clients connect, if nothing else is said.
 pub(crate) const LISTEN_DEFAULT: &str = "127.0.0.1:7070";
@@ -233,15 +233,15 @@ block! {
         /// `--data-dir` goes before it.
         path: Text,
         /// For how long each call is kept.
-        calls: Length = kept_for(Keep::default().calls_us),
+        calls: Age = kept_for(Keep::default().calls_us),
         /// For how long sessions are kept after their last call.
-        sessions: Length = kept_for(Keep::default().sessions_us),
+        sessions: Age = kept_for(Keep::default().sessions_us),
         /// For how long sums per minute are kept.
-        minutes: Length = kept_for(Keep::default().minutes_us),
+        minutes: Age = kept_for(Keep::default().minutes_us),
         /// For how long sums per quarter of an hour are kept.
-        quarters: Length = kept_for(Keep::default().quarters_us),
+        quarters: Age = kept_for(Keep::default().quarters_us),
         /// For how long sums per day, kinds of errors and events are kept.
-        days: Length = kept_for(Keep::default().days_us),
+        days: Age = kept_for(Keep::default().days_us),
         /// What all files of calls may take together; beyond it the oldest calls go, whatever their age.
         disk_budget: Size = Size::written(ByteSize(Keep::default().disk)),
     }

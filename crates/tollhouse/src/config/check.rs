@@ -22,7 +22,7 @@ use super::expand::{expand, holds_key, writes_out};
 use super::finding::{Code, Finding, Findings, Place, Report, Severity};
 use super::node::At;
 use super::secret;
-use super::values::{Count, Kept, Length, Size, Template};
+use super::values::{Age, Count, Kept, Length, Size, Template};
 
 /// The idle clock where one of the blocks `tool_config` and `timeout_handling` is written.
 const BLOCK_IDLE: Duration = Duration::from_secs(30);
@@ -246,7 +246,7 @@ fn log_of(log: &blocks::Log) -> Log {
 
 fn store_of(store: &blocks::Store, findings: &mut Findings) -> Store {
     let default = Keep::default();
-    let us = |written: &Option<At<Length>>, default| {
+    let us = |written: &Option<At<Age>>, default| {
         written.as_ref().map_or(default, |at| u64::try_from(at.value.0.as_micros()).unwrap_or(u64::MAX))
     };
     let path = store.path.as_ref().map(|at| PathBuf::from(&at.value.0));
