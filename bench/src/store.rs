@@ -14,7 +14,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection as Database, params};
 use tollhouse_core::era::Version;
 use tollhouse_core::ids::CallId;
-use tollhouse_core::record::Listener;
+use tollhouse_core::record::{Digest, Listener, Seen};
 use tollhouse_core::trace::Hex;
 use tollhouse_store::Call;
 use tollhouse_store::engine::Write;
@@ -167,7 +167,16 @@ fn call(nth: u64, calls: u64, span_us: u64, now_us: u64) -> Call {
         request_bytes: 300 + chance % 500,
         response_bytes: 200 + chance % 20_000,
         shape: Some("{path:str(12),depth:int}".into()),
+        seen: Seen {
+            request_hash: Some(digest(chance)),
+            response_hash: Some(digest(!chance)),
+            content: None,
+        },
     }
+}
+
+fn digest(chance: u64) -> Digest {
+    Digest((u128::from(chance) << 64 | u128::from(mixed(chance))).to_be_bytes())
 }
 
 /// Fills a store in `dir` with calls of a day.
@@ -278,7 +287,7 @@ impl Bare {
         let database = Database::open(path)?;
         database.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4096; CREATE TABLE calls (id INTEGER PRIMARY KEY, \
-             a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y)",
+             a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z)",
         )?;
         Ok(Self(database))
     }
@@ -288,7 +297,7 @@ impl Bare {
         {
             let mut insert = transaction.prepare_cached(
                 "INSERT INTO calls VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
-                 ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)",
+                 ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)",
             )?;
             for call in calls {
                 let text = |text: Option<&str>, number: i64| match (texts, text) {
@@ -323,12 +332,23 @@ impl Bare {
                     &*call.request_id,
                     call.shape.as_deref(),
                     Option::<String>::None,
+                    hashes(call),
                 ])?;
             }
         }
         transaction.commit()?;
         Ok(())
     }
+}
+
+/// Both hashes of a call, in one.
+fn hashes(call: &Call) -> [u8; 32] {
+    let [request, response] = [&call.seen.request_hash, &call.seen.response_hash];
+    let mut both = [0; 32];
+    for (into, hash) in both.chunks_exact_mut(16).zip([request, response]) {
+        into.copy_from_slice(&hash.as_ref().map_or([0; 16], |hash| hash.0));
+    }
+    both
 }
 
 /// The questions: each path, in which `{trace}` and `{call}` become another one each time.

@@ -11,11 +11,12 @@ mod calls;
 mod traces;
 mod sessions;
 mod errors;
+mod servers;
 
 mod pick;
-mod slots;
 mod frame;
 mod assets;
+mod slots;
 mod address;
 mod text;
 
@@ -63,6 +64,9 @@ pub(crate) fn routes(pages: Pages) -> Router {
         .route("/sessions", get(sessions::list))
         .route("/sessions/{id}", get(sessions::one))
         .route("/errors", get(errors::page))
+        .route("/servers", get(servers::list))
+        .route("/servers/{id}", get(servers::one))
+        .route("/servers/{id}/tools/{name}", get(servers::tool))
         .with_state(pages)
         .route("/assets/{hash}/{name}", get(assets::one))
 }
