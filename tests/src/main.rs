@@ -29,6 +29,7 @@ mod exported;
 mod front_door;
 mod http2;
 mod ids;
+mod kept;
 mod many;
 mod metrics;
 mod mirrored;

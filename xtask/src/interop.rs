@@ -12,7 +12,9 @@ mod gateway;
 mod audit;
 mod clients;
 mod conformance;
+mod deploy;
 mod json_suite;
+mod otlp;
 mod prometheus;
 
 use std::fs;
@@ -59,7 +61,9 @@ struct Site<'a> {
 const STEPS: &[Step] = &[
     Step { name: "demo", take: demo },
     Step { name: "json-suite", take: json_suite::take },
+    Step { name: "deploy", take: deploy::take },
     Step { name: "prometheus", take: prometheus::take },
+    Step { name: "otlp", take: otlp::take },
     Step { name: "conformance", take: conformance::take },
     Step { name: "clients", take: clients::take },
     Step { name: "audit", take: audit::take },

@@ -55,6 +55,8 @@ pub struct Counts {
     pub overflowed: u64,
     /// Dropped, because they could not be written.
     pub failed: u64,
+    /// Of those kept, how many every sum has counted.
+    pub summed: u64,
 }
 
 /// A question, on its way to a thread that reads.
@@ -73,6 +75,7 @@ struct Shared {
     written: AtomicU64,
     overflowed: AtomicU64,
     failed: AtomicU64,
+    summed: AtomicU64,
     delays: Histogram,
 }
 
@@ -105,6 +108,7 @@ impl Store {
             written: AtomicU64::new(0),
             overflowed: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            summed: AtomicU64::new(0),
             delays: Histogram::new(&CALL),
         });
         let mut threads = Vec::new();
@@ -184,6 +188,7 @@ impl Store {
             written: read(&self.shared.written),
             overflowed: read(&self.shared.overflowed),
             failed: read(&self.shared.failed),
+            summed: read(&self.shared.summed),
         }
     }
 
@@ -252,7 +257,11 @@ fn write(mut writer: impl Write, shared: &Shared) {
             batch.clear();
         }
         if closed || flushed.elapsed() >= FLUSH {
-            trouble.heed("write sums", writer.flush());
+            let flush = writer.flush();
+            if flush.is_ok() {
+                shared.summed.store(shared.written.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+            trouble.heed("write sums", flush);
             flushed = now();
             let lost = shared.overflowed.load(Ordering::Relaxed) + shared.failed.load(Ordering::Relaxed);
             if lost > told_lost {
@@ -424,7 +433,7 @@ mod tests {
         drop(tell);
         store.push(calls(4));
         store.close();
-        assert_eq!(store.counts(), Counts { written: 3, overflowed: 0, failed: 1 });
+        assert_eq!(store.counts(), Counts { written: 3, overflowed: 0, failed: 1, summed: 3 });
     }
 
     #[tokio::test]

@@ -8,9 +8,11 @@
 
 mod server;
 mod pages;
+mod events;
 
 pub mod front_door;
 pub mod api;
+mod feed;
 pub mod health;
 mod charts;
 mod tree;

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tollhouse_proxy::settings::FrontDoor;
 
 use crate::api::{self, Recorded};
+use crate::events::{self, Events};
 use crate::front_door::Names;
 use crate::health::{Health, Phase, Report};
 use crate::pages::{self, Pages};
@@ -92,7 +93,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let door = Door { bound: listener.local_addr().map_err(Error::Address)?, configured: front_door };
-    let service = TowerToHyperService::new(routes(shown, door));
+    let service = TowerToHyperService::new(routes(shown, door, stop.clone()));
     let mut connections = JoinSet::new();
     loop {
         while connections.len() >= CONNECTIONS_MAX {
@@ -142,23 +143,26 @@ struct Door {
     configured: watch::Receiver<FrontDoor>,
 }
 
-fn routes(shown: Shown, door: Door) -> Router {
+fn routes(shown: Shown, door: Door, stop: CancellationToken) -> Router {
     let Shown { health, recorded, metrics } = shown;
-    let health_of_pages = health.clone();
+    let health_of_api = health.clone();
+    let looked_at = recorded.clone().map(|recorded| {
+        let events = Events::new(recorded.clone(), health.clone(), stop);
+        let streams = Router::new().route("/events", get(events::follow)).with_state(events);
+        pages::routes(Pages { health: health.clone(), recorded }).merge(streams)
+    });
     let health = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/health", get(report))
         .with_state(health);
-    let pages =
-        recorded.clone().map(|recorded| pages::routes(Pages { health: health_of_pages, recorded })).unwrap_or_default();
-    let recorded = recorded.map(api::routes).unwrap_or_default();
+    let recorded = recorded.map(|recorded| api::routes(recorded, health_of_api)).unwrap_or_default();
     let metrics =
         metrics.map(|text| Router::new().route("/metrics", get(fetched)).with_state(text)).unwrap_or_default();
     Router::new()
         .merge(health)
         .merge(recorded)
-        .merge(pages)
+        .merge(looked_at.unwrap_or_default())
         .merge(metrics)
         .fallback(async || (StatusCode::NOT_FOUND, "no such page\n"))
         .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"))

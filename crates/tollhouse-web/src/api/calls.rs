@@ -7,6 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use tollhouse_core::era::Era;
@@ -21,7 +22,7 @@ use super::problem::Problem;
 use super::query::Query;
 
 /// A call as it is shown.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CallView {
     /// Its id.
     pub id: String,
@@ -81,6 +82,25 @@ pub struct CallView {
     pub response_bytes: u64,
     /// The shape of the arguments.
     pub arguments: Option<String>,
+    /// A hash of the arguments: equal ones have the same, while the gateway runs.
+    pub request_hash: Option<String>,
+    /// A hash of the result or the error.
+    pub response_hash: Option<String>,
+    /// What the call carried, without secrets, where that is captured.
+    pub content: Option<ContentView>,
+}
+
+/// What a call carried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContentView {
+    /// The arguments, as JSON text.
+    pub arguments: Option<String>,
+    /// The result or the error, as JSON text.
+    pub result: Option<String>,
+    /// Something was left out because it was too long.
+    pub truncated: bool,
+    /// Secrets that were replaced.
+    pub redactions: u32,
 }
 
 impl From<&Call> for CallView {
@@ -123,12 +143,20 @@ impl From<&Call> for CallView {
             request_bytes: call.request_bytes,
             response_bytes: call.response_bytes,
             arguments: maybe(&call.shape),
+            request_hash: call.seen.request_hash.map(|hash| Hex(&hash.0).to_string()),
+            response_hash: call.seen.response_hash.map(|hash| Hex(&hash.0).to_string()),
+            content: call.seen.content.as_deref().map(|content| ContentView {
+                arguments: maybe(&content.arguments),
+                result: maybe(&content.result),
+                truncated: content.truncated,
+                redactions: content.redactions,
+            }),
         }
     }
 }
 
 /// Calls and where to go on.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Calls {
     /// The form of this document; it only gains members.
     pub schema_version: u32,
@@ -165,7 +193,7 @@ pub(super) async fn list(State(recorded): State<Recorded>, RawQuery(raw): RawQue
 
 /// Calls as they are recorded, a line of JSON each. Whoever is too slow misses some, and gets a line that says how many.
 fn followed(recorded: &Recorded, filter: Filter) -> Response {
-    let feed = recorded.feed.subscribe();
+    let feed = recorded.followers.subscribe();
     let lines = futures_util::stream::unfold((feed, filter), |(mut feed, filter)| async move {
         loop {
             let line = match feed.recv().await {
@@ -187,7 +215,7 @@ fn line(call: &Arc<Call>) -> String {
 }
 
 pub(super) async fn one(State(recorded): State<Recorded>, Path(id): Path<String>) -> Result<Json<CallView>, Problem> {
-    let id = CallId::parse(&id).ok_or_else(|| Problem::question("an id has 26 letters and digits"))?;
+    let id = CallId::parse(&id).ok_or_else(|| Problem::unknown("an id has 26 letters and digits"))?;
     let call = recorded.store.read(move |reader| reader.call(id)).await?;
     let call = call.ok_or_else(|| Problem::unknown(format!("no call {id} is kept")))?;
     Ok(Json(CallView::from(&call)))

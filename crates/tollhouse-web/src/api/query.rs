@@ -34,13 +34,13 @@ impl Query {
     }
 
     /// The value of `key`, if it is there.
-    pub(super) fn take(&mut self, key: &str) -> Option<String> {
+    pub(crate) fn take(&mut self, key: &str) -> Option<String> {
         let at = self.0.iter().position(|(name, _)| name == key)?;
         Some(self.0.remove(at).1)
     }
 
     /// A switch: `true`, `false`, or nothing.
-    pub(super) fn flag(&mut self, key: &'static str) -> Result<bool, Problem> {
+    pub(crate) fn flag(&mut self, key: &'static str) -> Result<bool, Problem> {
         match self.take(key).as_deref() {
             None | Some("false") => Ok(false),
             Some("true" | "") => Ok(true),
@@ -49,19 +49,19 @@ impl Query {
     }
 
     /// A number.
-    pub(super) fn number(&mut self, key: &'static str) -> Result<Option<u64>, Problem> {
+    pub(crate) fn number(&mut self, key: &'static str) -> Result<Option<u64>, Problem> {
         let parsed = self.take(key).map(|text| text.parse());
         parsed.transpose().map_err(|_| Problem::question(format!("`{key}` is a number")))
     }
 
     /// How many are wanted: `limit`, else `default`.
-    pub(super) fn limit(&mut self, default: usize) -> Result<usize, Problem> {
+    pub(crate) fn limit(&mut self, default: usize) -> Result<usize, Problem> {
         let asked = self.number("limit")?.map_or(default, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(asked.clamp(1, LIMIT_MAX))
     }
 
     /// Where to go on: `before`.
-    pub(super) fn before(&mut self) -> Result<Option<CallId>, Problem> {
+    pub(crate) fn before(&mut self) -> Result<Option<CallId>, Problem> {
         let parsed = self.take("before").map(|text| CallId::parse(&text));
         match parsed {
             Some(None) => Err(Problem::question("`before` is the `next` of an earlier answer")),
@@ -71,20 +71,20 @@ impl Query {
     }
 
     /// The span of time: `range`, else `default`.
-    pub(super) fn range(&mut self, default: &str) -> Result<Range, Problem> {
+    pub(crate) fn range(&mut self, default: &str) -> Result<Range, Problem> {
         let text = self.take("range").unwrap_or_else(|| default.to_owned());
         if text == "all" {
             return Ok(Range::ALL);
         }
         let length = length(&text)
             .ok_or_else(|| Problem::question("`range` is a length such as `15m`, `24h` or `7d`, or `all`"))?;
-        let now_us = clock::unix_millis(clock::wall()).saturating_mul(1000).saturating_add(1_000_000);
+        let now_us = now_us().saturating_add(1_000_000);
         let length_us = u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
         Ok(Range { from_us: now_us.saturating_sub(length_us), to_us: u64::MAX })
     }
 
     /// Which calls are wanted.
-    pub(super) fn filter(&mut self) -> Result<Filter, Problem> {
+    pub(crate) fn filter(&mut self) -> Result<Filter, Problem> {
         let mut filter = Filter { range: self.range("all")?, failed: self.flag("errors")?, ..Filter::default() };
         filter.min_us = self.number("min_ms")?.unwrap_or(0).saturating_mul(1000);
         while let Some(term) = self.take("f") {
@@ -94,12 +94,12 @@ impl Query {
     }
 
     /// How far the question goes.
-    pub(super) fn bounds(&mut self) -> Result<Bounds, Problem> {
+    pub(crate) fn bounds(&mut self) -> Result<Bounds, Problem> {
         Ok(Bounds { limit: self.limit(100)?, ..Bounds::default() })
     }
 
     /// Nothing else may be there.
-    pub(super) fn end(self) -> Result<(), Problem> {
+    pub(crate) fn end(self) -> Result<(), Problem> {
         match self.0.first() {
             None => Ok(()),
             Some((key, _)) => Err(Problem::question(format!("`{}` is not known here", key.escape_debug()))),
@@ -134,6 +134,26 @@ fn parsed(term: &str) -> Result<Term, Problem> {
     let value = rest.strip_prefix("eq:").ok_or_else(expected)?;
     let (_, field) = FIELDS.iter().find(|(known, _)| *known == name).ok_or_else(expected)?;
     Ok(Term { field: *field, value: value.to_owned(), exclude })
+}
+
+/// Microseconds since 1970, at this moment.
+pub(super) fn now_us() -> u64 {
+    clock::unix_millis(clock::wall()).saturating_mul(1000)
+}
+
+/// Microseconds since 1970 as RFC 3339 writes them.
+pub(super) fn instant(at_us: u64) -> String {
+    let (day, of_day) = (at_us / 86_400_000_000, at_us % 86_400_000_000 / 1_000_000);
+    // Days since 1970 as a date (H. Hinnant, "chrono-compatible low-level date algorithms").
+    let shifted = day + 719_468;
+    let (cycle, of_cycle) = (shifted / 146_097, shifted % 146_097);
+    let year_of_cycle = (of_cycle - of_cycle / 1460 + of_cycle / 36_524 - of_cycle / 146_096) / 365;
+    let of_year = of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
+    let march_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = year_of_cycle + cycle * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", of_day / 3600, of_day / 60 % 60, of_day % 60)
 }
 
 /// `90s`, `15m`, `24h`, `7d`.
@@ -183,6 +203,11 @@ mod tests {
         assert_eq!(terms, [(Field::Server, "a b", false), (Field::Name, "x y", true)]);
         assert_eq!(query.limit(100), Ok(LIMIT_MAX));
         assert!(query.end().unwrap_err() == Problem::question("`nope` is not known here"));
+    }
+
+    #[test]
+    fn a_moment_is_written_as_others_read_it() {
+        assert_eq!(instant(1_709_164_800_012_345), "2024-02-29T00:00:00Z");
     }
 
     #[test]

@@ -26,9 +26,13 @@ pub(crate) struct Place {
 
 pub(super) const OVERVIEW: Place = Place { path: "/", name: "Overview", key: 'o' };
 pub(super) const CALLS: Place = Place { path: "/calls", name: "Calls", key: 'c' };
+pub(super) const TRACES: Place = Place { path: "/traces", name: "Traces", key: 't' };
+pub(super) const SESSIONS: Place = Place { path: "/sessions", name: "Sessions", key: 's' };
+pub(super) const ERRORS: Place = Place { path: "/errors", name: "Errors", key: 'e' };
+pub(super) const SERVERS: Place = Place { path: "/servers", name: "Servers & tools", key: 'v' };
 
 /// The navigation, in its order.
-pub(super) const PLACES: [Place; 2] = [OVERVIEW, CALLS];
+pub(super) const PLACES: [Place; 6] = [OVERVIEW, CALLS, TRACES, SESSIONS, ERRORS, SERVERS];
 
 /// A random word, good for one answer.
 #[derive(Debug, Clone)]
@@ -116,6 +120,17 @@ impl Frame {
             current: self.address.range() == *range,
         };
         RANGES.iter().map(link).collect()
+    }
+
+    /// The range, if it is two moments, and where it is none any more.
+    pub(super) fn between(&self) -> Option<[String; 2]> {
+        let (from, to) = self.address.range().split_once("..")?;
+        let short = |moment: &str| moment.trim_end_matches('Z').replace('T', " ");
+        let text = match (short(from), short(to)) {
+            (from, to) if from.get(..10) == to.get(..10) => format!("{from} – {}", to.get(11..).unwrap_or(&to)),
+            (from, to) => format!("{from} – {to}"),
+        };
+        Some([super::text::seen(&text), self.address.without("before").without("range").to_string()])
     }
 
     pub(super) fn chips(&self) -> Vec<Chip> {
