@@ -91,7 +91,7 @@ pub struct CallView {
 }
 
 /// What a call carried.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ContentView {
     /// The arguments, as JSON text.
     pub arguments: Option<String>,

@@ -14,7 +14,6 @@ mod errors;
 mod servers;
 
 mod pick;
-mod slots;
 mod frame;
 mod assets;
 mod slots;
