@@ -28,6 +28,7 @@ mod envelope;
 mod front_door;
 mod http2;
 mod ids;
+mod kept;
 mod many;
 mod metrics;
 mod mirrored;

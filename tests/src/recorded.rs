@@ -144,8 +144,8 @@ async fn a_question_that_is_not_understood_says_what_is() {
         ("/api/v1/calls?f=price:eq:1", 400, "server"),
         ("/api/v1/figures?by=mood", 400, "client"),
         ("/api/v1/calls/00000000000000000000000000", 404, "is kept"),
-        ("/api/v1/calls/..%2f..%2fetc%2fpasswd", 400, "26"),
-        ("/api/v1/traces/xyz", 400, "32"),
+        ("/api/v1/calls/..%2f..%2fetc%2fpasswd", 404, "26"),
+        ("/api/v1/traces/xyz", 404, "32"),
         ("/api/v1/sessions/unknown", 404, "unknown"),
     ] {
         let (found, problem) = asked(&gateway, path).await;

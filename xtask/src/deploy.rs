@@ -1,9 +1,11 @@
 //! What is made for those who operate the gateway: dashboards from a table, the cookbook's page from its file.
 //!
-//! Everything that names a metric is held against the program's own catalogue: `tidy` asks [`names`].
+//! Everything that names a metric is held against the program's own catalogue: `tidy` asks [`names`], and [`files`]
+//! what can be known of the rest.
 
 mod boards;
 mod cookbook;
+pub(crate) mod files;
 mod grafana;
 pub(crate) mod names;
 

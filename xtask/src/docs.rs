@@ -8,7 +8,7 @@ use crate::deploy;
 use crate::ground::{Ground, output};
 
 /// Each page: where it is, and which words make the program write it.
-pub(crate) const PAGES: [(&str, &[&str]); 7] = [
+pub(crate) const PAGES: [(&str, &[&str]); 8] = [
     ("docs/reference/cli.md", &["reference", "cli"]),
     ("docs/reference/configuration.md", &["reference", "configuration"]),
     ("docs/reference/doctor.md", &["reference", "doctor"]),
@@ -16,6 +16,7 @@ pub(crate) const PAGES: [(&str, &[&str]); 7] = [
     ("deploy/prometheus/compat-gateway.yml", &["reference", "compat-gateway"]),
     ("deploy/prometheus/compat-proxy.yml", &["reference", "compat-proxy"]),
     ("deploy/prometheus/compat-tools.yml", &["reference", "compat-tools"]),
+    ("docs/reference/openapi.json", &["reference", "openapi"]),
 ];
 
 /// Writes every page.

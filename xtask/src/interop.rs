@@ -12,6 +12,7 @@ mod gateway;
 mod audit;
 mod clients;
 mod conformance;
+mod deploy;
 mod json_suite;
 mod prometheus;
 
@@ -59,6 +60,7 @@ struct Site<'a> {
 const STEPS: &[Step] = &[
     Step { name: "demo", take: demo },
     Step { name: "json-suite", take: json_suite::take },
+    Step { name: "deploy", take: deploy::take },
     Step { name: "prometheus", take: prometheus::take },
     Step { name: "conformance", take: conformance::take },
     Step { name: "clients", take: clients::take },

@@ -3,6 +3,10 @@
 //! Bounds are fixed when it is made, so that two histograms can be added and drawn over each other. Each range may keep
 //! one example, the trace of a call that fell into it.
 
+mod exponential;
+
+pub use exponential::Exponential;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -40,6 +44,8 @@ pub struct Counted {
     pub sum: f64,
     /// By range as `counts`, where there are any; empty if there never was one.
     pub examples: Vec<Option<Example>>,
+    /// The same values in ranges that grow by a factor, where that is counted too.
+    pub exponential: Option<Exponential>,
 }
 
 /// A value that fell into a range, and where more is known of it.
@@ -49,6 +55,8 @@ pub struct Example {
     pub value: f64,
     /// The trace it was measured in.
     pub trace_id: [u8; 16],
+    /// The span in it; zero if there is none.
+    pub span_id: [u8; 8],
     /// When.
     pub at: SystemTime,
 }
@@ -56,7 +64,7 @@ pub struct Example {
 impl Counted {
     /// Nothing counted.
     pub fn new(bounds: &'static [f64]) -> Self {
-        Self { bounds, counts: vec![0; bounds.len() + 1], sum: 0.0, examples: Vec::new() }
+        Self { bounds, counts: vec![0; bounds.len() + 1], sum: 0.0, examples: Vec::new(), exponential: None }
     }
 
     /// Adds what `other` has counted, which has these bounds and perhaps more; its values are `scale` times ours.
@@ -82,12 +90,48 @@ impl Counted {
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
+
+    /// What was counted since it was `before`.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let mut since = self.clone();
+        for (now, before) in since.counts.iter_mut().zip(&before.counts) {
+            *now = now.saturating_sub(*before);
+        }
+        since.sum -= before.sum;
+        for (now, before) in since.examples.iter_mut().zip(&before.examples) {
+            if now == before {
+                *now = None;
+            }
+        }
+        if let (Some(now), Some(before)) = (&self.exponential, &before.exponential) {
+            since.exponential = Some(now.since(before));
+        }
+        since
+    }
+}
+
+/// Where a value was measured, for an [`Example`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The trace.
+    pub trace_id: [u8; 16],
+    /// The span in it.
+    pub span_id: [u8; 8],
+    /// When.
+    pub at: SystemTime,
 }
 
 impl Histogram {
     /// Nothing counted yet. `bounds` rise.
     pub fn new(bounds: &'static [f64]) -> Self {
         Self { bounds, counted: Mutex::new(Counted::new(bounds)) }
+    }
+
+    /// The same, which counts in ranges that grow by a factor as well.
+    pub fn exponential(bounds: &'static [f64]) -> Self {
+        let counted = Counted { exponential: Some(Exponential::default()), ..Counted::new(bounds) };
+        Self { bounds, counted: Mutex::new(counted) }
     }
 
     /// The upper bounds of its ranges but the last, which has none.
@@ -100,17 +144,20 @@ impl Histogram {
         self.observe_in(value, None);
     }
 
-    /// Counts one value, with the trace it was measured in and the time.
-    pub fn observe_in(&self, value: f64, trace: Option<([u8; 16], SystemTime)>) {
+    /// Counts one value, with where it was measured.
+    pub fn observe_in(&self, value: f64, place: Option<Place>) {
         let range = self.bounds.partition_point(|bound| *bound < value);
         let mut counted = self.lock();
         counted.counts[range] += 1;
         counted.sum += value;
-        if let Some((trace_id, at)) = trace {
+        if let Some(exponential) = &mut counted.exponential {
+            exponential.add(value);
+        }
+        if let Some(Place { trace_id, span_id, at }) = place {
             if counted.examples.is_empty() {
                 counted.examples = vec![None; self.bounds.len() + 1];
             }
-            counted.examples[range] = Some(Example { value, trace_id, at });
+            counted.examples[range] = Some(Example { value, trace_id, span_id, at });
         }
     }
 
@@ -159,6 +206,10 @@ impl<K: Copy + PartialEq> ByKey<K> {
 mod tests {
     use super::*;
 
+    fn place(id: u8) -> Place {
+        Place { trace_id: [id; 16], span_id: [id; 8], at: SystemTime::UNIX_EPOCH }
+    }
+
     #[test]
     fn a_value_on_a_bound_belongs_below_it() {
         let histogram = Histogram::new(&[1.0, 2.0]);
@@ -174,7 +225,7 @@ mod tests {
     fn ranges_are_added_into_those_they_lie_in() {
         let fine = Histogram::new(&[0.01, 0.02, 0.1]);
         for value in [0.005, 0.02, 0.05, 7.0] {
-            fine.observe_in(value, Some(([1; 16], SystemTime::UNIX_EPOCH)));
+            fine.observe_in(value, Some(place(1)));
         }
         let mut coarse = Counted::new(&[10.0, 100.0]);
         coarse.add(&fine.counted(), 1000.0);
@@ -188,7 +239,7 @@ mod tests {
     fn each_range_keeps_its_newest_example() {
         let histogram = Histogram::new(&[1.0]);
         for (value, id) in [(0.1, 1), (5.0, 2), (0.2, 3)] {
-            histogram.observe_in(value, Some(([id; 16], SystemTime::UNIX_EPOCH)));
+            histogram.observe_in(value, Some(place(id)));
         }
         histogram.observe(0.3);
         let ids: Vec<_> = histogram.counted().examples.iter().map(|example| example.map(|e| e.trace_id[0])).collect();

@@ -64,7 +64,7 @@ impl Arrived {
     pub(crate) fn into_call(self, gateway: &Gateway) -> Box<Call> {
         let headers = identify::speaks_of_it(&self.headers).then_some(&self.headers);
         let tracing = &gateway.tracing;
-        let (trace, origin) = if tracing.context {
+        let (mut trace, origin) = if tracing.context {
             identify::trace(headers, &self.envelope, &self.meta)
         } else {
             (TraceContext::mint(), Origin::Here)
@@ -88,6 +88,9 @@ impl Arrived {
             .session(&gateway.session_rules.load())
             .unwrap_or_else(|| gateway.guesses.find(&principal, client.as_ref(), self.peer, self.received));
         let hints = evidence.hints(&session);
+        if !inbound && tracing.spans.is_some() {
+            trace = tracing.roots.context(&session, self.listener, self.received_at).unwrap_or(trace);
+        }
         let version = match (&self.session, self.era) {
             (Some(session), _) => session.version,
             (None, Era::Modern) => Version::MODERN,

@@ -109,7 +109,7 @@ impl Gateway {
             limits,
             front_door: ArcSwap::from_pointee(settings.front_door.clone()),
             inject_trace: settings.inject_trace && settings.tracing.context,
-            tracing: settings.tracing,
+            tracing: settings.tracing.clone(),
             recorder,
             losses,
             tally: Tally::default(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::{HeaderMap, Uri};
 use tollhouse_core::ids::ServerId;
-use tollhouse_core::trace::Sampler;
+use tollhouse_core::trace::{Roots, Sampler};
 use tollhouse_core::units::ByteSize;
 
 use crate::retry;
@@ -37,10 +37,12 @@ pub struct Settings {
 }
 
 /// What is read of traces, and whether spans leave the gateway.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tracing {
     /// Which traces are recorded; `None` if no spans leave. Then servers are told what callers say.
     pub spans: Option<Sampler>,
+    /// Where spans leave: the roots that calls of a session stand below if their callers name no trace.
+    pub roots: Roots,
     /// Is the trace read that a caller names? If not, each call starts one, and servers are told nothing.
     pub context: bool,
     /// Is baggage read?
@@ -49,7 +51,7 @@ pub struct Tracing {
 
 impl Default for Tracing {
     fn default() -> Self {
-        Self { spans: None, context: true, baggage: true }
+        Self { spans: None, roots: Roots::default(), context: true, baggage: true }
     }
 }
 

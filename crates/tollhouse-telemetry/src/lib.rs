@@ -1,8 +1,9 @@
-//! What others may see of a call: log lines and metrics.
+//! What others may see of a call: log lines, metrics and spans.
 //!
 //! Everything here is made from a finished [`CallRecord`](tollhouse_core::record::CallRecord) or from a diagnostic
 //! event, beside the path of a call: no call waits for it.
 
+pub mod spans;
 pub mod environment;
 pub mod metrics;
 pub mod catalogue;

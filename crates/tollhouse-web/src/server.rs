@@ -145,6 +145,7 @@ struct Door {
 
 fn routes(shown: Shown, door: Door, stop: CancellationToken) -> Router {
     let Shown { health, recorded, metrics } = shown;
+    let health_of_api = health.clone();
     let looked_at = recorded.clone().map(|recorded| {
         let events = Events::new(recorded.clone(), health.clone(), stop);
         let streams = Router::new().route("/events", get(events::follow)).with_state(events);
@@ -155,7 +156,7 @@ fn routes(shown: Shown, door: Door, stop: CancellationToken) -> Router {
         .route("/readyz", get(ready))
         .route("/health", get(report))
         .with_state(health);
-    let recorded = recorded.map(api::routes).unwrap_or_default();
+    let recorded = recorded.map(|recorded| api::routes(recorded, health_of_api)).unwrap_or_default();
     let metrics =
         metrics.map(|text| Router::new().route("/metrics", get(fetched)).with_state(text)).unwrap_or_default();
     Router::new()

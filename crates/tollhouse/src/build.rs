@@ -77,7 +77,8 @@ pub(crate) struct Program {
     pub(crate) handle: Handle,
     /// Where agents are served.
     pub(crate) listen: Option<SocketAddr>,
-    admin: Option<SocketAddr>,
+    /// Where health is answered and the dashboard is.
+    pub(crate) admin: Option<SocketAddr>,
     pub(crate) pipeline: JoinHandle<()>,
     pub(crate) recorded: Option<Recorded>,
     pub(crate) tasks: TaskTracker,

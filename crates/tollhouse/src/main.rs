@@ -41,11 +41,19 @@ fn main() -> ExitCode {
     runtime.shutdown_background();
     match exit {
         Ok(exit) => exit.into(),
+        // Whoever read the answer has enough of it.
+        Err(error) if gone(&error) => Exit::Ok.into(),
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
             Exit::Fault.into()
         }
     }
+}
+
+/// Whether nobody reads standard output any more.
+fn gone(error: &anyhow::Error) -> bool {
+    let kind = error.root_cause().downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    kind == Some(std::io::ErrorKind::BrokenPipe)
 }
 
 async fn verb(cli: &Cli) -> anyhow::Result<Exit> {
@@ -66,9 +74,11 @@ async fn verb(cli: &Cli) -> anyhow::Result<Exit> {
         Verb::Tools(args) => cli::tools::run(&cli.common, args, &mut out).await,
         Verb::Calls(args) => cli::calls::run(&cli.common, args, &mut out).await,
         Verb::Tail(list) => cli::calls::tail(&cli.common, list, &mut out).await,
-        Verb::Trace(args) => cli::trace::run(&cli.common, args, &mut out).await,
+        Verb::Trace(args) => cli::trace::run(&cli.common, args, Paint::of(&out), &mut out).await,
         Verb::Sessions(args) => cli::sessions::run(&cli.common, args, &mut out).await,
         Verb::Errors(args) => cli::errors::run(&cli.common, args, &mut out).await,
+        Verb::Logs(args) => cli::logs::run(&cli.common, args, Paint::of(&out), &mut out).await,
+        Verb::Top(args) => cli::top::run(&cli.common, args, Paint::of(&out), &mut out).await,
         Verb::Completions(args) => cli::completions::run(args, &mut out).map(|()| Exit::Ok),
         Verb::Reference(args) => cli::reference::run(args, &mut out).map(|()| Exit::Ok),
     }

@@ -4,6 +4,7 @@
 //! This is no parser of `PromQL`: it finds names, and promtool and a real Prometheus find what is written wrongly.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -13,6 +14,9 @@ use crate::ground::{Ground, output};
 
 /// Rules and alerts.
 const RULES: [&str; 2] = ["deploy/prometheus/rules.yml", "deploy/prometheus/alerts.yml"];
+
+/// What to do when one fires.
+const RUNBOOKS: &str = "docs/guide/runbooks.md";
 
 /// What a Prometheus adds to whatever it fetches.
 const ADDED: [&str; 2] = ["job", "instance"];
@@ -67,7 +71,25 @@ pub(crate) fn check(ground: &Ground) -> anyhow::Result<Vec<String>> {
         queries.push(Query { place: format!("{}: {id}", cookbook::FILE), text: text.to_owned() });
     }
     queries.extend(boards());
-    Ok(queries.iter().flat_map(|query| findings(query, &table, &recorded)).collect())
+    let mut wrong = runbooks(ground)?;
+    wrong.extend(queries.iter().flat_map(|query| findings(query, &table, &recorded)));
+    Ok(wrong)
+}
+
+/// Alerts that do not say what to do.
+fn runbooks(ground: &Ground) -> anyhow::Result<Vec<String>> {
+    let [_, path] = RULES;
+    let page = fs::read_to_string(ground.root.join(RUNBOOKS)).with_context(|| format!("read {RUNBOOKS}"))?;
+    let file = yaml(ground, path)?;
+    let groups = file["groups"].as_array().into_iter().flatten();
+    let rules = groups.flat_map(|group| group["rules"].as_array().into_iter().flatten());
+    let lost = rules.filter_map(|rule| {
+        let name = rule["alert"].as_str()?;
+        let told = rule["annotations"]["runbook_url"] == format!("{RUNBOOKS}#{}", name.to_lowercase());
+        let there = page.lines().any(|line| line.strip_prefix("## ") == Some(name));
+        (!told || !there).then(|| format!("{path}: {name} does not lead to what is to be done in {RUNBOOKS}"))
+    });
+    Ok(lost.collect())
 }
 
 /// The queries of the dashboards.

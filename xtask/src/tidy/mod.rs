@@ -25,6 +25,7 @@ pub(crate) fn run(ground: &Ground) -> anyhow::Result<()> {
     findings.extend(samples::check(ground, &texts)?);
     findings.extend(generated::check(ground)?);
     findings.extend(deploy::names::check(ground)?);
+    findings.extend(deploy::files::check(ground)?);
     for finding in &findings {
         eprintln!("{finding}");
     }

@@ -8,7 +8,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex};
 
 use tollhouse_core::era::Version;
-use tollhouse_core::histogram::Histogram;
+use tollhouse_core::histogram::{Histogram, Place};
 use tollhouse_core::ids::ServerId;
 use tollhouse_core::record::{CallRecord, Listener};
 use tollhouse_core::wire::method::known;
@@ -109,14 +109,14 @@ struct Seen<'a> {
 
 impl Calls {
     /// `bounds` are those of calls as clients see them.
-    pub(super) fn new(bounds: &'static [f64]) -> Self {
-        let size = Cells::<Histogram>::new(Id::PayloadSize);
+    pub(super) fn new(bounds: &'static [f64], exponential: bool) -> Self {
+        let size = Cells::<Histogram>::new(Id::PayloadSize).exponential(exponential);
         let sizes = ["in", "out"].map(|direction| size.of(vec![ours(direction)]));
         Self {
-            served: Cells::within(Id::ServerOperation, bounds),
-            sent: Cells::new(Id::ClientOperation),
-            first_output: Cells::new(Id::FirstOutput),
-            overhead: Cells::new(Id::Overhead),
+            served: Cells::new(Id::ServerOperation).within(bounds).exponential(exponential),
+            sent: Cells::new(Id::ClientOperation).exponential(exponential),
+            first_output: Cells::new(Id::FirstOutput).exponential(exponential),
+            overhead: Cells::new(Id::Overhead).exponential(exponential),
             reads: Cells::new(Id::ResourceReads),
             size,
             sizes,
@@ -127,7 +127,11 @@ impl Calls {
     /// Counts a finished call; with `example`, its trace stands for the ranges it fell into.
     pub(super) fn count(&self, record: &CallRecord, example: bool) {
         let handles = self.handles(record);
-        let trace = example.then(|| (record.trace.trace_id, record.received_at + record.times.done));
+        let trace = example.then(|| Place {
+            trace_id: record.trace.trace_id,
+            span_id: record.span,
+            at: record.received_at + record.times.done,
+        });
         handles.served.observe_in(record.times.done.as_secs_f64(), trace);
         handles.overhead.observe_in(record.times.gateway().as_secs_f64(), trace);
         if let Some(sent) = &handles.sent {

@@ -20,13 +20,13 @@ pub(super) type Labels = Vec<Option<Word>>;
 
 /// What counts.
 pub(super) trait Cell {
-    fn new(bounds: &'static [f64]) -> Self;
+    fn new(bounds: &'static [f64], exponential: bool) -> Self;
     fn value(&self) -> Value;
 }
 
 impl Cell for Histogram {
-    fn new(bounds: &'static [f64]) -> Self {
-        Self::new(bounds)
+    fn new(bounds: &'static [f64], exponential: bool) -> Self {
+        if exponential { Self::exponential(bounds) } else { Self::new(bounds) }
     }
 
     fn value(&self) -> Value {
@@ -45,7 +45,7 @@ impl Counter {
 }
 
 impl Cell for Counter {
-    fn new(_: &'static [f64]) -> Self {
+    fn new(_: &'static [f64], _: bool) -> Self {
         Self::default()
     }
 
@@ -59,18 +59,30 @@ impl Cell for Counter {
 pub(super) struct Cells<C> {
     metric: &'static Metric,
     bounds: &'static [f64],
+    exponential: bool,
     by_labels: Mutex<BTreeMap<Labels, Arc<C>>>,
     overflow: Mutex<Option<Arc<C>>>,
 }
 
 impl<C: Cell> Cells<C> {
     pub(super) fn new(id: Id) -> Self {
-        Self::within(id, id.metric().bounds)
+        Self {
+            metric: id.metric(),
+            bounds: id.metric().bounds,
+            exponential: false,
+            by_labels: Mutex::default(),
+            overflow: Mutex::default(),
+        }
     }
 
-    /// Cells with bounds of which those of the row are a part.
-    pub(super) fn within(id: Id, bounds: &'static [f64]) -> Self {
-        Self { metric: id.metric(), bounds, by_labels: Mutex::default(), overflow: Mutex::default() }
+    /// The same with bounds of which those of the row are a part.
+    pub(super) fn within(self, bounds: &'static [f64]) -> Self {
+        Self { bounds, ..self }
+    }
+
+    /// The same, which count in ranges that grow by a factor as well.
+    pub(super) fn exponential(self, exponential: bool) -> Self {
+        Self { exponential, ..self }
     }
 
     /// The cell of these labels.
@@ -82,9 +94,9 @@ impl<C: Cell> Cells<C> {
         }
         if cells.len() >= SETS_MAX {
             drop(cells);
-            return lock(&self.overflow).get_or_insert_with(|| Arc::new(C::new(self.bounds))).clone();
+            return lock(&self.overflow).get_or_insert_with(|| Arc::new(C::new(self.bounds, self.exponential))).clone();
         }
-        let cell = Arc::new(C::new(self.bounds));
+        let cell = Arc::new(C::new(self.bounds, self.exponential));
         cells.insert(labels, cell.clone());
         cell
     }

@@ -20,6 +20,8 @@ mod standing;
 mod cells;
 
 pub mod compat;
+pub mod export;
+pub mod otlp;
 pub mod snapshot;
 pub mod text;
 pub mod word;
@@ -55,6 +57,8 @@ pub struct Config {
     pub off: Vec<Group>,
     /// Whose traces stand as examples for the ranges they fell into.
     pub examples: Examples,
+    /// Are calls counted in ranges that grow by a factor, too?
+    pub exponential: bool,
     /// What this process is, for `target_info`.
     pub target: Target,
 }
@@ -86,7 +90,7 @@ impl Config {
     /// Everything, of the program in this version.
     pub fn of(version: &str) -> Self {
         let target = Target { service: "tollhouse".to_owned(), version: version.to_owned(), instance: instance() };
-        Self { compat: Vec::new(), off: Vec::new(), examples: Examples::default(), target }
+        Self { compat: Vec::new(), off: Vec::new(), examples: Examples::default(), exponential: false, target }
     }
 }
 
@@ -135,8 +139,15 @@ pub struct Metrics {
 impl Metrics {
     /// Nothing counted yet.
     pub fn new(config: Config) -> Self {
-        let calls = Calls::new(compat::bounds(&config.compat));
-        Self { config, calls, observe: Cells::new(Id::Observe), share: Share::default(), servers: Mutex::default() }
+        let exponential = config.exponential;
+        let calls = Calls::new(compat::bounds(&config.compat), exponential);
+        Self {
+            config,
+            calls,
+            observe: Cells::new(Id::Observe).exponential(exponential),
+            share: Share::default(),
+            servers: Mutex::default(),
+        }
     }
 
     /// Counts a finished call.
@@ -208,6 +219,7 @@ impl Family {
             {
                 let mut settled = Counted::new(id.metric().bounds);
                 settled.add(counted, 1.0);
+                settled.exponential = counted.exponential.take();
                 *counted = settled;
             }
         }

@@ -13,7 +13,7 @@ use tollhouse_core::wire::method::intern;
 use super::cells::SETS_MAX;
 use super::*;
 
-fn record(tool: &str, outcome: Outcome) -> CallRecord {
+pub(super) fn record(tool: &str, outcome: Outcome) -> CallRecord {
     CallRecord {
         id: CallId::mint(SystemTime::UNIX_EPOCH),
         received_at: SystemTime::UNIX_EPOCH,
@@ -30,7 +30,7 @@ fn record(tool: &str, outcome: Outcome) -> CallRecord {
         local_name: None,
         server: ServerId::new("files").ok(),
         trace: TraceContext::mint(),
-        span: [0; 8],
+        span: [2; 8],
         sampled: true,
         times: Times {
             sent: Some(Duration::from_millis(1)),
@@ -157,7 +157,11 @@ fn ranges_name_the_trace_of_a_call_that_fell_into_them() {
     let metrics = metrics();
     metrics.count(&call);
     let bucket = lines(&metrics, "mcp_server_operation_duration_seconds_bucket");
-    assert!(bucket[2].ends_with(&format!(r#"le="0.05"}} 1 # {{trace_id="{id}"}} 0.03 0.030"#)), "{}", bucket[2]);
+    assert!(
+        bucket[2].ends_with(&format!(r#"le="0.05"}} 1 # {{trace_id="{id}",span_id="0202020202020202"}} 0.03 0.030"#)),
+        "{}",
+        bucket[2]
+    );
 }
 
 #[test]

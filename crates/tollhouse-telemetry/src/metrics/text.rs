@@ -58,9 +58,16 @@ fn write_ranges(text: &mut String, name: &str, labels: &str, counted: &Counted) 
             Some(bound) => write!(text, "{name}_bucket{{{labels}{comma}le=\"{bound:?}\"}} {below}")?,
             None => write!(text, "{name}_bucket{{{labels}{comma}le=\"+Inf\"}} {below}")?,
         }
-        if let Some(Some(Example { value, trace_id, at })) = counted.examples.get(range) {
+        if let Some(Some(Example { value, trace_id, span_id, at })) = counted.examples.get(range) {
             let at = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-            write!(text, " # {{trace_id=\"{}\"}} {value} {}.{:03}", Hex(trace_id), at.as_secs(), at.subsec_millis())?;
+            write!(
+                text,
+                " # {{trace_id=\"{}\",span_id=\"{}\"}} {value} {}.{:03}",
+                Hex(trace_id),
+                Hex(span_id),
+                at.as_secs(),
+                at.subsec_millis()
+            )?;
         }
         text.push('\n');
     }

@@ -19,7 +19,7 @@ use super::{Items, Protocol, Reason, Resource, Signal};
 /// The pause before the first repetition; it doubles.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest, unless the collector asks for more.
-const PAUSE_MAX: Duration = Duration::from_secs(10);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// What stands before each message of gRPC: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 

@@ -38,7 +38,7 @@ impl Default for Batching {
         Self {
             batch: 512,
             delay: Duration::from_secs(5),
-            timeout: Duration::from_secs(30),
+            timeout: Duration::from_mins(1),
             queue_items: 65_536,
             queue_bytes: 32 << 20,
             concurrency: 4,

@@ -32,6 +32,14 @@ impl Items {
         self.count += 1;
     }
 
+    /// Adds one that is encoded already.
+    pub(crate) fn push_written(&mut self, item: &[u8]) {
+        self.bytes.reserve(item.len() + 6);
+        put(NESTED, item.len(), &mut self.bytes);
+        self.bytes.extend_from_slice(item);
+        self.count += 1;
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.count
@@ -80,7 +88,7 @@ impl Resource {
     }
 
     /// The request that tells of `batch`, behind `room` bytes for what the transport puts in front.
-    pub(super) fn request(&self, batch: &[Items], room: usize) -> Vec<u8> {
+    pub(crate) fn request(&self, batch: &[Items], room: usize) -> Vec<u8> {
         let items: usize = batch.iter().map(Items::size).sum();
         let scope = self.scope.len() + items;
         let scope_field = 1 + encoded_len_varint(scope as u64) + scope;

@@ -135,7 +135,7 @@ mod tests {
     }
 
     fn queue(queue_items: usize, queue_bytes: usize, batch: usize) -> Queue {
-        Queue::new(Batching { queue_items, queue_bytes, batch, ..Batching::default() })
+        Queue::new(Batching { batch, queue_items, queue_bytes, ..Batching::default() })
     }
 
     async fn next(queue: &Queue) -> Vec<usize> {

@@ -138,6 +138,6 @@ impl fmt::Debug for Transport {
             .field("timeout", &self.timeout)
             .field("gzip", &self.gzip)
             .field("tls", &self.tls)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -50,6 +50,7 @@ pub(super) enum Retry {
     After(Duration),
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what stands behind `map_err` takes its error")]
 impl Failure {
     fn unavailable(cause: impl ToString) -> Self {
         Self { reason: Reason::Unavailable, retry: Retry::Soon, cause: clip(&cause.to_string()) }

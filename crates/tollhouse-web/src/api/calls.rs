@@ -7,6 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use tollhouse_core::era::Era;
@@ -21,7 +22,7 @@ use super::problem::Problem;
 use super::query::Query;
 
 /// A call as it is shown.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CallView {
     /// Its id.
     pub id: String,
@@ -128,7 +129,7 @@ impl From<&Call> for CallView {
 }
 
 /// Calls and where to go on.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Calls {
     /// The form of this document; it only gains members.
     pub schema_version: u32,
@@ -187,7 +188,7 @@ fn line(call: &Arc<Call>) -> String {
 }
 
 pub(super) async fn one(State(recorded): State<Recorded>, Path(id): Path<String>) -> Result<Json<CallView>, Problem> {
-    let id = CallId::parse(&id).ok_or_else(|| Problem::question("an id has 26 letters and digits"))?;
+    let id = CallId::parse(&id).ok_or_else(|| Problem::unknown("an id has 26 letters and digits"))?;
     let call = recorded.store.read(move |reader| reader.call(id)).await?;
     let call = call.ok_or_else(|| Problem::unknown(format!("no call {id} is kept")))?;
     Ok(Json(CallView::from(&call)))

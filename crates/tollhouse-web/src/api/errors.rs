@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tollhouse_store::question::ErrorGroup;
 
@@ -10,7 +11,7 @@ use super::problem::Problem;
 use super::query::Query;
 
 /// Failures of one kind, as they are shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorView {
     /// The server; empty if none was involved.
     pub server: String,
@@ -43,7 +44,7 @@ impl From<&ErrorGroup> for ErrorView {
 }
 
 /// Failures of a span of time, by kind.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Errors {
     /// The form of this document; it only gains members.
     pub schema_version: u32,

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tollhouse_store::question::{By, Figure, Numbers, Range, Width};
 
@@ -13,7 +14,7 @@ use super::query::Query;
 const SLOTS: u64 = 400;
 
 /// Figures of one group in one span of time.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FigureView {
     /// When it begins, in microseconds since 1970.
     pub from_us: u64,
@@ -81,7 +82,7 @@ fn millis(micros: u64) -> f64 {
 }
 
 /// Figures of a span of time.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Figures {
     /// The form of this document; it only gains members.
     pub schema_version: u32,
@@ -122,7 +123,7 @@ pub(super) async fn list(State(recorded): State<Recorded>, RawQuery(raw): RawQue
 }
 
 /// The finest width that cuts the time since `range` begins into no more than [`SLOTS`].
-fn fitting(range: Range) -> Width {
+pub(super) fn fitting(range: Range) -> Width {
     let now_us = tollhouse_core::clock::unix_millis(tollhouse_core::clock::wall()) * 1000;
     let length = range.to_us.min(now_us).saturating_sub(range.from_us);
     Width::ALL.into_iter().find(|width| length / width.us() <= SLOTS).unwrap_or(Width::Day)

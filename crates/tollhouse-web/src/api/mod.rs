@@ -1,40 +1,43 @@
-//! What was recorded, as JSON: calls, traces, sessions, errors, figures.
+//! What was recorded, as JSON: calls, traces, sessions, errors, figures, servers, tools, what happened beside calls.
 //!
 //! Everything is a `GET` below `/api/v1`; times are in microseconds since 1970 (`…_us`) or milliseconds (`…_ms`), as their
-//! names say. Answers only ever gain members. What went wrong is `application/problem+json` (RFC 9457).
-//!
-//! | Path | Answers |
-//! |---|---|
-//! | `/api/v1/calls` | calls, newest first; `?follow=true` those that come, a line each |
-//! | `/api/v1/calls/{id}` | one call |
-//! | `/api/v1/traces/{id}` | the calls of a trace, oldest first |
-//! | `/api/v1/sessions` | sessions, the last used first |
-//! | `/api/v1/sessions/{id}` | the calls of a session, newest first |
-//! | `/api/v1/errors` | failures by kind, the last first |
-//! | `/api/v1/figures` | calls, failures, percentiles, over time or in all |
+//! names say. Answers only ever gain members. What went wrong is `application/problem+json` (RFC 9457). Which paths there
+//! are, and what they answer, stands in one table, of which the router is made and the document at `/api/v1/openapi.json`.
 
-mod calls;
+mod openapi;
+mod dashboard;
+mod traces;
+mod servers;
+mod sessions;
 mod errors;
+mod history;
+mod calls;
 mod figures;
+mod otlp;
 pub(crate) mod problem;
 pub(crate) mod query;
-mod sessions;
-mod traces;
 
 pub use calls::{CallView, Calls};
+pub use dashboard::Document;
 pub use errors::{ErrorView, Errors};
 pub use figures::{FigureView, Figures};
+pub use history::{EventView, History};
+pub use servers::{ServerView, Servers, Tool, ToolView, Tools};
 pub use sessions::{SessionView, Sessions};
-pub use traces::Trace;
+pub use traces::{Trace, TraceView, Traces};
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::extract::FromRef;
 use axum::routing::get;
+use axum::{Json, Router};
+use schemars::SchemaGenerator;
 use tokio::sync::broadcast;
 use tollhouse_store::{Call, Store};
 
+use self::openapi::{BEFORE, ERRORS, Form, LIMIT, Operation, SERVER};
 use crate::feed::Feed;
+use crate::health::Health;
 
 /// Calls that a follower may be behind. Beyond that it misses some, and is told how many.
 const FOLLOWED: usize = 1000;
@@ -77,14 +80,122 @@ impl Recorded {
     }
 }
 
-pub(crate) fn routes(recorded: Recorded) -> Router {
-    Router::new()
-        .route("/api/v1/calls", get(calls::list))
-        .route("/api/v1/calls/{id}", get(calls::one))
-        .route("/api/v1/traces/{id}", get(traces::one))
-        .route("/api/v1/sessions", get(sessions::list))
-        .route("/api/v1/sessions/{id}", get(sessions::one))
-        .route("/api/v1/errors", get(errors::list))
-        .route("/api/v1/figures", get(figures::list))
-        .with_state(recorded)
+/// What the API answers from.
+#[derive(Clone)]
+struct Asked {
+    recorded: Recorded,
+    health: Arc<dyn Health>,
+}
+
+impl FromRef<Asked> for Recorded {
+    fn from_ref(asked: &Asked) -> Self {
+        asked.recorded.clone()
+    }
+}
+
+/// The document that describes the API.
+pub fn description() -> String {
+    let mut text = serde_json::to_string_pretty(&openapi::document(&table())).expect("values are JSON");
+    text.push('\n');
+    text
+}
+
+pub(crate) fn routes(recorded: Recorded, health: Arc<dyn Health>) -> Router {
+    let described = openapi::document(&table());
+    let router =
+        table().into_iter().fold(Router::new(), |router, operation| router.route(operation.path, operation.handler));
+    router.route(openapi::PATH, get(async || Json(described))).with_state(Asked { recorded, health })
+}
+
+/// Every path.
+fn table() -> Vec<Operation<Asked>> {
+    let operation =
+        |path, summary, parameters, answers: Form, handler| Operation { path, summary, parameters, answers, handler };
+    vec![
+        operation(
+            "/api/v1/calls",
+            "Calls, newest first, or as they come",
+            &[openapi::RANGE, openapi::F, ERRORS, openapi::MIN_MS, LIMIT, BEFORE, openapi::FOLLOW],
+            SchemaGenerator::subschema_for::<Calls>,
+            get(calls::list),
+        ),
+        operation("/api/v1/calls/{id}", "One call", &[], SchemaGenerator::subschema_for::<CallView>, get(calls::one)),
+        operation(
+            "/api/v1/traces",
+            "The traces of the newest calls",
+            &[openapi::RANGE, openapi::F, ERRORS, openapi::MIN_MS, LIMIT, BEFORE],
+            SchemaGenerator::subschema_for::<Traces>,
+            get(traces::list),
+        ),
+        operation(
+            "/api/v1/traces/{id}",
+            "The calls of a trace, oldest first; or the same as OTLP",
+            &[openapi::FORMAT],
+            SchemaGenerator::subschema_for::<Trace>,
+            get(traces::one),
+        ),
+        operation(
+            "/api/v1/sessions",
+            "Sessions, the last used first",
+            &[openapi::RANGE, LIMIT],
+            SchemaGenerator::subschema_for::<Sessions>,
+            get(sessions::list),
+        ),
+        operation(
+            "/api/v1/sessions/{id}",
+            "The calls of a session, newest first",
+            &[openapi::PRINCIPAL, LIMIT, BEFORE],
+            SchemaGenerator::subschema_for::<Calls>,
+            get(sessions::one),
+        ),
+        operation(
+            "/api/v1/errors",
+            "What fails, by kind, the last first",
+            &[openapi::RANGE, LIMIT],
+            SchemaGenerator::subschema_for::<Errors>,
+            get(errors::list),
+        ),
+        operation(
+            "/api/v1/figures",
+            "Calls, failures and percentiles, over time or in all",
+            &[openapi::RANGE, openapi::BY, openapi::WIDTH, openapi::OVER_TIME, SERVER],
+            SchemaGenerator::subschema_for::<Figures>,
+            get(figures::list),
+        ),
+        operation(
+            "/api/v1/servers",
+            "How each server stands, and what it did",
+            &[openapi::RANGE],
+            SchemaGenerator::subschema_for::<Servers>,
+            get(servers::list),
+        ),
+        operation(
+            "/api/v1/tools",
+            "The tools that servers list, and what they did",
+            &[openapi::RANGE, SERVER],
+            SchemaGenerator::subschema_for::<Tools>,
+            get(servers::tools),
+        ),
+        operation(
+            "/api/v1/tools/{server}/{name}",
+            "One tool: its definition, its figures, how it came to be",
+            &[openapi::RANGE],
+            SchemaGenerator::subschema_for::<Tool>,
+            get(servers::tool),
+        ),
+        operation(
+            "/api/v1/history",
+            "What happened beside calls, the last first",
+            &[openapi::RANGE, openapi::KIND, SERVER, openapi::TOOL, LIMIT, BEFORE],
+            SchemaGenerator::subschema_for::<History>,
+            get(history::list),
+        ),
+        operation(
+            "/api/v1/dashboard",
+            "All of it in one document",
+            &[openapi::RANGE, openapi::TRACE, openapi::SESSION],
+            SchemaGenerator::subschema_for::<Document>,
+            get(dashboard::document),
+        ),
+    ]
 }

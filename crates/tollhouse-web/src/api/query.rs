@@ -78,7 +78,7 @@ impl Query {
         }
         let length = length(&text)
             .ok_or_else(|| Problem::question("`range` is a length such as `15m`, `24h` or `7d`, or `all`"))?;
-        let now_us = clock::unix_millis(clock::wall()).saturating_mul(1000).saturating_add(1_000_000);
+        let now_us = now_us().saturating_add(1_000_000);
         let length_us = u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
         Ok(Range { from_us: now_us.saturating_sub(length_us), to_us: u64::MAX })
     }
@@ -136,6 +136,26 @@ fn parsed(term: &str) -> Result<Term, Problem> {
     Ok(Term { field: *field, value: value.to_owned(), exclude })
 }
 
+/// Microseconds since 1970, at this moment.
+pub(super) fn now_us() -> u64 {
+    clock::unix_millis(clock::wall()).saturating_mul(1000)
+}
+
+/// Microseconds since 1970 as RFC 3339 writes them.
+pub(super) fn instant(at_us: u64) -> String {
+    let (day, of_day) = (at_us / 86_400_000_000, at_us % 86_400_000_000 / 1_000_000);
+    // Days since 1970 as a date (H. Hinnant, "chrono-compatible low-level date algorithms").
+    let shifted = day + 719_468;
+    let (cycle, of_cycle) = (shifted / 146_097, shifted % 146_097);
+    let year_of_cycle = (of_cycle - of_cycle / 1460 + of_cycle / 36_524 - of_cycle / 146_096) / 365;
+    let of_year = of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
+    let march_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = year_of_cycle + cycle * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", of_day / 3600, of_day / 60 % 60, of_day % 60)
+}
+
 /// `90s`, `15m`, `24h`, `7d`.
 pub(crate) fn length(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -183,6 +203,11 @@ mod tests {
         assert_eq!(terms, [(Field::Server, "a b", false), (Field::Name, "x y", true)]);
         assert_eq!(query.limit(100), Ok(LIMIT_MAX));
         assert!(query.end().unwrap_err() == Problem::question("`nope` is not known here"));
+    }
+
+    #[test]
+    fn a_moment_is_written_as_others_read_it() {
+        assert_eq!(instant(1_709_164_800_012_345), "2024-02-29T00:00:00Z");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tollhouse_store::question::Session;
 
@@ -11,7 +12,7 @@ use super::problem::Problem;
 use super::query::Query;
 
 /// A session as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionView {
     /// Its id.
     pub id: String,
@@ -56,7 +57,7 @@ impl From<&Session> for SessionView {
 }
 
 /// Sessions of a span of time.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Sessions {
     /// The form of this document; it only gains members.
     pub schema_version: u32,

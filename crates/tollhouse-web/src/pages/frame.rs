@@ -26,9 +26,12 @@ pub(crate) struct Place {
 
 pub(super) const OVERVIEW: Place = Place { path: "/", name: "Overview", key: 'o' };
 pub(super) const CALLS: Place = Place { path: "/calls", name: "Calls", key: 'c' };
+pub(super) const TRACES: Place = Place { path: "/traces", name: "Traces", key: 't' };
+pub(super) const SESSIONS: Place = Place { path: "/sessions", name: "Sessions", key: 's' };
+pub(super) const ERRORS: Place = Place { path: "/errors", name: "Errors", key: 'e' };
 
 /// The navigation, in its order.
-pub(super) const PLACES: [Place; 2] = [OVERVIEW, CALLS];
+pub(super) const PLACES: [Place; 5] = [OVERVIEW, CALLS, TRACES, SESSIONS, ERRORS];
 
 /// A random word, good for one answer.
 #[derive(Debug, Clone)]

@@ -6,20 +6,26 @@
 //!
 //! A page is a module here, a template that extends `frame.html`, a place in [`frame::PLACES`] and a route below.
 
-mod calls;
 mod overview;
+mod calls;
+mod traces;
+mod sessions;
+mod errors;
 
+mod pick;
+mod slots;
 mod frame;
 mod assets;
-mod slots;
 mod address;
 mod text;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::response::Response;
 use axum::routing::get;
+use tollhouse_store::question::{By, Figure, Numbers, Width};
 
 use crate::api::Recorded;
 use crate::health::Health;
@@ -34,10 +40,29 @@ pub(crate) struct Pages {
 /// A page, or why there is none.
 type Answer = Result<Response, frame::Missing>;
 
+/// The servers and tools that can be chosen: servers that are configured, and what was called in the range of `address`.
+async fn offered(pages: &Pages, address: &address::Address) -> Result<(Vec<String>, Vec<String>), frame::Missing> {
+    let numbers = Numbers { range: address.span(), width: Width::Minute, by: By::Tool, server: None, over_time: false };
+    let called = pages.recorded.store().read(move |reader| reader.numbers(&numbers)).await?;
+    let mut servers: BTreeSet<String> = pages.health.snapshot().servers.into_iter().map(|server| server.id).collect();
+    let mut tools = BTreeSet::new();
+    for Figure { group: [server, name], .. } in called {
+        servers.extend((!server.is_empty()).then(|| server.into()));
+        // Methods stand there too; only they have a slash.
+        tools.extend((!name.is_empty() && !name.contains('/')).then(|| name.into()));
+    }
+    Ok((servers.into_iter().collect(), tools.into_iter().collect()))
+}
+
 pub(crate) fn routes(pages: Pages) -> Router {
     Router::new()
         .route("/", get(overview::page))
         .route("/calls", get(calls::page))
+        .route("/traces", get(traces::list))
+        .route("/traces/{id}", get(traces::one))
+        .route("/sessions", get(sessions::list))
+        .route("/sessions/{id}", get(sessions::one))
+        .route("/errors", get(errors::page))
         .with_state(pages)
         .route("/assets/{hash}/{name}", get(assets::one))
 }

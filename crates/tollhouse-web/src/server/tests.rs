@@ -117,7 +117,7 @@ async fn the_report_names_every_server_and_sums_them_up() {
 async fn the_report_is_plain_json_with_these_members() {
     let answer = admin(&[State::Connected]).await.get("/health").await;
     assert!(answer.head.contains("content-type: application/json"), "{}", answer.head);
-    let expected = r#"{"status":"ok","version":"1.2.3","listen":"127.0.0.1:7070","uptime_s":7,"draining":false,"sessions":2,"calls_in_flight":1,"records_dropped":0,"losses":{"messages_dropped":3,"connections_cut":2,"connections_refused":1},"reloads":{"applied":0,"refused":0,"last":null},"servers":[{"id":"a","transport":"stdio","era":null,"state":"connected","reason":null,"tools":3}]}"#;
+    let expected = r#"{"status":"ok","version":"1.2.3","listen":"127.0.0.1:7070","uptime_s":7,"draining":false,"sessions":2,"calls_in_flight":1,"records_dropped":0,"losses":{"messages_dropped":3,"connections_cut":2,"connections_refused":1},"reloads":{"applied":0,"refused":0,"last":null},"servers":[{"id":"a","transport":"stdio","era":null,"state":"connected","reason":null,"restarts":0,"tools":3}]}"#;
     assert_eq!(answer.body, expected);
 }
 

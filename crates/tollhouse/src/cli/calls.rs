@@ -1,15 +1,13 @@
 //! `tollhouse calls`: what passed through a running gateway, newest last, or as it comes.
 
 use std::io::{IsTerminal as _, Write};
-use std::ops::ControlFlow;
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use http::StatusCode;
 use tollhouse_web::api::{CallView, Calls};
 
 use super::Common;
-use super::recorded::{Chosen, ask, encoded, fitted, length, lines, now_us, question, refused, target, time};
+use super::recorded::{Chosen, ask, encoded, fitted, followed, length, lines, now_us, target, time};
 use crate::config::without_controls;
 use crate::exit::Exit;
 
@@ -103,43 +101,7 @@ async fn list(common: &Common, args: &List, out: &mut impl Write) -> anyhow::Res
             "there may be more: the search ended at its limit; narrow it, for instance with `--since`"
         );
     }
-    if args.follow { follow(common, &chosen, json, &mut rows, out).await } else { Ok(Exit::Ok) }
-}
-
-async fn follow(
-    common: &Common,
-    chosen: &str,
-    json: bool,
-    rows: &mut Rows,
-    out: &mut impl Write,
-) -> anyhow::Result<Exit> {
-    let (mut client, request) = question(common, &format!("/api/v1/calls?follow=true{chosen}"))?;
-    let mut broken = None;
-    let status = client
-        .follow(request, |line| {
-            let written = match serde_json::from_slice::<CallView>(line) {
-                Ok(call) if !json => writeln!(out, "{}", rows.row(&call)),
-                // A line about calls that were missed, or all of them for a script.
-                _ => out.write_all(line).and_then(|()| writeln!(out)),
-            };
-            match written.and_then(|()| out.flush()) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    broken = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
-        })
-        .await?;
-    if status != StatusCode::OK {
-        return Ok(refused(status, b""));
-    }
-    match broken {
-        // Whoever read has enough.
-        Some(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::Ok),
-        Some(error) => Err(error).context("write the calls"),
-        None => Ok(Exit::Ok),
-    }
+    if args.follow { followed(common, &chosen, json, |call| rows.row(call), out).await } else { Ok(Exit::Ok) }
 }
 
 async fn show(common: &Common, id: &str, out: &mut impl Write) -> anyhow::Result<Exit> {

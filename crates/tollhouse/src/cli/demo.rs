@@ -1,5 +1,6 @@
 //! `tollhouse demo`: a gateway, two servers and an agent in one, to be looked at.
 
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Context as _;
@@ -18,7 +19,7 @@ use crate::run;
 #[command(
     help_template = super::HELP,
     before_help = "Examples:
-  tollhouse demo         again and again, until Ctrl-C
+  tollhouse demo         again and again, until Ctrl-C; says where the dashboard is
   tollhouse demo --once  once, with a table at the end"
 )]
 pub(crate) struct Args {
@@ -61,6 +62,9 @@ pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     run::gateway(&loaded, wanted, log, async |program, stop| {
         let listen = program.listen.expect("a demonstration listens");
         let mut out = std::io::stdout();
+        if let Some(admin) = program.admin.filter(|_| play == Play::Again) {
+            writeln!(out, "Open http://{admin}/ to watch it.\n").context("write where to watch")?;
+        }
         let played = agent::run(&agent::behind(listen), play, &mut out, stop).await?;
         Ok(if played.lost == 0 { Exit::Ok } else { Exit::Fault })
     })

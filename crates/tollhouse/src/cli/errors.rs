@@ -1,6 +1,6 @@
 //! `tollhouse errors`: what fails, since when, how often.
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 
 use anyhow::Context as _;
 use tollhouse_web::api::Errors;
@@ -35,13 +35,13 @@ pub(crate) async fn run(common: &Common, args: &Args, out: &mut impl Write) -> a
         Ok((found, _)) => found,
         Err(exit) => return Ok(exit),
     };
-    if common.json {
-        lines(out, &found.errors)?;
-        return Ok(Exit::Ok);
-    }
     if found.errors.is_empty() {
         // Without a standard error the empty list still tells it.
         let _ = writeln!(std::io::stderr(), "nothing failed in this time");
+        return Ok(Exit::Ok);
+    }
+    if common.json || !std::io::stdout().is_terminal() {
+        lines(out, &found.errors)?;
         return Ok(Exit::Ok);
     }
     writeln!(out, "{:>6}  {:18}  {:40}  {:8}  {:8}  last call", "count", "error", "server/tool", "first", "last")

@@ -13,6 +13,7 @@ pub(crate) mod doctor;
 pub(crate) mod errors;
 pub(crate) mod init;
 pub(crate) mod list;
+pub(crate) mod logs;
 pub(crate) mod reference;
 pub(crate) mod remove;
 pub(crate) mod serve;
@@ -20,6 +21,7 @@ pub(crate) mod sessions;
 pub(crate) mod status;
 pub(crate) mod stdio;
 pub(crate) mod tools;
+pub(crate) mod top;
 pub(crate) mod trace;
 pub(crate) mod wrap;
 
@@ -30,7 +32,7 @@ mod recorded;
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -143,6 +145,10 @@ pub(crate) enum Verb {
     Sessions(sessions::Args),
     /// Show what fails
     Errors(errors::Args),
+    /// Show who called what, and what became of it
+    Logs(logs::Args),
+    /// Watch what goes on behind a running gateway
+    Top(top::Args),
     /// Write the completions of a shell
     Completions(completions::Args),
     /// Write a page of the documentation
@@ -172,12 +178,12 @@ impl Common {
     /// The address a running gateway answers at about its health: as told, else as the configuration says, else the
     /// default.
     pub(crate) fn running_admin(&self) -> SocketAddr {
-        self.admin.unwrap_or_else(|| self.admin_or(find::addresses(self, &Process)[1]))
+        reached(self.admin.unwrap_or_else(|| self.admin_or(find::addresses(self, &Process)[1])))
     }
 
     /// The address a running gateway serves agents at, likewise.
     pub(crate) fn running_listen(&self) -> SocketAddr {
-        self.listen.unwrap_or_else(|| self.listen_or(find::addresses(self, &Process)[0]))
+        reached(self.listen.unwrap_or_else(|| self.listen_or(find::addresses(self, &Process)[0])))
     }
 
     /// The address agents are served at: as told, else as the file says, else the default.
@@ -208,6 +214,16 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
     let numeric =
         text.strip_prefix("localhost:").map_or(Cow::Borrowed(text), |port| format!("127.0.0.1:{port}").into());
     numeric.parse().map_err(|_| "expected an address and a port, such as `127.0.0.1:7070` or `[::1]:7070`")
+}
+
+/// Where a gateway is reached that listens at every address: by none of its names, but by loopback.
+fn reached(address: SocketAddr) -> SocketAddr {
+    let loopback: IpAddr = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        _ => return address,
+    };
+    SocketAddr::new(loopback, address.port())
 }
 
 fn default_address(text: &str) -> SocketAddr {

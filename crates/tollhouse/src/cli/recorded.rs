@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -115,6 +116,43 @@ pub(crate) fn question(common: &Common, path: &str) -> anyhow::Result<(Client, R
     Ok((Client::new(&url, PATIENCE)?, request))
 }
 
+/// Writes calls that `chosen` wants as they come, each as `row` makes it, until somebody has enough.
+pub(crate) async fn followed(
+    common: &Common,
+    chosen: &str,
+    json: bool,
+    mut row: impl FnMut(&CallView) -> String,
+    out: &mut impl Write,
+) -> anyhow::Result<Exit> {
+    let (mut client, request) = question(common, &format!("/api/v1/calls?follow=true{chosen}"))?;
+    let mut broken = None;
+    let status = client
+        .follow(request, |line| {
+            let written = match serde_json::from_slice::<CallView>(line) {
+                Ok(call) if !json => writeln!(out, "{}", row(&call)),
+                // A line about calls that were missed, or all of them for a script.
+                _ => out.write_all(line).and_then(|()| writeln!(out)),
+            };
+            match written.and_then(|()| out.flush()) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    broken = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })
+        .await?;
+    if status != StatusCode::OK {
+        return Ok(refused(status, b""));
+    }
+    match broken {
+        // Whoever read has enough.
+        Some(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::Ok),
+        Some(error) => Err(error).context("write the calls"),
+        None => Ok(Exit::Ok),
+    }
+}
+
 /// Tells why the gateway does not answer the question; the exit code that goes with it.
 pub(crate) fn refused(status: StatusCode, body: &[u8]) -> Exit {
     let problem: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -138,6 +176,14 @@ pub(crate) fn time(at_us: u64, now_us: u64) -> String {
     let of_day = at_us % DAY_US / 1_000_000;
     let clock = format!("{:02}:{:02}:{:02}", of_day / 3600, of_day / 60 % 60, of_day % 60);
     if at_us / DAY_US == now_us / DAY_US { clock } else { format!("{} {clock}", date(at_us / DAY_US)) }
+}
+
+/// Microseconds since 1970 as RFC 3339 writes them.
+pub(crate) fn instant(at_us: u64) -> String {
+    let (day, of_day) = (at_us / 86_400_000_000, at_us % 86_400_000_000 / 1000);
+    let (seconds, millis) = (of_day / 1000, of_day % 1000);
+    let clock = format!("{:02}:{:02}:{:02}.{millis:03}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{}T{clock}Z", date(day))
 }
 
 /// Days since 1970 as a date (H. Hinnant, "chrono-compatible low-level date algorithms").
@@ -205,6 +251,7 @@ mod tests {
         let noon = 1_795_003_200_000_000 + 43_200_000_000;
         assert_eq!(time(noon, noon + 1), "00:00:00".replace("00:00:00", &time(noon, noon)));
         assert_eq!(time(1_709_164_800_000_000, noon), "2024-02-29 00:00:00");
+        assert_eq!(instant(1_709_164_800_012_345), "2024-02-29T00:00:00.012Z");
         assert_eq!([310, 12_400, 1_250_000].map(length), ["0.31 ms", "12.4 ms", "1.2 s"]);
     }
 

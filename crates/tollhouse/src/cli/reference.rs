@@ -41,6 +41,8 @@ pub(crate) enum Page {
     CompatProxy,
     /// Recording rules for the names of a tool server.
     CompatTools,
+    /// The API of the admin listener, as `OpenAPI`.
+    Openapi,
 }
 
 /// Writes the page as Markdown.
@@ -54,6 +56,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<()> {
         Page::CompatGateway => rules(Set::Gateway),
         Page::CompatProxy => rules(Set::Proxy),
         Page::CompatTools => rules(Set::Tools),
+        Page::Openapi => tollhouse_web::api::description(),
     };
     out.write_all(page.as_bytes()).context("write the page")
 }

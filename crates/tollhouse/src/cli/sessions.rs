@@ -1,6 +1,6 @@
 //! `tollhouse sessions`: which conversations there were, and what one of them did.
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -58,13 +58,13 @@ pub(crate) async fn run(common: &Common, args: &Args, out: &mut impl Write) -> a
         Ok((found, _)) => found,
         Err(exit) => return Ok(exit),
     };
-    if common.json {
-        lines(out, &found.sessions)?;
-        return Ok(Exit::Ok);
-    }
     if found.sessions.is_empty() {
         // Without a standard error the empty list still tells it.
         let _ = writeln!(std::io::stderr(), "no session was used in this time");
+        return Ok(Exit::Ok);
+    }
+    if common.json || !std::io::stdout().is_terminal() {
+        lines(out, &found.sessions)?;
         return Ok(Exit::Ok);
     }
     let wide = |of: fn(&SessionView) -> String, least: usize, most: usize| {
@@ -106,7 +106,7 @@ async fn show(common: &Common, id: &str, out: &mut impl Write) -> anyhow::Result
     };
     let mut calls = page.calls;
     calls.reverse();
-    if common.json {
+    if common.json || !std::io::stdout().is_terminal() {
         lines(out, &calls)?;
         return Ok(Exit::Ok);
     }

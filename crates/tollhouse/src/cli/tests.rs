@@ -32,6 +32,14 @@ fn common_options_stand_before_or_after_the_verb() {
 }
 
 #[test]
+fn a_gateway_at_every_address_is_asked_on_loopback() {
+    for (told, asked) in [("0.0.0.0:9", "127.0.0.1:9"), ("[::]:9", "[::1]:9"), ("10.1.2.3:9", "10.1.2.3:9")] {
+        let common = read(&format!("tollhouse status --admin {told} --listen {told}")).unwrap().common;
+        assert_eq!([common.running_admin(), common.running_listen()].map(|at| at.to_string()), [asked; 2]);
+    }
+}
+
+#[test]
 fn without_options_both_listeners_are_on_loopback() {
     let Common { listen: None, admin: None, .. } = read("tollhouse serve").unwrap().common else { panic!("not told") };
     assert!(

@@ -6,8 +6,9 @@ use std::io::Write;
 use anyhow::Context as _;
 use tollhouse_web::api::{CallView, Calls, Trace};
 
-use super::Common;
+use super::{Common, Paint, Tone};
 use super::recorded::{ask, encoded, fitted, length, target, time};
+use crate::config::without_controls;
 use crate::exit::Exit;
 
 /// Columns of the longest bar.
@@ -29,7 +30,7 @@ pub(crate) struct Args {
 }
 
 /// Shows it.
-pub(crate) async fn run(common: &Common, args: &Args, out: &mut impl Write) -> anyhow::Result<Exit> {
+pub(crate) async fn run(common: &Common, args: &Args, paint: Paint, out: &mut impl Write) -> anyhow::Result<Exit> {
     let errors = match args.id.as_str() {
         "last" => Some("false"),
         "last-error" => Some("true"),
@@ -56,28 +57,32 @@ pub(crate) async fn run(common: &Common, args: &Args, out: &mut impl Write) -> a
     if common.json {
         out.write_all(&body).and_then(|()| writeln!(out)).context("write the trace")?;
     } else {
-        out.write_all(waterfall(&trace).as_bytes()).context("write the trace")?;
+        out.write_all(waterfall(&trace, paint).as_bytes()).context("write the trace")?;
     }
     Ok(Exit::Ok)
 }
 
 /// The calls below one another, each with its bar; the part at the server is drawn heavier.
-fn waterfall(trace: &Trace) -> String {
+fn waterfall(trace: &Trace, paint: Paint) -> String {
     let begin = trace.calls.iter().map(|call| call.at_us).min().unwrap_or_default();
     let end = trace.calls.iter().map(|call| call.at_us + call.total_us).max().unwrap_or_default();
     let whole = (end - begin).max(1);
     let width = trace.calls.iter().map(|call| target(call).chars().count()).fold(12, usize::max).min(48);
     let failed = trace.calls.iter().filter(|call| call.error.is_some()).count();
-    let mut text = format!(
-        "trace {} · {} UTC · {} · {} calls · {failed} failed\n\n",
-        trace.trace_id,
-        time(begin, 0),
-        length(whole),
-        trace.calls.len()
-    );
+    let id = paint.tone(Tone::Strong, format!("trace {}", trace.trace_id));
+    let calls = format!("{} call{}", trace.calls.len(), if trace.calls.len() == 1 { "" } else { "s" });
+    let mut text = format!("{id} · {} UTC · {} · {calls} · {failed} failed\n", time(begin, 0), length(whole));
+    let end = usize::try_from(BAR).unwrap_or_default().saturating_sub(1);
+    let axis = format!("{:width$}  0{:>end$}", "", length(whole));
+    writeln!(text, "{}", paint.tone(Tone::Faint, axis)).expect("writing to memory does not fail");
     for call in &trace.calls {
-        let outcome = call.error.as_deref().map(|error| format!("  {} {error}", call.outcome)).unwrap_or_default();
         let (target, bar, took) = (fitted(&target(call), width), bar(call, begin, whole), length(call.total_us));
+        let (tone, outcome) = match &call.error {
+            None => (Tone::Good, String::new()),
+            Some(error) if *error == call.outcome => (Tone::Bad, format!("  {error}")),
+            Some(error) => (Tone::Bad, format!("  {} {error}", call.outcome)),
+        };
+        let (bar, outcome) = (paint.tone(tone, bar), paint.tone(tone, without_controls(&outcome)));
         writeln!(text, "{target}  {bar}  {took:>9}{outcome}").expect("writing to memory does not fail");
     }
     text

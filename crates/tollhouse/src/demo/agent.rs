@@ -1,7 +1,8 @@
 //! The demonstration's agent: a script played through a gateway's public address, each call told as it passes.
 //!
-//! It plays two clients. One is modern and says everything anew with each request; the other is legacy, opens a
-//! session and gets its answers as event streams. Both are the plain protocol and nothing else.
+//! It plays three clients. One is modern and says everything anew with each request; one is legacy, opens a session and
+//! gets its answers as event streams; and one plans an evening over both servers, in one trace and one conversation, and
+//! makes the mistakes that agents make. All are the plain protocol and nothing else.
 
 mod table;
 
@@ -16,13 +17,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tollhouse_core::clock;
 use tollhouse_core::era::Era;
+use tollhouse_core::trace::{Hex, TraceContext, mint_span};
 
 use self::table::Table;
 use super::server::Name;
-use crate::client::peer::{Answer, Peer};
+use crate::client::peer::{Answer, Outcome, Peer};
 
 /// Between two calls, when somebody watches: slow enough to be read.
 const PACE: Duration = Duration::from_millis(400);
+/// Between two calls of one plan: no longer than an agent thinks.
+const THOUGHT: Duration = Duration::from_millis(70);
 
 /// Its slowest tool takes under a second; a child that has to start first, a few.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -76,7 +80,7 @@ pub(crate) async fn run(
     out: &mut impl Write,
     stop: CancellationToken,
 ) -> anyhow::Result<Played> {
-    let mut agent = Agent { out, play, stop, table: Table::default() };
+    let mut agent = Agent { out, play, pace: PACE, mistaken: false, stop, table: Table::default() };
     agent.tell(&HEADING).context("write the heading")?;
     for round in 0.. {
         for target in targets {
@@ -84,6 +88,7 @@ pub(crate) async fn run(
                 agent.visit(target, era, round).await?;
             }
         }
+        agent.plan(targets, round).await?;
         if play == Play::Once || agent.stop.is_cancelled() {
             break;
         }
@@ -99,6 +104,10 @@ const HEADING: [&str; 7] = ["time (UTC)", "server", "era", "call", "outcome", "m
 struct Agent<'a, W> {
     out: &'a mut W,
     play: Play,
+    /// Between two calls, when somebody watches.
+    pace: Duration,
+    /// What is asked next is wrong on purpose, and an error is its proper answer.
+    mistaken: bool,
     stop: CancellationToken,
     table: Table,
 }
@@ -119,6 +128,51 @@ impl<W: Write> Agent<'_, W> {
         Ok(())
     }
 
+    /// Plans an evening: one conversation and one trace over both servers, with a slow call and some that go wrong.
+    async fn plan(&mut self, targets: &[Target], round: u64) -> anyhow::Result<()> {
+        let of = |name: Name| targets.iter().find(|target| target.server == name);
+        let (Some(notes), Some(almanac)) = (of(Name::Notes), of(Name::Almanac)) else { return Ok(()) };
+        self.pace = THOUGHT;
+        let planned = self.plan_with(notes, almanac, round).await;
+        self.pace = PACE;
+        planned
+    }
+
+    async fn plan_with(&mut self, notes: &Target, almanac: &Target, round: u64) -> anyhow::Result<()> {
+        let peer = |target: &Target| Peer::new(&target.url, Era::Modern, "evening-planner", PATIENCE);
+        let (mut paper, mut sky) = (peer(notes)?, peer(almanac)?);
+        let (trace, span) = (TraceContext::mint(), mint_span());
+        let parent = Hex(&span);
+        let meta = json!({
+            "traceparent": format!("00-{}-{parent}-01", Hex(&trace.trace_id)),
+            // Four evenings make one conversation.
+            "threadId": format!("evenings-{}", round / 4 + 1),
+        });
+        let with = |name: &str, arguments: Value| json!({"name": name, "arguments": arguments, "_meta": meta});
+        let date = date(round);
+        let call = "tools/call";
+        self.ask(almanac, &mut sky, call, with("moon_phase", json!({"date": date}))).await?;
+        let mut calendar = with("moon_calendar", json!({"date": date, "days": 14}));
+        calendar["_meta"]["progressToken"] = json!("calendar");
+        self.ask(almanac, &mut sky, call, calendar).await?;
+        for place in ["Oslo", "Nairobi"] {
+            self.ask(almanac, &mut sky, call, with("star_tonight", json!({"date": date, "place": place}))).await?;
+        }
+        let note = json!({"title": format!("evening {round}"), "text": "Take the tram, look west after dusk."});
+        let added = self.ask(notes, &mut paper, call, with("add_note", note)).await?;
+        let id = added.pointer("/structuredContent/id").cloned().unwrap_or(json!(1));
+        self.ask(notes, &mut paper, call, with("read_note", json!({"id": id}))).await?;
+        // What agents do: they remember wrongly, they make up units, they make up tools.
+        self.ask(notes, &mut paper, call, with("read_note", json!({"id": 4_000_000 + round}))).await?;
+        self.mistaken = true;
+        let light_years = json!({"value": 4, "from": "light-year", "to": "km"});
+        self.ask(almanac, &mut sky, call, with("convert", light_years)).await?;
+        self.mistaken = true;
+        self.ask(notes, &mut paper, call, with("find_notes", json!({"text": "dusk"}))).await?;
+        self.ask(notes, &mut paper, call, with("delete_note", json!({"id": id}))).await?;
+        Ok(())
+    }
+
     async fn notes(&mut self, target: &Target, peer: &mut Peer, round: u64) -> anyhow::Result<()> {
         let note = json!({"title": format!("round {round}"), "text": "Look at the moon before the market."});
         let added = self.tool(target, peer, "add_note", note).await?;
@@ -131,7 +185,7 @@ impl<W: Write> Agent<'_, W> {
     }
 
     async fn almanac(&mut self, target: &Target, peer: &mut Peer, round: u64) -> anyhow::Result<()> {
-        let date = format!("2026-{:02}-{:02}", round / 28 % 12 + 1, round % 28 + 1);
+        let date = date(round);
         self.tool(target, peer, "moon_phase", json!({"date": date})).await?;
         self.tool(target, peer, "day_length", json!({"date": date, "latitude": 38.7})).await?;
         self.tool(target, peer, "convert", json!({"value": 3, "from": "nautical-mile", "to": "km"})).await?;
@@ -157,7 +211,7 @@ impl<W: Write> Agent<'_, W> {
         }
         if self.play == Play::Again {
             tokio::select! {
-                () = tokio::time::sleep(PACE) => {}
+                () = tokio::time::sleep(self.pace) => {}
                 () = self.stop.cancelled() => return Ok(Value::Null),
             }
         }
@@ -170,7 +224,8 @@ impl<W: Write> Agent<'_, W> {
         };
         let time_taken = started.elapsed();
         let server = target.server.as_str();
-        self.table.add(server, &what, &outcome, time_taken, bytes);
+        let expected = std::mem::take(&mut self.mistaken) && matches!(outcome, Outcome::Error(..));
+        self.table.add(server, &what, &outcome, expected, time_taken, bytes);
         let (millis, bytes) = (table::millis(time_taken), bytes.to_string());
         self.tell(&[&time, server, peer.era().as_str(), &what, &outcome.to_string(), &millis, &bytes])
             .context("write a line")?;
@@ -181,6 +236,11 @@ impl<W: Write> Agent<'_, W> {
         writeln!(self.out, "{time:12}  {server:7}  {era:6}  {what:15}  {outcome:24}  {ms:>8}  {bytes:>6}")?;
         self.out.flush()
     }
+}
+
+/// Another day with each round.
+fn date(round: u64) -> String {
+    format!("2026-{:02}-{:02}", round / 28 % 12 + 1, round % 28 + 1)
 }
 
 /// Hours, minutes, seconds and milliseconds UTC.

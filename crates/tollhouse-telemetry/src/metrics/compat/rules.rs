@@ -26,16 +26,18 @@ pub fn rules(set: Set) -> String {
 }
 
 /// What holds together: conditions, and the labels that follow from them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Case {
-    conditions: Vec<If>,
+    /// One of these rows holds.
+    either: Vec<Vec<If>>,
     fixed: Vec<(&'static str, &'static str)>,
     copied: Vec<(&'static str, &'static str)>,
 }
 
 /// Every combination of words.
 fn cases(labels: &[To]) -> Vec<Case> {
-    labels.iter().fold(vec![Case::default()], |cases, to| {
+    let none = Case { either: vec![Vec::new()], fixed: Vec::new(), copied: Vec::new() };
+    labels.iter().fold(vec![none], |cases, to| {
         let mut next = Vec::new();
         for case in cases {
             match to {
@@ -49,12 +51,20 @@ fn cases(labels: &[To]) -> Vec<Case> {
                     case.fixed.push((to, word));
                     next.push(case);
                 }
-                To::Cases(to, words) => next.extend(words.iter().map(|(conditions, word)| {
-                    let mut case = case.clone();
-                    case.conditions.extend(*conditions);
-                    case.fixed.push((to, word));
-                    case
-                })),
+                To::Cases(to, words) => {
+                    let mut told: Vec<&str> = words.iter().map(|(_, word)| *word).collect();
+                    // Those of one word stand together.
+                    told.dedup();
+                    next.extend(told.into_iter().map(|told| {
+                        let rows = words.iter().filter(|(_, word)| *word == told).map(|(row, _)| *row);
+                        let both = |row: &[If], before: &Vec<If>| [&before[..], row].concat();
+                        let mut case = case.clone();
+                        case.either =
+                            rows.flat_map(|row| case.either.iter().map(move |before| both(row, before))).collect();
+                        case.fixed.push((to, told));
+                        case
+                    }));
+                }
             }
         }
         next
@@ -88,12 +98,16 @@ impl Alias {
     }
 
     fn rule(&self, case: &Case, suffix: &str, series: &str, bound: Option<(f64, f64)>, after: &str, file: &mut String) {
-        let mut matchers: Vec<String> = self.only.iter().chain(&case.conditions).map(If::matcher).collect();
-        if let Some((own, _)) = bound {
-            matchers.push(format!("le=\"{}\"", le(own)));
-        }
-        let selector =
-            if matchers.is_empty() { series.to_owned() } else { format!("{series}{{{}}}", matchers.join(",")) };
+        let selectors: Vec<String> = case
+            .either
+            .iter()
+            .map(|row| {
+                let mut matchers: Vec<String> = self.only.iter().chain(row).map(If::matcher).collect();
+                matchers.extend(bound.map(|(own, _)| format!("le=\"{}\"", le(own))));
+                if matchers.is_empty() { series.to_owned() } else { format!("{series}{{{}}}", matchers.join(",")) }
+            })
+            .collect();
+        let selector = selectors.join(" or ");
         let renamed = case.copied.iter().fold(selector, |inner, (from, to)| {
             let from = from.replace('.', "_");
             if from == *to { inner } else { format!("label_replace({inner}, \"{to}\", \"$1\", \"{from}\", \"(.*)\")") }

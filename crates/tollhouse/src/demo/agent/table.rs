@@ -20,14 +20,23 @@ struct Row {
 }
 
 impl Table {
-    pub(super) fn add(&mut self, server: &str, what: &str, outcome: &Outcome, took: Duration, bytes: usize) {
+    /// Counts a call; one whose error was `expected` is not lost.
+    pub(super) fn add(
+        &mut self,
+        server: &str,
+        what: &str,
+        outcome: &Outcome,
+        expected: bool,
+        took: Duration,
+        bytes: usize,
+    ) {
         let row = self.0.entry((server.to_owned(), what.to_owned())).or_default();
         // A demonstration that runs for days needs its count, not each of its times.
         if row.times.len() < TIMES_MAX {
             row.times.push(took);
         }
         row.errors += u64::from(*outcome != Outcome::Answered);
-        row.lost += u64::from(!outcome.is_answer());
+        row.lost += u64::from(!outcome.is_answer() && !expected);
         row.bytes += bytes;
     }
 

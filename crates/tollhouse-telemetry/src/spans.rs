@@ -1,0 +1,170 @@
+//! Makes spans of finished calls, in the words of the OpenTelemetry conventions for MCP, with `tollhouse.…` beside them.
+//!
+//! A call is a SERVER span from its receipt to the last byte of its answer, and a CLIENT span for each attempt below it.
+//! Both were minted when the call arrived, since servers are told of them. Here, when the call is over, it is decided
+//! whether it is told ([`tail`]), and only then a span is written: straight into its protobuf form, since a vector of
+//! attributes for each would cost more than everything else.
+//!
+//! Sessions whose calls name no trace have a root span, which leaves before the first call below it.
+//!
+//! Path: `pipeline` → **`spans`** → `otlp`.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
+use tollhouse_core::ids::ServerId;
+use tollhouse_core::record::CallRecord;
+use tollhouse_core::trace::{Roots, Sampler};
+
+use crate::compat::{self, Set};
+use crate::environment::{Limits, Tools};
+use crate::otlp::Items;
+use tail::Tail;
+use written::Written;
+
+pub use tail::Why;
+
+mod call;
+mod matrix;
+mod session;
+mod tail;
+mod written;
+
+#[cfg(test)]
+mod tests;
+
+/// Spans that are offered together, at most.
+const TOGETHER: usize = 64;
+/// Session roots that are remembered as told; beyond that all are forgotten, and told again with the next call.
+const ROOTS_MAX: usize = 10_000;
+
+/// What decides which spans there are, and what is in them.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// The rule by which calls were sampled when they arrived.
+    pub sampler: Sampler,
+    /// The roots that calls were given.
+    pub roots: Roots,
+    /// Bounds of one span.
+    pub limits: Limits,
+    /// Whose calls have no spans.
+    pub disabled: Tools,
+    /// Names of earlier documents that stand beside ours.
+    pub compat: Vec<Set>,
+}
+
+/// Where the requests to a server go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Peer {
+    /// To a process, over a pipe.
+    Pipe,
+    /// Over HTTP.
+    Http {
+        /// The host.
+        address: String,
+        /// The port.
+        port: u16,
+    },
+}
+
+/// Makes spans of calls.
+#[derive(Debug)]
+pub struct Spans {
+    config: Config,
+    peers: HashMap<String, Peer>,
+    tail: Tail,
+    /// By trace id.
+    told: HashSet<[u8; 16]>,
+    scratch: Written,
+}
+
+impl Spans {
+    /// Makes them as `config` says.
+    pub fn new(config: Config) -> Self {
+        let scratch = Written::new(config.limits);
+        let tail = Tail::new(config.sampler);
+        Self { config, peers: HashMap::new(), tail, told: HashSet::new(), scratch }
+    }
+
+    /// These are the servers now.
+    pub fn know(&mut self, peers: HashMap<String, Peer>) {
+        self.peers = peers;
+    }
+
+    /// Forgets which session roots were told: some of them may have been lost.
+    pub fn repeat_roots(&mut self) {
+        self.told.clear();
+    }
+
+    /// The spans of these calls that are told, those of a session before those of its calls. A call that is told is
+    /// marked as sampled from then on, and no other.
+    pub fn of(&mut self, records: &mut [CallRecord]) -> Vec<Items> {
+        let mut all = Vec::new();
+        // What may use the reserve of the queue is kept apart.
+        let mut open = [Items::new(false), Items::new(true)];
+        for record in records {
+            let disabled = self.disabled(record);
+            let why = self.tail.look(record, disabled);
+            record.sampled = why.is_some();
+            let Some(why) = why else { continue };
+            let items = &mut open[usize::from(why.always())];
+            if items.count() >= TOGETHER {
+                all.push(std::mem::replace(items, Items::new(why.always())));
+            }
+            if let Some(root) = self.config.roots.context(&record.session, record.listener, record.received_at)
+                && root.trace_id == record.trace.trace_id
+                && !self.told.contains(&root.trace_id)
+            {
+                if self.told.len() >= ROOTS_MAX {
+                    self.told.clear();
+                }
+                self.told.insert(root.trace_id);
+                session::write(&mut self.scratch, record, &root);
+                let mut own = Items::new(true);
+                push(&mut self.scratch, &self.config.compat, &mut own);
+                all.push(own);
+            }
+            let exposed = self.tail.listed(record);
+            call::write_served(&mut self.scratch, record, exposed, why);
+            push(&mut self.scratch, &self.config.compat, items);
+            let peer = record.server.as_ref().and_then(|server| self.peers.get(server.as_str()));
+            for (at, attempt) in record.attempts.iter().enumerate() {
+                call::write_sent(&mut self.scratch, record, attempt, at, exposed, peer);
+                push(&mut self.scratch, &self.config.compat, items);
+            }
+        }
+        all.extend(open.into_iter().filter(|items| !items.is_empty()));
+        all
+    }
+
+    fn disabled(&self, record: &CallRecord) -> bool {
+        if self.config.disabled.is_empty() || &*record.method != "tools/call" {
+            return false;
+        }
+        let server = record.server.as_ref().map(ServerId::as_str);
+        let names = [record.name.as_deref(), record.local_name.as_deref(), server];
+        let mut known = [""; 3];
+        let mut count = 0;
+        for name in names.into_iter().flatten() {
+            known[count] = name;
+            count += 1;
+        }
+        self.config.disabled.hold(&known[..count])
+    }
+}
+
+fn push(span: &mut Written, sets: &[Set], items: &mut Items) {
+    let bytes = span.finish();
+    if sets.is_empty() {
+        items.push_written(bytes);
+    } else if let Ok(mut span) = Span::decode(bytes) {
+        compat::name(&mut span, sets);
+        items.push(&span);
+    }
+}
+
+fn nanos(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}

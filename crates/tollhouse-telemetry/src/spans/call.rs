@@ -1,0 +1,212 @@
+//! The spans of a call: as it is served, and as it is sent.
+
+use std::fmt::Write as _;
+
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use tollhouse_core::era::Era;
+use tollhouse_core::fault::Kind;
+use tollhouse_core::record::{Attempt, CallRecord, Listener, Outcome, Principal, SessionSource, clip};
+
+use super::matrix::{self, Verdict};
+use super::written::{Place, Written};
+use super::{Peer, Why, nanos};
+
+/// In place of a name that callers could choose.
+const OTHER: &str = "_OTHER";
+
+/// Writes the span of a call as its caller sees it. `listed`: its server has what was asked for.
+pub(super) fn write_served(span: &mut Written, record: &CallRecord, listed: bool, why: Why) {
+    let start = nanos(record.received_at);
+    let place = Place {
+        trace: record.trace.trace_id,
+        span: record.span,
+        parent: record.trace.parent,
+        parent_is_remote: record.trace.parent != [0; 8],
+        kind: SpanKind::Server,
+        start_nanos: start,
+        end_nanos: nanos(record.received_at + record.times.done),
+    };
+    begin(span, &place, record, record.name.as_deref(), listed);
+    let verdict = matrix::served(&record.outcome, &*record.method == "tools/call");
+    told(span, &verdict);
+    let id = record.request_id.trim_matches('"');
+    if id != "null" {
+        span.text("jsonrpc.request.id", &clip(id));
+    }
+    transport(span, record.listener == Listener::Stdio);
+    span.text(
+        "enduser.pseudo.id",
+        match record.principal {
+            Principal::Anonymous => "anonymous",
+        },
+    );
+    span.text("tollhouse.decision", decision(&record.outcome));
+    common(span, record);
+    span.number("tollhouse.request.size", record.bytes.request);
+    span.number("tollhouse.response.size", record.bytes.response);
+    if let Some(first) = record.times.first_response {
+        span.seconds("tollhouse.time_to_first_output", first);
+    }
+    span.seconds("tollhouse.overhead.duration", record.times.gateway());
+    match record.outcome {
+        Outcome::InputRequired => span.text("tollhouse.result.type", "input_required"),
+        Outcome::Task => span.text("tollhouse.result.type", "task"),
+        _ => {}
+    }
+    if record.attempts.len() > 1 {
+        span.text("tollhouse.recovery.action", "retry");
+        let outcome = match record.outcome {
+            Outcome::Failed(fault) if !fault.not_executed() => "unknown",
+            Outcome::Failed(_) => "failed",
+            // What the last attempt brought is the server's own answer.
+            _ => "success",
+        };
+        span.text("tollhouse.recovery.outcome", outcome);
+    }
+    span.text("tollhouse.sampling.reason", why.as_str());
+}
+
+/// Writes the span of an attempt, the `at`-th from 0.
+pub(super) fn write_sent(
+    span: &mut Written,
+    record: &CallRecord,
+    attempt: &Attempt,
+    at: usize,
+    listed: bool,
+    peer: Option<&Peer>,
+) {
+    let place = Place {
+        trace: record.trace.trace_id,
+        span: attempt.span,
+        parent: record.span,
+        parent_is_remote: false,
+        kind: SpanKind::Client,
+        start_nanos: nanos(record.received_at + attempt.started),
+        end_nanos: nanos(record.received_at + attempt.ended.unwrap_or(record.times.done)),
+    };
+    begin(span, &place, record, record.local_name.as_deref().or(record.name.as_deref()), listed);
+    told(span, &matrix::sent(attempt));
+    match peer {
+        Some(Peer::Pipe) => transport(span, true),
+        Some(Peer::Http { address, port }) => {
+            transport(span, false);
+            span.text("server.address", address);
+            span.number("server.port", (*port).into());
+        }
+        // It has left the configuration.
+        None => {}
+    }
+    common(span, record);
+    span.number("tollhouse.attempt", at as u64 + 1);
+    if at > 0 {
+        span.text("tollhouse.recovery.action", "retry");
+        span.text(
+            "tollhouse.recovery.outcome",
+            match attempt.failed {
+                Some(_) => "failed",
+                None => "success",
+            },
+        );
+    }
+    // Only the last attempt can have brought something.
+    if at + 1 == record.attempts.len()
+        && let Some(first) = record.times.first_response
+    {
+        span.seconds("tollhouse.time_to_first_output", first.saturating_sub(attempt.started));
+    }
+}
+
+/// What both begin with: the name, the method, and what it was about.
+fn begin(span: &mut Written, place: &Place, record: &CallRecord, name: Option<&str>, listed: bool) {
+    let method = clip(&record.method);
+    let named = match &*record.method {
+        "tools/call" => name.map(|name| ("gen_ai.tool.name", name)),
+        "prompts/get" => name.map(|name| ("gen_ai.prompt.name", name)),
+        _ => None,
+    };
+    match named {
+        Some((_, name)) => span.begin(place, &[&method, " ", if listed { name } else { OTHER }]),
+        None => span.begin(place, &[&method]),
+    }
+    span.text("mcp.method.name", &method);
+    if let Some((key, name)) = named {
+        span.text(key, &clip(name));
+        if key == "gen_ai.tool.name" {
+            span.text("gen_ai.operation.name", "execute_tool");
+        }
+    }
+    if record.method.starts_with("resources/")
+        && let Some(uri) = record.subject()
+    {
+        span.text("mcp.resource.uri", &uri);
+    }
+    span.text("mcp.protocol.version", record.version.as_str());
+    if let Some(id) = protocol_session(record) {
+        span.text("mcp.session.id", &clip(id));
+    }
+}
+
+/// How it ended.
+fn told(span: &mut Written, verdict: &Verdict) {
+    if let Some(error) = &verdict.error {
+        span.failed();
+        span.text("error.type", error);
+    }
+    if let Some(code) = verdict.code {
+        let mut text = String::new();
+        // Text takes everything.
+        let _ = write!(text, "{code}");
+        span.text("rpc.response.status_code", &text);
+    }
+    if let Some(fault) = verdict.fault {
+        span.text("tollhouse.fault", fault.as_str());
+    }
+}
+
+/// What belongs to both sides.
+fn common(span: &mut Written, record: &CallRecord) {
+    for hint in &record.hints {
+        if hint.key == "gen_ai.conversation.id" {
+            span.text(hint.key, &clip(&hint.value));
+        }
+    }
+    span.text("tollhouse.session.id", &clip(&record.session.id));
+    span.text("tollhouse.session.source", record.session.source.as_str());
+    if let Some(server) = &record.server {
+        span.text("tollhouse.server.name", server.as_str());
+        if let Some(tool) = (&*record.method == "tools/call").then_some(&record.local_name).and_then(Option::as_deref) {
+            span.text("tollhouse.server.tool.name", &clip(tool));
+        }
+    }
+}
+
+pub(super) fn transport(span: &mut Written, pipe: bool) {
+    if pipe {
+        span.text("network.transport", "pipe");
+    } else {
+        span.text("network.transport", "tcp");
+        span.text("network.protocol.name", "http");
+    }
+}
+
+/// The protocol's own session, where there is one; the modern era has none.
+pub(super) fn protocol_session(record: &CallRecord) -> Option<&str> {
+    if record.era == Era::Modern {
+        return None;
+    }
+    if record.session.source == SessionSource::Protocol {
+        return Some(&record.session.id);
+    }
+    record.hints.iter().find(|hint| hint.key == "mcp-session-id").map(|hint| &*hint.value)
+}
+
+/// What the gateway decided.
+fn decision(outcome: &Outcome) -> &'static str {
+    let Outcome::Refused { fault, .. } = outcome else { return "allow" };
+    match fault.kind {
+        Kind::Limited => "rate_limit",
+        Kind::Draining => "shed",
+        Kind::Parked => "breaker_open",
+        _ => "deny",
+    }
+}

@@ -1,0 +1,140 @@
+//! A span as it is written: its protobuf form, field by field.
+
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use prost::encoding::{encode_varint, encoded_len_varint};
+use tollhouse_core::trace::SpanId;
+
+use crate::environment::Limits;
+
+/// Kinds of field, in the lowest bits of a tag.
+const VARINT: u32 = 0;
+const FIXED64: u32 = 1;
+const BYTES: u32 = 2;
+const FIXED32: u32 = 5;
+
+/// The flag that says that the next one means something (`SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK`).
+const SAYS_REMOTE: u32 = 0x100;
+/// The parent is a span of another process.
+const REMOTE: u32 = 0x200;
+
+/// Where a span stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) trace: [u8; 16],
+    pub(super) span: SpanId,
+    /// All zero: a root.
+    pub(super) parent: SpanId,
+    pub(super) parent_is_remote: bool,
+    pub(super) kind: SpanKind,
+    pub(super) start_nanos: u64,
+    pub(super) end_nanos: u64,
+}
+
+/// One span after the other; its memory is used again.
+#[derive(Debug)]
+pub(super) struct Written {
+    limits: Limits,
+    bytes: Vec<u8>,
+    attributes: usize,
+    dropped: u64,
+}
+
+impl Written {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, bytes: Vec::with_capacity(1024), attributes: 0, dropped: 0 }
+    }
+
+    /// Begins a span.
+    pub(super) fn begin(&mut self, place: &Place, name: &[&str]) {
+        self.bytes.clear();
+        (self.attributes, self.dropped) = (0, 0);
+        self.field(1, &place.trace);
+        self.field(2, &place.span);
+        if place.parent != SpanId::default() {
+            self.field(4, &place.parent);
+        }
+        self.tag(5, BYTES);
+        encode_varint(name.iter().map(|part| part.len() as u64).sum(), &mut self.bytes);
+        for part in name {
+            self.bytes.extend_from_slice(part.as_bytes());
+        }
+        self.tag(6, VARINT);
+        encode_varint(place.kind as u64, &mut self.bytes);
+        self.tag(7, FIXED64);
+        self.bytes.extend_from_slice(&place.start_nanos.to_le_bytes());
+        self.tag(8, FIXED64);
+        self.bytes.extend_from_slice(&place.end_nanos.max(place.start_nanos).to_le_bytes());
+        // Only sampled spans are told.
+        let remote = if place.parent_is_remote { REMOTE } else { 0 };
+        self.tag(16, FIXED32);
+        self.bytes.extend_from_slice(&(1 | SAYS_REMOTE | remote).to_le_bytes());
+    }
+
+    /// It failed.
+    pub(super) fn failed(&mut self) {
+        self.tag(15, BYTES);
+        encode_varint(2, &mut self.bytes);
+        self.tag(3, VARINT);
+        encode_varint(StatusCode::Error as u64, &mut self.bytes);
+    }
+
+    pub(super) fn text(&mut self, key: &str, value: &str) {
+        let value = value.get(..value.floor_char_boundary(self.limits.value)).unwrap_or_default();
+        let len = value.len() as u64;
+        if self.attribute(key, 1 + encoded_len_varint(len) + value.len()) {
+            self.field(1, value.as_bytes());
+        }
+    }
+
+    pub(super) fn number(&mut self, key: &str, value: u64) {
+        // No size is as large as to be cut here.
+        let value = value.min(i64::MAX as u64);
+        if self.attribute(key, 1 + encoded_len_varint(value)) {
+            self.tag(3, VARINT);
+            encode_varint(value, &mut self.bytes);
+        }
+    }
+
+    pub(super) fn seconds(&mut self, key: &str, value: std::time::Duration) {
+        if self.attribute(key, 9) {
+            self.tag(4, FIXED64);
+            self.bytes.extend_from_slice(&value.as_secs_f64().to_le_bytes());
+        }
+    }
+
+    /// Begins an attribute with a value of `len` bytes, if there may be one more.
+    fn attribute(&mut self, key: &str, len: usize) -> bool {
+        if self.attributes >= self.limits.attributes {
+            self.dropped += 1;
+            return false;
+        }
+        self.attributes += 1;
+        let of = |len: usize| 1 + encoded_len_varint(len as u64) + len;
+        self.tag(9, BYTES);
+        encode_varint((of(key.len()) + of(len)) as u64, &mut self.bytes);
+        self.field(1, key.as_bytes());
+        self.tag(2, BYTES);
+        encode_varint(len as u64, &mut self.bytes);
+        true
+    }
+
+    /// The whole span.
+    pub(super) fn finish(&mut self) -> &[u8] {
+        if self.dropped > 0 {
+            self.tag(10, VARINT);
+            encode_varint(self.dropped, &mut self.bytes);
+        }
+        &self.bytes
+    }
+
+    fn tag(&mut self, field: u32, kind: u32) {
+        encode_varint(u64::from(field << 3 | kind), &mut self.bytes);
+    }
+
+    fn field(&mut self, field: u32, value: &[u8]) {
+        self.tag(field, BYTES);
+        encode_varint(value.len() as u64, &mut self.bytes);
+        self.bytes.extend_from_slice(value);
+    }
+}
