@@ -13,7 +13,7 @@ use anyhow::{Context as _, ensure};
 use rusqlite::{Connection as Database, params};
 use tollhouse_core::era::Version;
 use tollhouse_core::ids::CallId;
-use tollhouse_core::record::Listener;
+use tollhouse_core::record::{Digest, Listener, Seen};
 use tollhouse_core::trace::Hex;
 use tollhouse_store::Call;
 use tollhouse_store::engine::Write;
@@ -164,7 +164,16 @@ fn call(nth: u64, calls: u64, now_us: u64) -> Call {
         request_bytes: 300 + chance % 500,
         response_bytes: 200 + chance % 20_000,
         shape: Some("{path:str(12),depth:int}".into()),
+        seen: Seen {
+            request_hash: Some(digest(chance)),
+            response_hash: Some(digest(!chance)),
+            content: None,
+        },
     }
+}
+
+fn digest(chance: u64) -> Digest {
+    Digest((u128::from(chance) << 64 | u128::from(mixed(chance))).to_be_bytes())
 }
 
 /// Fills a store in `dir`; beside it a bare table, if `compared`. What both took.

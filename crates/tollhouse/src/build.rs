@@ -18,14 +18,15 @@ use tollhouse_proxy::settings::{self, FrontDoor};
 use tollhouse_store::Store;
 use tollhouse_telemetry::logs::Log;
 use tollhouse_telemetry::metrics::{self, Metrics};
+use tollhouse_telemetry::otlp::Signal;
 use tollhouse_web::{Losses, Phase, Recorded, Reloads, Server, Shown, Snapshot, State};
 use tracing::{error, info, warn};
 
 use crate::config::env::{Environment as _, Process};
-use crate::config::{self, Finding, Loaded};
+use crate::config::{Capture, self, Finding, Loaded};
 use crate::exports::{Exports, Peers};
 use crate::history;
-use crate::pipeline;
+use crate::pipeline::{self, Capturing};
 use crate::secrets;
 use crate::standing::Figures;
 
@@ -97,6 +98,8 @@ pub(crate) struct Program {
     pub(crate) peers: Option<watch::Sender<Peers>>,
     /// Tells all metrics again and again, if they leave; cancelled once all calls are counted.
     pub(crate) collector: Option<(JoinHandle<()>, CancellationToken)>,
+    /// Whose content is captured.
+    pub(crate) capture: watch::Sender<Capture>,
 }
 
 impl Program {
@@ -113,7 +116,12 @@ impl Program {
         let kept = wanted.keep.open()?;
         let metrics = Arc::new(Metrics::new(counted(loaded, &exports)));
         let (telling, peers) = exports.telling(loaded).unzip();
-        let pipeline = tasks.spawn(pipeline::run(records, log, metrics.clone(), kept.clone(), telling));
+        if let Some(exporter) = exports.exporter(Signal::Logs) {
+            log.export(exporter.clone());
+        }
+        let (capture, captured) = watch::channel(loaded.capture.clone());
+        let capturing = Capturing { wanted: captured, fallback: exports.content().captured };
+        let pipeline = tasks.spawn(pipeline::run(records, log, metrics.clone(), kept.clone(), telling, capturing));
         let handle = Handle::start(settings, recorder).context("start the gateway")?;
         let listen = mcp.map(|listener| handle.listen(listener)).transpose().context("serve agents")?;
         let stop_admin = CancellationToken::new();
@@ -162,6 +170,7 @@ impl Program {
             exports,
             peers,
             collector,
+            capture,
         })
     }
 

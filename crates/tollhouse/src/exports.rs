@@ -13,6 +13,7 @@ use tollhouse_core::trace::Roots;
 use tollhouse_proxy::settings::{self, Tracing, Transport};
 use tollhouse_telemetry::compat::Set;
 use tollhouse_telemetry::environment;
+use tollhouse_telemetry::environment::content::Content;
 use tollhouse_telemetry::environment::metrics::Metrics;
 use tollhouse_telemetry::metrics::export::Destinations;
 use tollhouse_telemetry::metrics::{self, Target};
@@ -31,6 +32,7 @@ const CLOSING: Duration = Duration::from_secs(5);
 pub(crate) struct Exports {
     environment: environment::Settings,
     metrics: Metrics,
+    content: Content,
     /// In the order of [`Signal::ALL`].
     exporters: [Option<Exporter>; 3],
     roots: Roots,
@@ -43,6 +45,7 @@ impl Exports {
         let variable = |name: &str| Process.var(name).and_then(|value| value.into_string().ok());
         let environment = environment::Settings::read(&variable);
         let metrics = Metrics::read(&variable);
+        let content = Content::read(&variable);
         if let Some(line) = environment.announcement() {
             tell(&line);
         }
@@ -64,7 +67,7 @@ impl Exports {
             }
             Some(Exporter::start(signal, transport, export.batching, resource.clone(), tasks))
         });
-        Self { environment, metrics, exporters, roots: Roots::default(), target }
+        Self { environment, metrics, content, exporters, roots: Roots::default(), target }
     }
 
     /// What the data plane has to know.
@@ -89,6 +92,7 @@ impl Exports {
             limits: self.environment.limits,
             disabled: self.environment.disabled_tools.clone(),
             compat: compat(loaded),
+            content: self.content.in_spans,
         });
         spans.know(peers(&loaded.settings));
         let (others, servers) = watch::channel(Peers::default());
@@ -111,6 +115,11 @@ impl Exports {
     /// What is said of metrics.
     pub(crate) fn of_metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// What is said of content.
+    pub(crate) fn content(&self) -> Content {
+        self.content
     }
 
     /// What this process is.
@@ -167,7 +176,9 @@ impl Telling {
         }
         for items in self.spans.of(records) {
             if self.console {
-                spans::lines(&items).iter().for_each(|line| tell(line));
+                for line in spans::lines(&items) {
+                    tell(&line);
+                }
             }
             if let Some(exporter) = &self.exporter {
                 exporter.offer(items);

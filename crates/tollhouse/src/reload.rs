@@ -174,6 +174,8 @@ fn take<W: Fn(&Loaded) -> Wanted>(
     };
     // Nobody may look at the names any more: then the admin listener has ended.
     let _ = program.front_door.send(loaded.settings.front_door.clone());
+    // The pipeline outlives whoever reads a configuration.
+    let _ = program.capture.send(loaded.capture.clone());
     if let Some(servers) = &program.peers {
         // Without a pipeline nobody tells of calls.
         let _ = servers.send(peers(&loaded.settings));

@@ -122,6 +122,17 @@ impl Frame {
         RANGES.iter().map(link).collect()
     }
 
+    /// The range, if it is two moments, and where it is none any more.
+    pub(super) fn between(&self) -> Option<[String; 2]> {
+        let (from, to) = self.address.range().split_once("..")?;
+        let short = |moment: &str| moment.trim_end_matches('Z').replace('T', " ");
+        let text = match (short(from), short(to)) {
+            (from, to) if from.get(..10) == to.get(..10) => format!("{from} – {}", to.get(11..).unwrap_or(&to)),
+            (from, to) => format!("{from} – {to}"),
+        };
+        Some([super::text::seen(&text), self.address.without("before").without("range").to_string()])
+    }
+
     pub(super) fn chips(&self) -> Vec<Chip> {
         self.address.chips()
     }

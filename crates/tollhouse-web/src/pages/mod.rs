@@ -14,9 +14,9 @@ mod errors;
 mod servers;
 
 mod pick;
-mod slots;
 mod frame;
 mod assets;
+mod slots;
 mod address;
 mod text;
 

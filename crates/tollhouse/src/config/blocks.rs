@@ -9,7 +9,7 @@ use tollhouse_proxy::settings::{self, Prefix, SessionRule};
 use tollhouse_store::sqlite::Keep;
 
 use super::block::{List, Map, block};
-use super::telemetry::Telemetry;
+use super::telemetry::{self, Telemetry, Tool};
 use super::values::{Address, Age, Count, Kept, Length, OneOf, Rule, Share, Size, Template, Text, Words};
 
 /// Where MCP clients connect, if nothing else is said.
@@ -107,10 +107,15 @@ block! {
         /// Holds the arguments of calls against the input schemas of its tools, and answers itself where they do not fit.
         /// Else they pass as they are.
         validate_arguments: bool = false,
+        /// What is kept of the content of its calls, arguments and results: `none` or `redacted`. Goes before that of
+        /// `telemetry`.
+        capture: OneOf<telemetry::Kept>,
+        /// What holds for single tools, by the server's own names for them.
+        tools: Map<Tool>,
         /// Takes secrets that are written out in this server's entry, with a warning instead of an error.
         allow_literal_secrets: bool = false,
     }
-    later: ["class", "trusted", "stateful", "capture", "inject", "tools"]
+    later: ["class", "trusted", "stateful", "inject"]
     foreign: [
         ("type", "leave it out, or write `transport: http` or `transport: sse` beside `url`"),
         ("timeout", "write `timeouts: { idle: … }`"),

@@ -16,6 +16,7 @@ use tollhouse_telemetry::compat::Set;
 
 use super::block::List;
 use super::blocks::{self, File, LogFormat};
+use super::telemetry::Capture;
 use super::client::slug;
 use super::env::Environment;
 use super::expand::{expand, holds_key, writes_out};
@@ -66,6 +67,8 @@ pub(crate) struct Loaded {
     pub(crate) store: Store,
     /// Names that metrics and spans have beside their own.
     pub(crate) compat: Vec<Set>,
+    /// Whose content is captured.
+    pub(crate) capture: Capture,
     /// What the operator should know, in the order of the file.
     pub(crate) notices: Vec<Finding>,
 }
@@ -168,6 +171,7 @@ pub(crate) fn own(file: &File, root: &Place, env: &dyn Environment, findings: &m
         admin: file.admin.as_ref().map(|admin| admin.value.0),
         store: file.store.as_ref().map(|store| store_of(&store.value, findings)).unwrap_or_default(),
         compat: file.telemetry.as_ref().map(|telemetry| telemetry.value.compat()).unwrap_or_default(),
+        capture: Capture::of(file),
         notices: Vec::new(),
     }
 }
@@ -214,6 +218,7 @@ fn defaults(servers: Vec<Server>, env: &dyn Environment) -> Loaded {
         admin: None,
         store: Store::default(),
         compat: Vec::new(),
+        capture: Capture::default(),
         notices: Vec::new(),
     }
 }
