@@ -20,6 +20,7 @@
 mod aggregate;
 mod arguments;
 mod calls;
+mod canary;
 mod capacity;
 mod config;
 mod crossing;

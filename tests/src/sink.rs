@@ -13,10 +13,12 @@ use hyper::header::{HeaderMap, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use tokio::net::TcpListener;
@@ -43,6 +45,9 @@ pub(crate) struct Got {
     pub(crate) spans: Vec<Span>,
     /// Names of metrics.
     pub(crate) metrics: Vec<String>,
+    pub(crate) logs: Vec<LogRecord>,
+    /// Every request, unzipped.
+    pub(crate) raw: Vec<Vec<u8>>,
     /// Of the last request.
     pub(crate) resource: BTreeMap<String, String>,
     pub(crate) headers: HeaderMap,
@@ -199,6 +204,7 @@ fn unzipped(bytes: &[u8]) -> Vec<u8> {
 
 fn take(shared: &Shared, path: &str, message: &[u8]) {
     let mut got = shared.got();
+    got.raw.push(message.to_vec());
     match path {
         "/v1/traces" | "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => {
             let request = ExportTraceServiceRequest::decode(message).expect("a request of traces");
@@ -212,6 +218,11 @@ fn take(shared: &Shared, path: &str, message: &[u8]) {
             let scopes = request.resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
             got.metrics.extend(scopes.flat_map(|scope| scope.metrics).map(|metric| metric.name));
         }
+        "/v1/logs" | "/opentelemetry.proto.collector.logs.v1.LogsService/Export" => {
+            let request = ExportLogsServiceRequest::decode(message).expect("a request of log records");
+            let scopes = request.resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
+            got.logs.extend(scopes.flat_map(|scope| scope.log_records));
+        }
         other => panic!("nothing is sent to {other}"),
     }
 }
@@ -222,6 +233,7 @@ pub(crate) fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
         Some(Value::StringValue(text)) => text.clone(),
         Some(Value::IntValue(number)) => format!("#{number}"),
         Some(Value::DoubleValue(number)) => format!("~{number}"),
+        Some(Value::BoolValue(truth)) => truth.to_string(),
         other => panic!("an attribute of another type: {other:?}"),
     };
     attributes.iter().map(|attribute| (attribute.key.clone(), text(&attribute.value))).collect()
