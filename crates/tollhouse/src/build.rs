@@ -23,7 +23,7 @@ use tollhouse_web::{Login, Losses, Phase, Recorded, Reloads, Server, Shown, Snap
 use tracing::{error, info, warn};
 
 use crate::config::env::{Environment as _, Process};
-use crate::config::{Capture, self, Finding, Loaded};
+use crate::config::{self, Capture, Finding, Loaded};
 use crate::exports::{Exports, Peers};
 use crate::history;
 use crate::pipeline::{self, Capturing};
