@@ -15,6 +15,7 @@ pub mod front_door;
 pub mod api;
 mod feed;
 pub mod health;
+pub mod settings;
 mod charts;
 mod tree;
 
@@ -22,3 +23,4 @@ pub use api::Recorded;
 pub use health::{Health, Losses, Phase, Reload, Reloads, Report, Server, Snapshot, State, Status, Taken};
 pub use login::Login;
 pub use server::{Error, Figures, Shown, serve};
+pub use settings::{Origin, Setting, Settings};

@@ -32,6 +32,7 @@ use crate::front_door::Names;
 use crate::health::{Health, Phase, Report};
 use crate::login::{self, Entrance, Login};
 use crate::pages::{self, Pages};
+use crate::settings::Settings;
 
 /// After the stop, an answer under way gets this long; a health answer takes microseconds.
 const FINISH: Duration = Duration::from_secs(2);
@@ -62,6 +63,8 @@ pub struct Shown {
     pub health: Arc<dyn Health>,
     /// What was recorded, if it is kept.
     pub recorded: Option<Recorded>,
+    /// The configuration in force.
+    pub settings: Settings,
     /// What is counted, if it is.
     pub metrics: Option<Figures>,
     /// What lets somebody see pages and ask the API; without it everybody who reaches the listener may.
@@ -71,7 +74,13 @@ pub struct Shown {
 impl Shown {
     /// Health alone.
     pub fn health(health: impl Health) -> Self {
-        Self { health: Arc::new(health), recorded: None, metrics: None, login: None }
+        Self {
+            health: Arc::new(health),
+            recorded: None,
+            settings: watch::channel(Arc::from([])).1,
+            metrics: None,
+            login: None,
+        }
     }
 }
 
@@ -149,13 +158,13 @@ struct Door {
 }
 
 fn routes(shown: Shown, door: Door, stop: CancellationToken) -> Router {
-    let Shown { health, recorded, metrics, login } = shown;
+    let Shown { health, recorded, settings, metrics, login } = shown;
     let kept = recorded.is_some();
     let guarded = recorded.map(|recorded| {
         let events = Events::new(recorded.clone(), health.clone(), stop);
         let streams = Router::new().route("/events", get(events::follow)).with_state(events);
-        let api = api::routes(recorded.clone(), health.clone());
-        pages::routes(Pages { health: health.clone(), recorded }).merge(streams).merge(api)
+        let api = api::routes(recorded.clone(), health.clone(), settings.clone());
+        pages::routes(Pages { health: health.clone(), recorded, settings }).merge(streams).merge(api)
     });
     let (mut guarded, mut entrance) = (guarded.unwrap_or_default(), Router::new());
     if let Some(login) = login.filter(|_| kept) {

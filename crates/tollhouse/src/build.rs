@@ -19,7 +19,7 @@ use tollhouse_store::Store;
 use tollhouse_telemetry::logs::Log;
 use tollhouse_telemetry::metrics::{self, Metrics};
 use tollhouse_telemetry::otlp::Signal;
-use tollhouse_web::{Login, Losses, Phase, Recorded, Reloads, Server, Shown, Snapshot, State};
+use tollhouse_web::{Login, Losses, Origin, Phase, Recorded, Reloads, Server, Setting, Shown, Snapshot, State};
 use tracing::{error, info, warn};
 
 use crate::config::env::{Environment as _, Process};
@@ -92,6 +92,8 @@ pub(crate) struct Program {
     pub(crate) stop_admin: CancellationToken,
     /// Who may address the admin listener.
     pub(crate) front_door: watch::Sender<FrontDoor>,
+    /// The configuration in force, as it is shown.
+    pub(crate) shown: watch::Sender<Arc<[Setting]>>,
     /// How the configuration was read again.
     pub(crate) reloads: Arc<Mutex<Reloads>>,
     /// All metrics.
@@ -142,6 +144,7 @@ impl Program {
             (tasks.spawn(metrics::export::run(to, how, move || figures.snapshot(), stop.clone())), stop)
         });
         let login = wanted.token.login(&Process)?.filter(|_| kept.is_some());
+        let (shown, _) = watch::channel(in_force(loaded, &wanted));
         let mut admin = None;
         if let Some(listener) = web {
             admin = Some(listener.local_addr().context("serve health")?);
@@ -154,7 +157,9 @@ impl Program {
                 let figures = figures.clone();
                 move || figures.render()
             });
-            let shown = Shown { health, recorded: kept.clone(), metrics: Some(figures), login: login.clone() };
+            let settings = shown.subscribe();
+            let shown =
+                Shown { health, recorded: kept.clone(), settings, metrics: Some(figures), login: login.clone() };
             tasks.spawn(async move {
                 if let Err(error) = tollhouse_web::serve(listener, shown, allowed, stop).await {
                     error!(target: "tollhouse.admin", %error, "the admin listener ended");
@@ -171,6 +176,7 @@ impl Program {
             tasks,
             stop_admin,
             front_door,
+            shown,
             reloads,
             figures,
             exports,
@@ -205,6 +211,35 @@ impl Program {
             }
         }
     }
+}
+
+/// The configuration in force, as it is shown: the file's, with what was said at the start, and the environment's.
+pub(crate) fn in_force(loaded: &Loaded, wanted: &Wanted) -> Arc<[Setting]> {
+    let mut settings = loaded.shown.clone();
+    let kept = match &wanted.keep {
+        Keep::In(dir, _) => Some(dir.display().to_string()),
+        Keep::Nowhere | Keep::Memory => None,
+    };
+    let said = [
+        ("listen", wanted.listen.map(|address| address.to_string())),
+        ("admin", wanted.admin.map(|address| address.to_string())),
+        ("store.path", kept),
+    ];
+    for (key, value) in said {
+        let (Some(value), setting) = (value, settings.iter_mut().find(|setting| setting.key == key)) else { continue };
+        match setting {
+            Some(setting) if setting.value == value => {}
+            Some(setting) => {
+                (setting.value, setting.origin, setting.place) = (value, Origin::CommandLine, String::new())
+            }
+            None => {
+                settings.push(Setting { key: key.to_owned(), value, origin: Origin::Default, place: String::new() })
+            }
+        }
+    }
+    let text = |value: std::ffi::OsString| value.to_string_lossy().into_owned();
+    settings.extend(config::environment(std::env::vars_os().map(|(name, value)| (text(name), text(value)))));
+    settings.into()
 }
 
 /// Which metrics are told, by the environment.

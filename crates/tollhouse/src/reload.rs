@@ -18,7 +18,7 @@ use tollhouse_core::ids::ServerId;
 use tollhouse_web::{Reload, Taken};
 use tracing::{error, info, warn};
 
-use crate::build::{Program, Wanted, tell_notices};
+use crate::build::{Program, Wanted, in_force, tell_notices};
 use crate::config::env::Process;
 use crate::config::{self, Loaded, Severity};
 use crate::exports::peers;
@@ -174,6 +174,8 @@ fn take<W: Fn(&Loaded) -> Wanted>(
     };
     // Nobody may look at the names any more: then the admin listener has ended.
     let _ = program.front_door.send(loaded.settings.front_door.clone());
+    // As with the names.
+    let _ = program.shown.send(in_force(loaded, &source.wanted(loaded)));
     // The pipeline outlives whoever reads a configuration.
     let _ = program.capture.send(loaded.capture.clone());
     if let Some(servers) = &program.peers {

@@ -8,6 +8,7 @@ mod openapi;
 mod dashboard;
 mod traces;
 mod servers;
+mod settings;
 mod sessions;
 mod errors;
 mod history;
@@ -24,6 +25,7 @@ pub use figures::{FigureView, Figures};
 pub use history::{EventView, History};
 pub use servers::{ServerView, Servers, Tool, ToolView, Tools};
 pub use sessions::{SessionView, Sessions};
+pub use settings::SettingsView;
 pub use traces::{Trace, TraceView, Traces};
 
 use std::sync::Arc;
@@ -38,6 +40,7 @@ use tollhouse_store::{Call, Store};
 use self::openapi::{BEFORE, ERRORS, Form, LIMIT, Operation, SERVER};
 use crate::feed::Feed;
 use crate::health::Health;
+use crate::settings::Settings;
 
 /// Calls that a follower may be behind. Beyond that it misses some, and is told how many.
 const FOLLOWED: usize = 1000;
@@ -85,6 +88,7 @@ impl Recorded {
 struct Asked {
     recorded: Recorded,
     health: Arc<dyn Health>,
+    settings: Settings,
 }
 
 impl FromRef<Asked> for Recorded {
@@ -100,11 +104,11 @@ pub fn description() -> String {
     text
 }
 
-pub(crate) fn routes(recorded: Recorded, health: Arc<dyn Health>) -> Router {
+pub(crate) fn routes(recorded: Recorded, health: Arc<dyn Health>, settings: Settings) -> Router {
     let described = openapi::document(&table());
     let router =
         table().into_iter().fold(Router::new(), |router, operation| router.route(operation.path, operation.handler));
-    router.route(openapi::PATH, get(async || Json(described))).with_state(Asked { recorded, health })
+    router.route(openapi::PATH, get(async || Json(described))).with_state(Asked { recorded, health, settings })
 }
 
 /// Every path.
@@ -189,6 +193,13 @@ fn table() -> Vec<Operation<Asked>> {
             &[openapi::RANGE, openapi::KIND, SERVER, openapi::TOOL, LIMIT, BEFORE],
             SchemaGenerator::subschema_for::<History>,
             get(history::list),
+        ),
+        operation(
+            "/api/v1/settings",
+            "The configuration in force, each value with where it comes from",
+            &[],
+            SchemaGenerator::subschema_for::<SettingsView>,
+            get(settings::list),
         ),
         operation(
             "/api/v1/dashboard",

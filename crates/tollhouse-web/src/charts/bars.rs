@@ -21,23 +21,6 @@ pub(crate) fn sparkline(title: &str, counts: &[u64]) -> super::Svg {
     drawing.finish()
 }
 
-/// How often each size occurred: the name of a size and its count.
-pub(crate) fn histogram(caption: &str, unit: &str, sizes: &[(String, u64)]) -> Chart {
-    let most = sizes.iter().map(|(_, count)| *count).max().unwrap_or_default();
-    let mut drawing = Drawing::new("chart histogram", STEP * number(sizes.len().max(1) as u64), HEIGHT, caption);
-    for (x, (size, count)) in places(sizes.len()).zip(sizes).filter(|(_, (_, count))| *count > 0) {
-        let height = tenth(share(*count, most, HEIGHT).max(LEAST));
-        let at = Rect { x, y: HEIGHT - height, width: STEP - GAP, height };
-        drawing.rect("bar", at, Some(&format!("{size}: {count}")));
-    }
-    let table = Table {
-        caption: caption.to_owned(),
-        head: vec![unit.to_owned(), "calls".to_owned()],
-        rows: sizes.iter().map(|(size, count)| vec![size.clone(), count.to_string()]).collect(),
-    };
-    Chart { svg: drawing.finish(), table }
-}
-
 /// One kind of what is counted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Series {

@@ -10,8 +10,8 @@ mod lanes;
 mod lines;
 mod spans;
 
-pub(crate) use bars::{Series, Slot, histogram, sparkline, stacked};
-pub(crate) use lanes::{Lanes, Stretch, lanes};
+pub(crate) use bars::{Series, Slot, sparkline, stacked};
+pub(crate) use lanes::{Stretch, lanes};
 pub(crate) use lines::{Percentiles, latency};
 pub(crate) use spans::{Bar, bar, scale};
 

@@ -44,13 +44,6 @@ fn stacked_bars_are_these_bytes() {
 }
 
 #[test]
-fn a_histogram_is_these_bytes() {
-    let chart = histogram("how long", "up to", &[("1 ms".to_owned(), 2), ("10 ms".to_owned(), 0), ("∞".to_owned(), 8)]);
-    golden("histogram", &chart.svg);
-    assert_eq!(chart.table.rows.len(), 3);
-}
-
-#[test]
 fn lines_break_where_nothing_was_called() {
     let at = |ms| Percentiles { when: "09:00".to_owned(), ms };
     let slots = [at(Some([2.0, 20.0, 90.0])), at(Some([3.0, 30.0, 90.0])), at(None), at(Some([1.0, 1.0, 1.0]))];
@@ -79,7 +72,6 @@ fn nothing_can_be_drawn_too() {
     for svg in [
         sparkline("", &[]),
         stacked("", &KINDS, &[]).svg,
-        histogram("", "", &[]).svg,
         latency("", &[]).0.svg,
         lanes("", [0, 0], &[]).svg,
         bar("call", Bar { from_us: 0, long_us: 0, within_us: 0, whole_us: 0 }),

@@ -40,9 +40,10 @@ pub(super) const TRACES: Place = Place { path: "/traces", name: "Traces", key: '
 pub(super) const SESSIONS: Place = Place { path: "/sessions", name: "Sessions", key: 's' };
 pub(super) const ERRORS: Place = Place { path: "/errors", name: "Errors", key: 'e' };
 pub(super) const SERVERS: Place = Place { path: "/servers", name: "Servers & tools", key: 'v' };
+pub(super) const SETTINGS: Place = Place { path: "/settings", name: "Settings", key: ',' };
 
 /// The navigation, in its order.
-pub(super) const PLACES: [Place; 6] = [OVERVIEW, CALLS, TRACES, SESSIONS, ERRORS, SERVERS];
+pub(super) const PLACES: [Place; 7] = [OVERVIEW, CALLS, TRACES, SESSIONS, ERRORS, SERVERS, SETTINGS];
 
 /// A random word, good for one answer.
 #[derive(Debug, Clone)]

@@ -12,6 +12,7 @@ mod traces;
 mod sessions;
 mod errors;
 mod servers;
+mod settings;
 
 mod pick;
 mod slots;
@@ -31,12 +32,14 @@ use tollhouse_store::question::{By, Figure, Numbers, Width};
 
 use crate::api::Recorded;
 use crate::health::Health;
+use crate::settings::Settings;
 
 /// What pages are made of.
 #[derive(Clone)]
 pub(crate) struct Pages {
     pub(crate) health: Arc<dyn Health>,
     pub(crate) recorded: Recorded,
+    pub(crate) settings: Settings,
 }
 
 /// A page, or why there is none.
@@ -65,6 +68,7 @@ pub(crate) fn routes(pages: Pages) -> Router {
         .route("/sessions", get(sessions::list))
         .route("/sessions/{id}", get(sessions::one))
         .route("/errors", get(errors::page))
+        .route("/settings", get(settings::page))
         .route("/servers", get(servers::list))
         .route("/servers/{id}", get(servers::one))
         .route("/servers/{id}/tools/{name}", get(servers::tool))

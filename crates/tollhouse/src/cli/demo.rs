@@ -50,6 +50,7 @@ pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
         store: config::Store::default(),
         compat: Vec::new(),
         capture: config::Capture::default(),
+        shown: config::defaults(),
         notices: Vec::new(),
     };
     // The calls are shown by the agent; their log lines would only repeat it.

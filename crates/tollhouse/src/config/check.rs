@@ -13,6 +13,7 @@ use tollhouse_proxy::settings::{
 };
 use tollhouse_store::sqlite::Keep;
 use tollhouse_telemetry::compat::Set;
+use tollhouse_web::Setting;
 
 use super::block::List;
 use super::blocks::{self, File, LogFormat};
@@ -71,6 +72,8 @@ pub(crate) struct Loaded {
     pub(crate) compat: Vec<Set>,
     /// Whose content is captured.
     pub(crate) capture: Capture,
+    /// Every key with its value, to be shown.
+    pub(crate) shown: Vec<Setting>,
     /// What the operator should know, in the order of the file.
     pub(crate) notices: Vec<Finding>,
 }
@@ -192,6 +195,7 @@ pub(crate) fn own(file: &File, root: &Place, env: &dyn Environment, findings: &m
         store: file.store.as_ref().map(|store| store_of(&store.value, findings)).unwrap_or_default(),
         compat: file.telemetry.as_ref().map(|telemetry| telemetry.value.compat()).unwrap_or_default(),
         capture: Capture::of(file),
+        shown: Vec::new(),
         notices: Vec::new(),
     }
 }
@@ -240,6 +244,7 @@ fn defaults(servers: Vec<Server>, env: &dyn Environment) -> Loaded {
         store: Store::default(),
         compat: Vec::new(),
         capture: Capture::default(),
+        shown: super::defaults(),
         notices: Vec::new(),
     }
 }

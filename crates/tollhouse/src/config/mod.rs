@@ -8,6 +8,7 @@ mod block;
 mod blocks;
 mod check;
 mod client;
+mod effective;
 pub(crate) mod env;
 mod expand;
 mod finding;
@@ -31,6 +32,7 @@ use std::path::Path;
 pub(crate) use blocks::{ADMIN_DEFAULT, LISTEN_DEFAULT, LogFormat};
 pub(crate) use check::{Loaded, Log, Store, check_listen, one};
 pub(crate) use client::slug;
+pub(crate) use effective::{defaults, variables as environment};
 pub(crate) use expand::{fits, variables};
 pub(crate) use finding::{Code, Finding, Report, Severity, without_controls};
 pub(crate) use near::nearest;
@@ -127,10 +129,12 @@ fn meaning(path: &Path, text: &str, env: &dyn Environment, findings: &mut Findin
     root.report_duplicates(findings);
     if is_client_file(path, text) {
         let servers = client::servers(&root, findings);
-        Some(check::client(&servers, env, findings))
+        let loaded = check::client(&servers, env, findings);
+        Some(Loaded { shown: effective::effective(path, text), ..loaded })
     } else {
         let file = blocks::File::read(&root, findings)?;
-        Some(check::own(&file, &root.place, env, findings))
+        let loaded = check::own(&file, &root.place, env, findings);
+        Some(Loaded { shown: effective::effective(path, text), ..loaded })
     }
 }
 

@@ -77,14 +77,14 @@ async fn behind_a_gateway(work: impl AsyncFnOnce(Common)) {
     let listen = handle.listen(TcpListener::bind("127.0.0.1:0").await.unwrap()).unwrap();
     let web = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let common = Common { listen: Some(listen), admin: web.local_addr().ok(), ..Common::default() };
-    let told = std::sync::Arc::new({
+    let shown = tollhouse_web::Shown::health({
         let handle = handle.clone();
         move || crate::build::snapshot(&handle, Some(listen), &std::sync::Mutex::default())
     });
     let (_, door) = tokio::sync::watch::channel(loaded.settings.front_door.clone());
     tokio::select! {
         _ = server => panic!("the server ended"),
-        _ = tollhouse_web::serve(web, tollhouse_web::Shown { health: told, recorded: None, metrics: None, login: None }, door, stop.clone()) => panic!("the listener ended"),
+        _ = tollhouse_web::serve(web, shown, door, stop.clone()) => panic!("the listener ended"),
         () = work(common) => {}
     }
 }
