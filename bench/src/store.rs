@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use rusqlite::types::Value;
 use rusqlite::{Connection as Database, params};
 use tollhouse_core::era::Version;
 use tollhouse_core::ids::CallId;
@@ -17,7 +18,6 @@ use tollhouse_core::record::{Digest, Listener, Seen};
 use tollhouse_core::trace::Hex;
 use tollhouse_store::Call;
 use tollhouse_store::engine::Write;
-use tollhouse_store::event::{Event, Kind};
 use tollhouse_store::sqlite::{self, Keep};
 
 use crate::memory::Stage;
@@ -27,6 +27,8 @@ use crate::wire::Connection;
 
 /// Calls of one commit.
 const BATCH: u64 = 5000;
+/// Calls a second, when it is measured what they take to be put down.
+const RATE: u64 = 50_000;
 /// Over which calls are spread.
 const DAY_US: u64 = 86_400_000_000;
 const SERVERS: [&str; 5] = ["files", "search", "github", "notes", "almanac"];
@@ -68,13 +70,13 @@ pub(crate) async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     );
     let (small, large) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let now_us = u64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_micros())?;
-    let rows = fill(large.path(), args.calls, now_us, true)?;
-    report.push_str(&rows);
+    report.push_str(&rows(args.calls, now_us)?);
     if args.only_rows {
         print(&report);
         return Ok(ExitCode::SUCCESS);
     }
-    fill(small.path(), args.calls / 10, now_us, false)?;
+    fill(large.path(), args.calls, now_us)?;
+    fill(small.path(), args.calls / 10, now_us)?;
     let few = ask_all(args, small.path(), args.calls / 10, now_us).await?;
     let many = ask_all(args, large.path(), args.calls, now_us).await?;
     write!(
@@ -129,9 +131,10 @@ fn trace(nth: u64) -> [u8; 16] {
     ((u128::from(mixed(nth / 4)) << 64) | u128::from(mixed(nth / 4 + 1_000_000_007))).to_be_bytes()
 }
 
-/// The `nth` of `calls` calls of the day before `now_us`.
-fn call(nth: u64, calls: u64, now_us: u64) -> Call {
-    let at_us = now_us - DAY_US + nth * DAY_US / calls;
+/// The `nth` of `calls` calls of the time before `now_us`.
+fn call(nth: u64, calls: u64, span_us: u64, now_us: u64) -> Call {
+    let at_us =
+        now_us - span_us + u64::try_from(u128::from(nth) * u128::from(span_us) / u128::from(calls)).unwrap_or_default();
     let chance = mixed(nth);
     let pick = |of: u64, shift: u32| usize::try_from((chance >> shift) % of).unwrap_or_default();
     let failed = chance.is_multiple_of(23);
@@ -164,11 +167,7 @@ fn call(nth: u64, calls: u64, now_us: u64) -> Call {
         request_bytes: 300 + chance % 500,
         response_bytes: 200 + chance % 20_000,
         shape: Some("{path:str(12),depth:int}".into()),
-        seen: Seen {
-            request_hash: Some(digest(chance)),
-            response_hash: Some(digest(!chance)),
-            content: None,
-        },
+        seen: Seen { request_hash: Some(digest(chance)), response_hash: Some(digest(!chance)), content: None },
     }
 }
 
@@ -176,47 +175,59 @@ fn digest(chance: u64) -> Digest {
     Digest((u128::from(chance) << 64 | u128::from(mixed(chance))).to_be_bytes())
 }
 
-/// Fills a store in `dir`; beside it a bare table, if `compared`. What both took.
-fn fill(dir: &Path, calls: u64, now_us: u64, compared: bool) -> anyhow::Result<String> {
+/// Fills a store in `dir` with calls of a day.
+fn fill(dir: &Path, calls: u64, now_us: u64) -> anyhow::Result<()> {
     let (mut writer, _) = sqlite::open(&dir.join("store"), Keep::default())?;
-    let mut bare = if compared { Some(Bare::open(&dir.join("bare.db"))?) } else { None };
-    let (mut ours, mut theirs) = (Took::default(), Took::default());
     for batch in 0..calls.div_ceil(BATCH) {
         let rows: Vec<Call> =
-            (batch * BATCH..((batch + 1) * BATCH).min(calls)).map(|nth| call(nth, calls, now_us)).collect();
-        if let Some(bare) = &mut bare {
-            theirs.measure(|| bare.insert(&rows))?;
-        }
+            (batch * BATCH..((batch + 1) * BATCH).min(calls)).map(|nth| call(nth, calls, DAY_US, now_us)).collect();
+        writer.append(&rows)?;
+        writer.flush()?;
+    }
+    writer.close()?;
+    Ok(())
+}
+
+/// What it takes to put calls down that come at [`RATE`], beside bare inserts, batch by batch in turn.
+fn rows(calls: u64, now_us: u64) -> anyhow::Result<String> {
+    let dir = tempfile::tempdir()?;
+    let (mut writer, _) = sqlite::open(&dir.path().join("store"), Keep::default())?;
+    let mut texts = Bare::open(&dir.path().join("texts.db"))?;
+    let mut numbers = Bare::open(&dir.path().join("numbers.db"))?;
+    let (mut ours, mut as_text, mut numbered) = (Took::default(), Took::default(), Took::default());
+    let span_us = calls * 1_000_000 / RATE;
+    for batch in 0..calls.div_ceil(BATCH) {
+        let rows: Vec<Call> =
+            (batch * BATCH..((batch + 1) * BATCH).min(calls)).map(|nth| call(nth, calls, span_us, now_us)).collect();
+        as_text.measure(|| texts.insert(&rows, Texts::AsTheyAre))?;
+        numbered.measure(|| numbers.insert(&rows, Texts::Numbered))?;
         ours.measure(|| {
             writer.append(&rows)?;
-            writer.flush()?;
+            // The store does so twice a second.
+            if batch % (RATE / BATCH / 2) == 0 {
+                writer.flush()?;
+            }
             Ok(())
         })?;
     }
-    let definition = |tool: usize| format!("{{\"name\":\"tool-{tool}\",\"inputSchema\":{{\"type\":\"object\"}}}}");
-    let events = SERVERS.iter().flat_map(|server| {
-        (0..10).map(move |tool| Event::new(Kind::ToolAdded, now_us).at(server).of(&format!("tool-{tool}")))
-    });
-    let events: Vec<_> = events.enumerate().map(|(at, event)| event.body(&definition(at % 10))).collect();
-    writer.note(&events)?;
     writer.close()?;
-    if !compared {
-        return Ok(String::new());
-    }
-    _ = std::fs::remove_file(dir.join("bare.db"));
-    let size = size(&dir.join("store"))?;
     let line = |name: &str, took: &Took| {
         let (wall, cpu) = (took.wall.as_secs_f64(), took.cpu.as_secs_f64());
-        format!("| {name} | {:.0} | {:.2} |\n", number(calls) / wall, 1e6 * cpu / number(calls))
+        format!(
+            "| {name} | {:.0} | {:.2} | {:.0} % | {:.0} % |\n",
+            number(calls) / wall,
+            1e6 * cpu / number(calls),
+            100.0 * wall / ours.wall.as_secs_f64(),
+            100.0 * cpu / ours.cpu.as_secs_f64()
+        )
     };
     Ok(format!(
-        "\n| rows, in batches of {BATCH} | rows/s | CPU µs/row |\n|---|--:|--:|\n{}{}\n\
-         Store ÷ bare inserts: {:.0} % of the rows per second, {:.0} % by CPU. {} B a call on disk.\n",
-        line("bare inserts of the same row", &theirs),
-        line("the store, sums and all", &ours),
-        100.0 * theirs.wall.as_secs_f64() / ours.wall.as_secs_f64(),
-        100.0 * theirs.cpu.as_secs_f64() / ours.cpu.as_secs_f64(),
-        size / calls.max(1)
+        "\n| {calls} rows, in batches of {BATCH} | rows/s | CPU µs/row | store ÷ this, rows/s | by CPU |\n|---|--:|--:|--:|--:|\n\
+         {}{}{}\n{} B a call on disk.\n",
+        line("bare inserts of the same rows", &as_text),
+        line("the same, every text already a number", &numbered),
+        line("the store: texts numbered, trace and session noted, sums", &ours),
+        size(&dir.path().join("store"))? / calls.max(1)
     ))
 }
 
@@ -257,54 +268,67 @@ fn consumed() -> anyhow::Result<Duration> {
     Ok(Duration::from_nanos(ns))
 }
 
-/// The reference: the same row, its texts numbered beforehand, into a table of the same columns.
+/// How texts stand in a bare table.
+#[derive(Clone, Copy)]
+enum Texts {
+    AsTheyAre,
+    Numbered,
+}
+
+/// The reference: the same row into a table of the same columns, without any index.
 struct Bare(Database);
 
 impl Bare {
     fn open(path: &Path) -> anyhow::Result<Self> {
         let database = Database::open(path)?;
         database.execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; CREATE TABLE calls (id INTEGER PRIMARY KEY, \
-             a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y)",
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4096; CREATE TABLE calls (id INTEGER PRIMARY KEY, \
+             a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z)",
         )?;
         Ok(Self(database))
     }
 
-    fn insert(&mut self, calls: &[Call]) -> anyhow::Result<()> {
+    fn insert(&mut self, calls: &[Call], texts: Texts) -> anyhow::Result<()> {
         let transaction = self.0.transaction()?;
         {
             let mut insert = transaction.prepare_cached(
                 "INSERT INTO calls VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
-                 ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)",
+                 ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)",
             )?;
             for call in calls {
+                let text = |text: Option<&str>, number: i64| match (texts, text) {
+                    (_, None) => Value::Null,
+                    (Texts::AsTheyAre, Some(text)) => Value::Text(text.to_owned()),
+                    (Texts::Numbered, Some(_)) => Value::Integer(number),
+                };
                 insert.execute(params![
-                    i64::try_from(call.id.stamp() >> 8)? * 256 + i64::try_from(call.id.stamp() & 0xff)?,
+                    i64::try_from(call.id.stamp())?,
                     call.id.salt().cast_signed(),
                     1_i64,
                     i64::try_from(call.at_us)?,
                     &call.trace[..],
                     i64::from_be_bytes(call.parent),
-                    1_i64,
-                    2_i64,
-                    3_i64,
-                    4_i64,
-                    5_i64,
-                    6_i64,
-                    7_i64,
-                    8_i64,
-                    Option::<i64>::None,
-                    Option::<i64>::None,
+                    text(Some(&call.session), 1),
+                    text(Some(&call.session_source), 2),
+                    text(Some(&call.principal), 3),
+                    text(call.client.as_deref(), 4),
+                    text(Some(&call.method), 5),
+                    text(call.name.as_deref(), 6),
+                    text(call.server.as_deref(), 7),
+                    text(Some(&call.outcome), 8),
+                    text(call.error.as_deref(), 9),
+                    text(call.fault.as_deref(), 10),
                     1_i64,
                     call.attempts,
                     i64::try_from(call.total_us)?,
                     i64::try_from(call.upstream_us)?,
-                    80_i64,
+                    call.first_us.map(i64::try_from).transpose()?,
                     i64::try_from(call.request_bytes)?,
                     i64::try_from(call.response_bytes)?,
                     &*call.request_id,
                     call.shape.as_deref(),
                     Option::<String>::None,
+                    hashes(call),
                 ])?;
             }
         }
@@ -313,8 +337,18 @@ impl Bare {
     }
 }
 
+/// Both hashes of a call, in one.
+fn hashes(call: &Call) -> [u8; 32] {
+    let [request, response] = [&call.seen.request_hash, &call.seen.response_hash];
+    let mut both = [0; 32];
+    for (into, hash) in both.chunks_exact_mut(16).zip([request, response]) {
+        into.copy_from_slice(&hash.as_ref().map_or([0; 16], |hash| hash.0));
+    }
+    both
+}
+
 /// The questions: each path, in which `{trace}` and `{call}` become another one each time.
-const QUESTIONS: [&str; 36] = [
+const QUESTIONS: [&str; 40] = [
     "/api/v1/calls",
     "/api/v1/calls?limit=1000",
     "/api/v1/calls?f=server:eq:files",
@@ -340,7 +374,7 @@ const QUESTIONS: [&str; 36] = [
     "/api/v1/figures?by=tool&range=7d",
     "/api/v1/servers?range=24h",
     "/api/v1/tools",
-    "/api/v1/tools/files/tool-3",
+    "/api/v1/tools/echo/echo",
     "/api/v1/history",
     "/api/v1/dashboard?range=24h",
     "/",
@@ -351,12 +385,19 @@ const QUESTIONS: [&str; 36] = [
     "/traces/{trace}",
     "/sessions",
     "/errors",
+    "/sessions/session-7",
+    "/servers",
+    "/servers/echo",
+    "/servers/echo/tools/echo",
 ];
 
 /// Starts a gateway over the store in `data` and asks it everything.
 async fn ask_all(args: &Args, data: &Path, calls: u64, now_us: u64) -> anyhow::Result<Vec<Asked>> {
     let stage = Stage::over(&args.tollhouse, Some(data)).await?;
     let mut connection = Connection::new(stage.admin);
+    // A gateway that asks who it is has put down what lets somebody in.
+    let token = std::fs::read_to_string(data.join("admin-token")).unwrap_or_default();
+    let known = if token.is_empty() { String::new() } else { format!("Authorization: Bearer {}\r\n", token.trim()) };
     let mut answers = Vec::new();
     for path in QUESTIONS {
         let (mut times, mut nth, mut last) = (Vec::new(), 0_u64, (0, 0));
@@ -364,9 +405,9 @@ async fn ask_all(args: &Args, data: &Path, calls: u64, now_us: u64) -> anyhow::R
         // Two before it counts: what is asked again is asked of a reader that has the files open.
         while times.len() < args.rounds + 2 && (times.len() < 20 || began.elapsed() < Duration::from_secs(5)) {
             nth = (nth + 7919) % calls;
-            let call = call(nth, calls, now_us);
+            let call = call(nth, calls, DAY_US, now_us);
             let asked = path.replace("{trace}", &Hex(&call.trace).to_string()).replace("{call}", &call.id.to_string());
-            let request = format!("GET {asked} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            let request = format!("GET {asked} HTTP/1.1\r\nHost: localhost\r\n{known}\r\n");
             let start = Instant::now();
             let head = connection.exchange(request.as_bytes()).await.with_context(|| format!("ask {asked}"))?;
             times.push(u64::try_from(start.elapsed().as_micros())?);
