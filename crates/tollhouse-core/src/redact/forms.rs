@@ -126,12 +126,12 @@ fn begins_key(part: &str) -> bool {
     PREFIXES.iter().any(long) || (first == b'e' && jwt(part))
 }
 
-/// Header, claims and signature in base64, of which the first two are JSON objects (RFC 7519).
+/// A header, which is a JSON object, and what it is of, all in base64 (RFC 7519): claims and a signature, or an encrypted key
+/// and what is encrypted.
 fn jwt(part: &str) -> bool {
     let mut segments = part.split('.');
-    let object =
-        |segment: Option<&str>| segment.is_some_and(|segment| segment.starts_with("eyJ") && segment.len() >= 8);
-    object(segments.next()) && object(segments.next()) && segments.next().is_some()
+    let long = |segment: Option<&str>| segment.is_some_and(|segment| segment.len() >= 8);
+    part.starts_with("eyJ") && long(segments.next()) && long(segments.next()) && segments.next().is_some()
 }
 
 /// Everything between the marks of a private key; to the end if only its beginning is there.
