@@ -14,6 +14,7 @@ mod errors;
 mod servers;
 
 mod pick;
+mod slots;
 mod frame;
 mod assets;
 mod address;
