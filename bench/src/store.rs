@@ -167,11 +167,7 @@ fn call(nth: u64, calls: u64, span_us: u64, now_us: u64) -> Call {
         request_bytes: 300 + chance % 500,
         response_bytes: 200 + chance % 20_000,
         shape: Some("{path:str(12),depth:int}".into()),
-        seen: Seen {
-            request_hash: Some(digest(chance)),
-            response_hash: Some(digest(!chance)),
-            content: None,
-        },
+        seen: Seen { request_hash: Some(digest(chance)), response_hash: Some(digest(!chance)), content: None },
     }
 }
 
@@ -352,7 +348,7 @@ fn hashes(call: &Call) -> [u8; 32] {
 }
 
 /// The questions: each path, in which `{trace}` and `{call}` become another one each time.
-const QUESTIONS: [&str; 36] = [
+const QUESTIONS: [&str; 40] = [
     "/api/v1/calls",
     "/api/v1/calls?limit=1000",
     "/api/v1/calls?f=server:eq:files",
@@ -389,12 +385,19 @@ const QUESTIONS: [&str; 36] = [
     "/traces/{trace}",
     "/sessions",
     "/errors",
+    "/sessions/session-7",
+    "/servers",
+    "/servers/echo",
+    "/servers/echo/tools/echo",
 ];
 
 /// Starts a gateway over the store in `data` and asks it everything.
 async fn ask_all(args: &Args, data: &Path, calls: u64, now_us: u64) -> anyhow::Result<Vec<Asked>> {
     let stage = Stage::over(&args.tollhouse, Some(data)).await?;
     let mut connection = Connection::new(stage.admin);
+    // A gateway that asks who it is has put down what lets somebody in.
+    let token = std::fs::read_to_string(data.join("admin-token")).unwrap_or_default();
+    let known = if token.is_empty() { String::new() } else { format!("Authorization: Bearer {}\r\n", token.trim()) };
     let mut answers = Vec::new();
     for path in QUESTIONS {
         let (mut times, mut nth, mut last) = (Vec::new(), 0_u64, (0, 0));
@@ -404,7 +407,7 @@ async fn ask_all(args: &Args, data: &Path, calls: u64, now_us: u64) -> anyhow::R
             nth = (nth + 7919) % calls;
             let call = call(nth, calls, DAY_US, now_us);
             let asked = path.replace("{trace}", &Hex(&call.trace).to_string()).replace("{call}", &call.id.to_string());
-            let request = format!("GET {asked} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            let request = format!("GET {asked} HTTP/1.1\r\nHost: localhost\r\n{known}\r\n");
             let start = Instant::now();
             let head = connection.exchange(request.as_bytes()).await.with_context(|| format!("ask {asked}"))?;
             times.push(u64::try_from(start.elapsed().as_micros())?);

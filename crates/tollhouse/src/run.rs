@@ -32,8 +32,7 @@ pub(crate) fn log(told: Option<&str>, file: &config::Log) -> anyhow::Result<Log>
     }
     .map(|level| format!(",tollhouse.otel={level}"));
     level.extend(own);
-    logs::init(&level, format.unwrap_or_else(Format::auto))
-        .context("begin to write log lines")
+    logs::init(&level, format.unwrap_or_else(Format::auto)).context("begin to write log lines")
 }
 
 /// Builds a gateway from what stands in `source`, and serves until its end as [`gateway`] does. While it runs, it follows

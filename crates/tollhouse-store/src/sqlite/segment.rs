@@ -16,7 +16,8 @@ use crate::engine::Error;
 use crate::question::{Bounds, Field, Filter, Page};
 
 /// Texts that repeat are numbers of `dim`; a file that goes takes its texts with it.
-const LAYOUTS: Layouts = Layouts(&["
+const LAYOUTS: Layouts = Layouts(&[
+    "
 CREATE TABLE calls (
   id INTEGER PRIMARY KEY, salt INTEGER NOT NULL, batch INTEGER NOT NULL, at INTEGER NOT NULL,
   trace BLOB NOT NULL, parent INTEGER NOT NULL,
@@ -31,10 +32,12 @@ CREATE TABLE block (batch INTEGER PRIMARY KEY, traces BLOB NOT NULL, sessions BL
 CREATE TABLE last (one INTEGER PRIMARY KEY CHECK (one = 1), batch INTEGER NOT NULL, rows INTEGER NOT NULL,
   min_at INTEGER NOT NULL, max_at INTEGER NOT NULL);
 INSERT INTO last VALUES (1, 0, 0, 0, 0);
-", "
+",
+    "
 ALTER TABLE calls ADD COLUMN hashes BLOB;
 ALTER TABLE calls ADD COLUMN content TEXT;
-"]);
+",
+]);
 /// Rows of a block. Its two lists take 48 KiB each.
 const BLOCK: usize = 4096;
 /// A fingerprint and an id, both with the highest byte first, so that bytes sort like numbers.

@@ -297,6 +297,9 @@ fn the_reference_names_every_variable_that_is_read() {
         let general = ["TRACES_", "METRICS_", "LOGS_"].iter().fold(name.clone(), |name, signal| {
             name.replacen(&format!("OTEL_EXPORTER_OTLP_{signal}"), "OTEL_EXPORTER_OTLP_", 1)
         });
-        assert!(page.contains(&format!("`{name}`")) || page.contains(&format!("`{general}`")), "{name} is not in the reference");
+        assert!(
+            page.contains(&format!("`{name}`")) || page.contains(&format!("`{general}`")),
+            "{name} is not in the reference"
+        );
     }
 }
