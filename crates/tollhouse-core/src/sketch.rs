@@ -58,9 +58,19 @@ impl Sketch {
             self.buckets.clone_from(&other.buckets);
             return;
         }
-        // A few new values among many buckets are put in their places; two long lists are passed through once.
-        if other.buckets.len() < 4 {
-            other.buckets.iter().for_each(|(index, by)| self.raise(*index, *by));
+        // What has counted a great deal has nearly every bucket already: those are raised in passing.
+        let mut at = 0;
+        let mut missing = false;
+        for (index, by) in &other.buckets {
+            while self.buckets.get(at).is_some_and(|(ours, _)| ours < index) {
+                at += 1;
+            }
+            match self.buckets.get_mut(at) {
+                Some((ours, count)) if ours == index => *count = count.saturating_add(*by),
+                _ => missing = true,
+            }
+        }
+        if !missing {
             return;
         }
         let mut merged = Vec::with_capacity(self.buckets.len() + other.buckets.len());
@@ -69,8 +79,8 @@ impl Sketch {
             while let Some(before) = theirs.next_if(|(their, _)| *their < index) {
                 merged.push(before);
             }
-            let same = theirs.next_if(|(their, _)| *their == index).map_or(0, |(_, by)| by);
-            merged.push((index, count.saturating_add(same)));
+            _ = theirs.next_if(|(their, _)| *their == index);
+            merged.push((index, count));
         }
         merged.extend(theirs);
         self.buckets = merged;
@@ -150,6 +160,7 @@ impl Sketch {
     pub fn decode(mut bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut sketch =
             Self { count: take(&mut bytes)?, sum: take(&mut bytes)?, max: take(&mut bytes)?, buckets: Vec::new() };
+        sketch.buckets.reserve_exact(bytes.len() / 2);
         let mut last = 0_u16;
         while !bytes.is_empty() {
             let (distance, count) = (take(&mut bytes)?, take(&mut bytes)?);

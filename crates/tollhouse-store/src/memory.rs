@@ -1,6 +1,7 @@
 //! An engine that keeps calls in memory: to hold the other one against, and for a demonstration, which ends with its
 //! program. It keeps the newest [`CALLS_MAX`] and what is summed up of all.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -208,7 +209,10 @@ pub(crate) fn figures(numbers: &Numbers, cells: impl Iterator<Item = (u64, Group
             continue;
         }
         let at = if numbers.over_time { from_us } else { numbers.range.from_us };
-        found.entry((at, group.part(numbers.by))).or_default().merge(&sum);
+        match found.entry((at, group.part(numbers.by))) {
+            Entry::Occupied(mut known) => known.get_mut().merge(&sum),
+            Entry::Vacant(first) => _ = first.insert(sum),
+        }
     }
     found.into_iter().map(|((from_us, group), sum)| Figure { from_us, group, sum }).collect()
 }

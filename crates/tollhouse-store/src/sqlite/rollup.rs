@@ -16,7 +16,7 @@ use crate::memory::figures;
 use crate::question::{By, ErrorGroup, Figure, Happened, Numbers, Range, Session, Sum, Width};
 use crate::roll::{Delta, ERROR_CALLS, ErrorKey, Group};
 
-const LAYOUTS: Layouts = Layouts(&[CELLS, EVENTS, TOTALS]);
+const LAYOUTS: Layouts = Layouts(&[CELLS, EVENTS, TOTALS, CLIENTS]);
 const CELLS: &str = "
 CREATE TABLE cell (
   width INTEGER NOT NULL, slot INTEGER NOT NULL, server TEXT NOT NULL, name TEXT NOT NULL, method TEXT NOT NULL,
@@ -63,6 +63,16 @@ CREATE TABLE of_server (
   total BLOB NOT NULL, upstream BLOB NOT NULL, first BLOB NOT NULL, PRIMARY KEY (width, slot, server, name)
 ) WITHOUT ROWID;
 ";
+/// The same by client.
+const CLIENTS: &str = "
+CREATE TABLE of_client (
+  width INTEGER NOT NULL, slot INTEGER NOT NULL, server TEXT NOT NULL, name TEXT NOT NULL, calls INTEGER NOT NULL,
+  failed INTEGER NOT NULL, request INTEGER NOT NULL, response INTEGER NOT NULL, errors TEXT NOT NULL,
+  total BLOB NOT NULL, upstream BLOB NOT NULL, first BLOB NOT NULL, PRIMARY KEY (width, slot, server, name)
+) WITHOUT ROWID;
+";
+/// The tables of totals.
+const TABLES: [&str; 3] = ["of_tool", "of_server", "of_client"];
 /// Events that are kept; older ones are given up, whatever their age.
 const EVENTS_MAX: i64 = 100_000;
 /// An id of a call: row and salt.
@@ -94,13 +104,18 @@ impl Rollup {
         Ok(Self { path: path.to_owned(), connection: base::read(path, LAYOUTS)? })
     }
 
-    /// Sums up by tool and server what an earlier version has kept by cells alone.
+    /// Sums up by tool, server and client what an earlier version has kept by cells alone.
     fn complete(&mut self) -> Result<(), Error> {
         let path = self.path.clone();
         let failed = |error| sql("sum up by tool and server", &path)(error);
-        let missing = "SELECT EXISTS (SELECT 1 FROM cell) AND NOT EXISTS (SELECT 1 FROM of_server)";
-        let missing: bool = self.connection.query_row(missing, [], |row| row.get(0)).map_err(failed)?;
-        if !missing {
+        let mut missing = Vec::new();
+        for table in TABLES {
+            let query = format!("SELECT EXISTS (SELECT 1 FROM cell) AND NOT EXISTS (SELECT 1 FROM {table})");
+            if self.connection.query_row(&query, [], |row| row.get(0)).map_err(failed)? {
+                missing.push(table);
+            }
+        }
+        if missing.is_empty() {
             return Ok(());
         }
         let transaction = self.connection.transaction().map_err(failed)?;
@@ -112,7 +127,7 @@ impl Rollup {
                 let (slot, group, sum) = row.map_err(failed)?;
                 cells.insert((width, slot, group), sum);
             }
-            for (table, totals) in totals(&cells) {
+            for (table, totals) in totals(&cells).into_iter().filter(|(table, _)| missing.contains(table)) {
                 add_totals(&transaction, table, &totals).map_err(failed)?;
             }
         }
@@ -198,7 +213,7 @@ impl Rollup {
         let failed = |error| sql("give up old sums", &self.path)(error);
         for (width, kept) in Width::ALL.into_iter().zip([keep.minutes_us, keep.quarters_us, keep.days_us]) {
             let oldest = width.slot(now_us.saturating_sub(kept));
-            for table in ["cell", "of_tool", "of_server"] {
+            for table in TABLES.into_iter().chain(["cell"]) {
                 let old = format!("DELETE FROM {table} WHERE width = ?1 AND slot < ?2");
                 self.connection.execute(&old, params![code(width), signed(oldest)]).map_err(failed)?;
             }
@@ -266,18 +281,17 @@ impl Rollup {
 
     pub(super) fn numbers(&mut self, numbers: &Numbers) -> Result<Vec<Figure>, Error> {
         let failed = |error| sql("read sums", &self.path)(error);
-        let query = match numbers.by {
-            By::All | By::Server => "SELECT * FROM of_server WHERE width = ?1 AND slot >= ?2 AND slot <= ?3",
-            By::Tool => "SELECT * FROM of_tool WHERE width = ?1 AND slot >= ?2 AND slot <= ?3",
-            By::Client | By::Method => "SELECT * FROM cell WHERE width = ?1 AND slot >= ?2 AND slot <= ?3",
+        // The calls of one server by client are in cells alone.
+        let (table, read): (_, Summed) = match (numbers.by, &numbers.server) {
+            (By::All | By::Server, _) => ("of_server", total),
+            (By::Tool, _) => ("of_tool", total),
+            (By::Client, None) => ("of_client", client_total),
+            (By::Client, Some(_)) | (By::Method, _) => ("cell", cell),
         };
+        let query = format!("SELECT * FROM {table} WHERE width = ?1 AND slot >= ?2 AND slot <= ?3");
         let query = format!("{query} AND (?4 IS NULL OR server = ?4)");
         let mut cells = self.connection.prepare_cached(&query).map_err(failed)?;
         let slots = (numbers.width.slot(numbers.range.from_us), numbers.width.slot(numbers.range.to_us));
-        let read = match numbers.by {
-            By::All | By::Server | By::Tool => total,
-            By::Client | By::Method => cell,
-        };
         let rows = cells
             .query_map(params![code(numbers.width), signed(slots.0), signed(slots.1), numbers.server], read)
             .map_err(failed)?;
@@ -320,7 +334,10 @@ fn code(width: Width) -> i64 {
     }
 }
 
-/// A row of `cell`: its slot, group and sum.
+/// Reads a row of sums: its slot, group and sum.
+type Summed = fn(&Row<'_>) -> rusqlite::Result<(u64, Group, Sum)>;
+
+/// A row of `cell`.
 fn cell(row: &Row<'_>) -> rusqlite::Result<(u64, Group, Sum)> {
     let text = |column| row.get::<_, String>(column).map(Box::<str>::from);
     let group = Group { server: text(2)?, name: text(3)?, method: text(4)?, client: text(5)? };
@@ -334,19 +351,26 @@ fn total(row: &Row<'_>) -> rusqlite::Result<(u64, Group, Sum)> {
     Ok((unsigned(row.get(1)?), group, sum(row, 4)?))
 }
 
+/// A row of `of_client`, whose client stands where others have a server.
+fn client_total(row: &Row<'_>) -> rusqlite::Result<(u64, Group, Sum)> {
+    let (slot, group, sum) = total(row)?;
+    Ok((slot, Group { client: group.server, server: Box::default(), ..group }, sum))
+}
+
 /// Sums by width, slot, server and name.
 type Totals = BTreeMap<(Width, u64, [Box<str>; 2]), Sum>;
 
-/// What cells come to by tool and by server, each with its table.
-fn totals(cells: &BTreeMap<(Width, u64, Group), Sum>) -> [(&'static str, Totals); 2] {
-    let (mut tools, mut servers) = (Totals::new(), Totals::new());
+/// What cells come to by tool, by server and by client, each with its table.
+fn totals(cells: &BTreeMap<(Width, u64, Group), Sum>) -> [(&'static str, Totals); 3] {
+    let (mut tools, mut servers, mut clients) = (Totals::new(), Totals::new(), Totals::new());
     for ((width, slot, group), sum) in cells {
         tools.entry((*width, *slot, group.part(By::Tool))).or_default().merge(sum);
+        clients.entry((*width, *slot, group.part(By::Client))).or_default().merge(sum);
     }
     for ((width, slot, [server, _]), sum) in &tools {
         servers.entry((*width, *slot, [server.clone(), Box::default()])).or_default().merge(sum);
     }
-    [("of_tool", tools), ("of_server", servers)]
+    [("of_tool", tools), ("of_server", servers), ("of_client", clients)]
 }
 
 fn add_totals(connection: &Connection, table: &str, totals: &Totals) -> rusqlite::Result<()> {

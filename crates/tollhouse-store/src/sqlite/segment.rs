@@ -132,6 +132,8 @@ pub(super) struct Segment {
     texts: HashMap<i64, Box<str>>,
     /// Where rule and confidence are put together.
     rule: String,
+    /// What blocks may hold, by their number: of traces and of sessions.
+    filters: [HashMap<i64, Filtering>; 2],
 }
 
 /// The texts of a call, as numbers of its file.
@@ -182,6 +184,7 @@ impl Segment {
             numbers: HashMap::new(),
             texts: HashMap::new(),
             rule: String::new(),
+            filters: [HashMap::new(), HashMap::new()],
         }
     }
 
@@ -410,23 +413,38 @@ impl Segment {
     }
 
     /// Calls with this fingerprint of their trace, by the blocks.
-    pub(super) fn traces(&self, print: u32) -> Result<Vec<i64>, Error> {
-        self.in_blocks("SELECT traces FROM block", print)
+    pub(super) fn traces(&mut self, print: u32) -> Result<Vec<i64>, Error> {
+        self.in_blocks(Lists::Traces, print)
     }
 
     /// Calls with this fingerprint of their session, by the blocks.
-    pub(super) fn sessions(&self, print: u32) -> Result<Vec<i64>, Error> {
-        self.in_blocks("SELECT sessions FROM block", print)
+    pub(super) fn sessions(&mut self, print: u32) -> Result<Vec<i64>, Error> {
+        self.in_blocks(Lists::Sessions, print)
     }
 
-    fn in_blocks(&self, query: &str, print: u32) -> Result<Vec<i64>, Error> {
+    /// A block is read once to learn which fingerprints it may hold, and again only for one of these.
+    fn in_blocks(&mut self, lists: Lists, print: u32) -> Result<Vec<i64>, Error> {
         let failed = |error| sql("read the blocks of a file", &self.path)(error);
-        let mut statement = self.connection.prepare_cached(query).map_err(failed)?;
-        let mut rows = statement.query([]).map_err(failed)?;
+        let (query, filters) = match lists {
+            Lists::Traces => ("SELECT traces FROM block WHERE batch = ?1", &mut self.filters[0]),
+            Lists::Sessions => ("SELECT sessions FROM block WHERE batch = ?1", &mut self.filters[1]),
+        };
+        let mut numbers = self.connection.prepare_cached("SELECT batch FROM block").map_err(failed)?;
+        let blocks = numbers.query_map([], |row| row.get(0)).map_err(failed)?;
+        let blocks: Vec<i64> = blocks.collect::<Result<_, _>>().map_err(failed)?;
+        let mut find = self.connection.prepare_cached(query).map_err(failed)?;
         let mut ids = Vec::new();
-        while let Some(row) = rows.next().map_err(failed)? {
-            let list = row.get_ref(0).and_then(|value| Ok(value.as_blob()?)).map_err(failed)?;
-            ids.extend(bisect(list, print));
+        for block in blocks {
+            if filters.get(&block).is_some_and(|filter| !filter.may_hold(print)) {
+                continue;
+            }
+            let read = find.query_row([block], |row| {
+                let list = row.get_ref(0)?.as_blob()?;
+                ids.extend(bisect(list, print));
+                filters.entry(block).or_insert_with(|| Filtering::of(list));
+                Ok(())
+            });
+            read.map_err(failed)?;
         }
         Ok(ids)
     }
@@ -497,6 +515,35 @@ impl Segment {
             }
         }
         Ok(found)
+    }
+}
+
+/// Which list of a block.
+#[derive(Debug, Clone, Copy)]
+enum Lists {
+    Traces,
+    Sessions,
+}
+
+/// Bits of a [`Filtering`]: sixteen for each entry of a block, so that one look in sixteen is in vain.
+const FILTER_BITS: u32 = 65_536;
+
+/// Which fingerprints a block may hold: a bit for the low half of each. Takes 8 KiB, a sixth of its list.
+struct Filtering(Box<[u64]>);
+
+impl Filtering {
+    fn of(list: &[u8]) -> Self {
+        let mut bits = vec![0; FILTER_BITS as usize / 64].into_boxed_slice();
+        for entry in list.as_chunks::<ENTRY>().0 {
+            let print = u32::from_be_bytes([entry[0], entry[1], entry[2], entry[3]]) % FILTER_BITS;
+            bits[print as usize / 64] |= 1 << (print % 64);
+        }
+        Self(bits)
+    }
+
+    fn may_hold(&self, print: u32) -> bool {
+        let print = print % FILTER_BITS;
+        self.0[print as usize / 64] & (1 << (print % 64)) != 0
     }
 }
 
