@@ -162,7 +162,10 @@ async fn every_path_of_the_api_that_is_described_is_answered_and_says_what_it_pr
     assert_eq!(parts["trace_root"]["span_id"], "b7ad6b7169203331");
     assert_eq!(parts["mcp_servers"].as_array().map(Vec::len), Some(2));
     assert!(parts["session_states"]["counts"]["active"].as_u64() >= Some(1), "{parts}");
-    assert_eq!((&parts["cost_summary"]["total_usd"], &parts["coverage"]["cost_monitoring"]), (&Value::Null, &Value::Null));
+    assert_eq!(
+        (&parts["cost_summary"]["total_usd"], &parts["coverage"]["cost_monitoring"]),
+        (&Value::Null, &Value::Null)
+    );
 }
 
 #[tokio::test]
@@ -198,7 +201,8 @@ async fn who_called_what_and_what_goes_on_is_shown_by_verbs() {
         (stdout.contains("\"echo\"") && stdout.contains("no-such-tool")).then_some(())
     })
     .await;
-    let (code, stdout, _) = verb(&["logs", "--identity", "anonymous", "--errors", "--server", "tested"], &gateway).await;
+    let (code, stdout, _) =
+        verb(&["logs", "--identity", "anonymous", "--errors", "--server", "tested"], &gateway).await;
     let lines: Vec<Value> = stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     assert_eq!((code, lines.len(), &lines[0]["name"]), (Some(0), 1, &json!("no-such-tool")), "{stdout}");
     let (code, _, stderr) = verb(&["logs", "--tool", "never-called"], &gateway).await;

@@ -35,7 +35,7 @@ async function put() {
   if (mine !== visit) return;
   for (const part of document.querySelectorAll("[data-live]")) {
     const fresh = page.getElementById(part.id);
-    if (fresh) morph(part, document.importNode(fresh, true));
+    if (fresh) morph(part, document.importNode(fresh, true), true);
   }
   dress();
 }
@@ -75,7 +75,7 @@ function zone() {
   const local = store("zone") === "local";
   const name = document.querySelector("[data-zone-name]");
   if (name) name.textContent = local ? "local" : "UTC";
-  for (const time of document.querySelectorAll("time[datetime]")) {
+  for (const time of document.querySelectorAll("time[datetime]:not([data-ago])")) {
     time.dataset.utc ??= time.textContent;
     if (!local) {
       if (time.textContent !== time.dataset.utc) time.textContent = time.dataset.utc;
@@ -151,6 +151,37 @@ document.addEventListener("submit", (event) => {
 
 function ours(link) {
   return link.origin === location.origin && !link.pathname.startsWith("/api/") && !link.pathname.startsWith("/assets/") && !link.target;
+}
+
+// From one slot of a chart to another: their time alone is shown.
+let from = null;
+document.addEventListener("pointerdown", (event) => {
+  from = event.button === 0 ? event.target.closest(".zooms a") : null;
+  if (from) from.parentElement.dataset.drag = "";
+});
+document.addEventListener("dragstart", (event) => event.target.closest?.(".zooms") && event.preventDefault());
+document.addEventListener("pointermove", (event) => {
+  const at = from && event.target.closest?.(".zooms a");
+  if (!at || at.parentElement !== from.parentElement) return;
+  const [first, last] = ends(from, at);
+  [...from.parentElement.children].forEach((slot, nth) => slot.classList.toggle("chosen", nth >= first && nth <= last));
+});
+document.addEventListener("pointerup", (event) => {
+  const [begin, at] = [from, event.target.closest?.(".zooms a")];
+  from = null;
+  if (!begin) return;
+  for (const slot of begin.parentElement.children) slot.classList.remove("chosen");
+  if (!at || at === begin || at.parentElement !== begin.parentElement) return;
+  const [first, last] = ends(begin, at).map((nth) => begin.parentElement.children[nth]);
+  const url = new URL(location.href);
+  url.searchParams.set("range", `${first.dataset.from}..${last.dataset.to}`);
+  url.searchParams.delete("before");
+  show(url.href);
+});
+
+function ends(one, other) {
+  const slots = [...one.parentElement.children];
+  return [slots.indexOf(one), slots.indexOf(other)].sort((a, b) => a - b);
 }
 
 addEventListener("popstate", () => show(location.href, false));

@@ -2,6 +2,9 @@
 import { togglePause } from "./live.js";
 
 let leader = 0;
+/** Rows that lead somewhere: by themselves, or by a link in them. */
+const ROWS = "tr[data-href], tr:has(a[data-row])";
+const target = (row) => row.dataset.href ?? row.querySelector("a[data-row]").href;
 
 export function keys({ show, say, copy, store }) {
   document.addEventListener("keydown", (event) => {
@@ -50,7 +53,7 @@ export function keys({ show, say, copy, store }) {
 
   /** The next or previous row: shown at once where one is shown already, else only gone to. */
   function step(by) {
-    const rows = [...document.querySelectorAll("tr[data-href]")];
+    const rows = [...document.querySelectorAll(ROWS)];
     if (rows.length === 0) return false;
     const open = rows.findIndex((row) => row.hasAttribute("aria-current"));
     const at = rows.findIndex((row) => row.contains(document.activeElement));
@@ -58,15 +61,16 @@ export function keys({ show, say, copy, store }) {
     const row = rows[from < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, from + by))];
     focus(row.querySelector("a"));
     row.scrollIntoView({ block: "nearest" });
-    if (open >= 0) show(row.dataset.href);
+    if (open >= 0) show(target(row));
     else if (from + by >= rows.length) say("This is the last row");
     return true;
   }
 
   function enter() {
-    const row = document.activeElement?.closest("tr[data-href]");
-    if (!row) return false;
-    show(row.dataset.href);
+    const row = document.activeElement?.closest(ROWS);
+    // On a link of its own, Enter follows that.
+    if (!row || document.activeElement !== row.querySelector("a")) return false;
+    show(target(row));
     return true;
   }
 

@@ -17,8 +17,8 @@ export function fetchPage(url) {
   });
 }
 
-/** Makes `from`, which stays in the document, like `to`. */
-export function morph(from, to) {
+/** Makes `from`, which stays in the document, like `to`; with `mark`, what was not there before is marked. */
+export function morph(from, to, mark = false) {
   if (from.isEqualNode(to)) return;
   attributes(from, to);
   // What somebody is typing is theirs.
@@ -34,16 +34,17 @@ export function morph(from, to) {
     if (same) {
       if (same === at) at = at.nextSibling;
       else from.insertBefore(same, at);
-      morph(same, next);
+      morph(same, next, mark);
       continue;
     }
     if (next.id) {
-      from.insertBefore(document.importNode(next, true), at).classList?.add("fresh");
+      const added = from.insertBefore(document.importNode(next, true), at);
+      if (mark) added.classList.add("fresh");
       continue;
     }
     while (at && at.id && !wanted.has(at.id)) at = gone(at);
     if (at && !at.id && at.nodeType === next.nodeType && at.nodeName === next.nodeName) {
-      if (at.nodeType === Node.ELEMENT_NODE) morph(at, next);
+      if (at.nodeType === Node.ELEMENT_NODE) morph(at, next, mark);
       else if (at.nodeValue !== next.nodeValue) at.nodeValue = next.nodeValue;
       at = at.nextSibling;
     } else {

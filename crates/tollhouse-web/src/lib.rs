@@ -7,6 +7,7 @@
 //! Modules stand in the order a request meets them: the door, then the page.
 
 mod server;
+mod login;
 mod pages;
 mod events;
 
@@ -19,4 +20,5 @@ mod tree;
 
 pub use api::Recorded;
 pub use health::{Health, Losses, Phase, Reload, Reloads, Report, Server, Snapshot, State, Status, Taken};
+pub use login::Login;
 pub use server::{Error, Figures, Shown, serve};

@@ -1,9 +1,10 @@
 //! The admin listener: door, routes, the headers every answer carries.
 //!
-//! `GET /healthz`, `GET /readyz`, `GET /health`, `GET /metrics`, and what [`crate::api`] lists; `HEAD` likewise. Anything else is 404, but
-//! only for who is let in.
+//! `GET /healthz`, `GET /readyz`, `GET /health`, `GET /metrics`; behind a login, if there is one, pages, `/events`, and what [`crate::api`]
+//! lists; `HEAD` likewise. Anything else is 404, but only for who comes under a name of ours.
 
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +12,9 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
+use futures_util::FutureExt as _;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, StatusCode};
 use hyper::server::conn::http1;
@@ -28,6 +30,7 @@ use crate::api::{self, Recorded};
 use crate::events::{self, Events};
 use crate::front_door::Names;
 use crate::health::{Health, Phase, Report};
+use crate::login::{self, Entrance, Login};
 use crate::pages::{self, Pages};
 
 /// After the stop, an answer under way gets this long; a health answer takes microseconds.
@@ -61,12 +64,14 @@ pub struct Shown {
     pub recorded: Option<Recorded>,
     /// What is counted, if it is.
     pub metrics: Option<Figures>,
+    /// What lets somebody see pages and ask the API; without it everybody who reaches the listener may.
+    pub login: Option<Arc<Login>>,
 }
 
 impl Shown {
     /// Health alone.
     pub fn health(health: impl Health) -> Self {
-        Self { health: Arc::new(health), recorded: None, metrics: None }
+        Self { health: Arc::new(health), recorded: None, metrics: None, login: None }
     }
 }
 
@@ -144,36 +149,56 @@ struct Door {
 }
 
 fn routes(shown: Shown, door: Door, stop: CancellationToken) -> Router {
-    let Shown { health, recorded, metrics } = shown;
-    let health_of_api = health.clone();
-    let looked_at = recorded.clone().map(|recorded| {
+    let Shown { health, recorded, metrics, login } = shown;
+    let kept = recorded.is_some();
+    let guarded = recorded.map(|recorded| {
         let events = Events::new(recorded.clone(), health.clone(), stop);
         let streams = Router::new().route("/events", get(events::follow)).with_state(events);
-        pages::routes(Pages { health: health.clone(), recorded }).merge(streams)
+        let api = api::routes(recorded.clone(), health.clone());
+        pages::routes(Pages { health: health.clone(), recorded }).merge(streams).merge(api)
     });
+    let (mut guarded, mut entrance) = (guarded.unwrap_or_default(), Router::new());
+    if let Some(login) = login.filter(|_| kept) {
+        let state = Entrance::new(login, door.bound.port());
+        guarded = guarded.layer(from_fn_with_state(state.clone(), login::guard));
+        entrance = Router::new()
+            .route("/login", get(login::enter).post(login::prove))
+            .route("/login/link", post(login::link))
+            .route("/logout", post(login::leave))
+            .with_state(state);
+    }
     let health = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/health", get(report))
         .with_state(health);
-    let recorded = recorded.map(|recorded| api::routes(recorded, health_of_api)).unwrap_or_default();
     let metrics =
         metrics.map(|text| Router::new().route("/metrics", get(fetched)).with_state(text)).unwrap_or_default();
     Router::new()
         .merge(health)
-        .merge(recorded)
-        .merge(looked_at.unwrap_or_default())
+        .merge(guarded)
+        .merge(entrance)
         .merge(metrics)
-        .fallback(async || (StatusCode::NOT_FOUND, "no such page\n"))
+        .fallback(async move |request: Request| nothing(&request, kept))
         .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"))
         .layer(from_fn_with_state(Arc::new(door), check))
+}
+
+/// There is no such page: said as a page to a browser, in a line to a program.
+fn nothing(request: &Request, kept: bool) -> Response {
+    if login::wants_page(request.method(), request.headers()) {
+        pages::missing(kept)
+    } else {
+        (StatusCode::NOT_FOUND, "no such page\n").into_response()
+    }
 }
 
 async fn check(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     // A probe asks a few times a minute: the names need not be kept.
     let names = Names::new(door.bound, &door.configured.borrow());
     let mut response = match names.admit(request.uri(), request.headers()) {
-        Ok(()) => next.run(request).await,
+        // Whatever breaks while one answer is made must not look like a listener that has gone.
+        Ok(()) => AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| pages::broken()),
         Err(refusal) => (StatusCode::FORBIDDEN, format!("{refusal}\n")).into_response(),
     };
     for (name, value) in HEADERS {
@@ -200,3 +225,6 @@ async fn report(State(health): State<Arc<dyn Health>>) -> Json<Report> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod looked;

@@ -1,6 +1,6 @@
 //! Puts the components together: the only place that knows more than one side.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ use tollhouse_proxy::settings::FrontDoor;
 use tollhouse_store::Store;
 use tollhouse_telemetry::logs::Log;
 use tollhouse_telemetry::metrics::{self, Metrics};
-use tollhouse_web::{Losses, Phase, Recorded, Reloads, Server, Shown, Snapshot, State};
+use tollhouse_web::{Login, Losses, Phase, Recorded, Reloads, Server, Shown, Snapshot, State};
 use tracing::{error, info, warn};
 
 use crate::config::env::{Environment as _, Process};
@@ -27,6 +27,7 @@ use crate::history;
 use crate::pipeline;
 use crate::secrets;
 use crate::standing::standing;
+use crate::token::Token;
 
 /// Which listeners are wanted, and where calls are kept.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +35,7 @@ pub(crate) struct Wanted {
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) keep: Keep,
+    pub(crate) token: Token,
 }
 
 /// Where calls are kept.
@@ -79,6 +81,8 @@ pub(crate) struct Program {
     pub(crate) listen: Option<SocketAddr>,
     /// Where health is answered and the dashboard is.
     pub(crate) admin: Option<SocketAddr>,
+    /// What lets somebody in there.
+    login: Option<Arc<Login>>,
     pub(crate) pipeline: JoinHandle<()>,
     pub(crate) recorded: Option<Recorded>,
     pub(crate) tasks: TaskTracker,
@@ -113,6 +117,7 @@ impl Program {
             let (handle, reloads) = (handle.clone(), reloads.clone());
             tasks.spawn(history::watch(handle, reloads, recorded.clone(), stop_admin.clone()));
         }
+        let login = wanted.token.login(&Process)?.filter(|_| kept.is_some());
         let mut admin = None;
         if let Some(listener) = web {
             admin = Some(listener.local_addr().context("serve health")?);
@@ -125,14 +130,20 @@ impl Program {
                 let (handle, kept) = (handle.clone(), kept.clone());
                 move || metrics.render(standing(&handle, kept.as_ref()))
             });
-            let shown = Shown { health, recorded: kept.clone(), metrics: Some(figures) };
+            let shown = Shown { health, recorded: kept.clone(), metrics: Some(figures), login: login.clone() };
             tasks.spawn(async move {
                 if let Err(error) = tollhouse_web::serve(listener, shown, allowed, stop).await {
                     error!(target: "tollhouse.admin", %error, "the admin listener ended");
                 }
             });
         }
-        Ok(Self { handle, listen, admin, pipeline, recorded: kept, tasks, stop_admin, front_door, reloads })
+        Ok(Self { handle, listen, admin, pipeline, login, recorded: kept, tasks, stop_admin, front_door, reloads })
+    }
+
+    /// Where the pages are shown, if anywhere: with a login, a link that is good once.
+    pub(crate) fn link(&self) -> Option<String> {
+        let admin = self.admin.filter(|_| self.recorded.is_some())?;
+        Some(format!("http://{admin}{}", self.login.as_ref().map_or_else(|| "/".to_owned(), |login| login.link())))
     }
 
     /// Tells every address on standard error.
@@ -145,6 +156,13 @@ impl Program {
         }
         if let Some(admin) = self.admin {
             info!(target: "tollhouse.program", "admin listening on http://{admin}");
+            // A link lets somebody in, so it is for a person at this terminal, and never a log line.
+            if let Some(link) = self.link().filter(|_| std::io::stderr().is_terminal()) {
+                // Without a standard error nobody reads it.
+                let _ = writeln!(std::io::stderr(), "dashboard: {link} (once, within 15 minutes)");
+            } else if self.recorded.is_some() {
+                info!(target: "tollhouse.program", "`tollhouse dashboard` gives a link to the pages at http://{admin}");
+            }
         }
     }
 }

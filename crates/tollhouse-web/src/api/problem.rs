@@ -21,6 +21,12 @@ impl Problem {
         Self { title: "the question is not understood", status: 400, detail: detail.into() }
     }
 
+    /// Nobody knows who asks.
+    pub(crate) fn stranger() -> Self {
+        let detail = "send the admin token: `Authorization: Bearer …`; it stands in the file `admin-token` in the data directory";
+        Self { title: "it is not known who asks", status: 401, detail: detail.to_owned() }
+    }
+
     /// There is no such thing.
     pub(crate) fn unknown(detail: impl Into<String>) -> Self {
         Self { title: "nothing is known of it", status: 404, detail: detail.into() }

@@ -13,6 +13,16 @@ use tollhouse_core::trace::Hex;
 use super::address::{Address, Chip, RANGES};
 use super::assets;
 
+tokio::task_local! {
+    /// Is what is being answered behind a login, so that there is one to be ended?
+    static WITHIN: ();
+}
+
+/// Answers for somebody who has logged in.
+pub(super) async fn within<T>(answering: impl Future<Output = T>) -> T {
+    WITHIN.scope((), answering).await
+}
+
 /// A page in the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -91,7 +101,15 @@ impl Frame {
     /// The frame of a page with nothing to choose.
     pub(super) fn new(here: Place, address: Address) -> Self {
         let nonce = Nonce::new();
-        Self { title: here.name.to_owned(), here, address, stream: None, ranged: false, login: false, nonce }
+        Self {
+            title: here.name.to_owned(),
+            here,
+            address,
+            stream: None,
+            ranged: false,
+            login: WITHIN.try_with(|()| ()).is_ok(),
+            nonce,
+        }
     }
 
     pub(super) fn nonce(&self) -> &Nonce {
@@ -122,6 +140,17 @@ impl Frame {
         RANGES.iter().map(link).collect()
     }
 
+    /// The range, if it is two moments, and where it is none any more.
+    pub(super) fn between(&self) -> Option<[String; 2]> {
+        let (from, to) = self.address.range().split_once("..")?;
+        let short = |moment: &str| moment.trim_end_matches('Z').replace('T', " ");
+        let text = match (short(from), short(to)) {
+            (from, to) if from.get(..10) == to.get(..10) => format!("{from} – {}", to.get(11..).unwrap_or(&to)),
+            (from, to) => format!("{from} – {to}"),
+        };
+        Some([super::text::seen(&text), self.address.without("before").without("range").to_string()])
+    }
+
     pub(super) fn chips(&self) -> Vec<Chip> {
         self.address.chips()
     }
@@ -138,6 +167,23 @@ impl Frame {
 
 fn with_policy(mut response: Response, nonce: &Nonce) -> Response {
     response.headers_mut().insert(CONTENT_SECURITY_POLICY, nonce.policy());
+    response
+}
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage<'a> {
+    frame: Frame,
+    next: &'a str,
+    wrong: Option<&'static str>,
+}
+
+/// The page that asks who it is.
+pub(super) fn login(status: StatusCode, next: &str, wrong: Option<&'static str>) -> Response {
+    let frame = Frame::new(OVERVIEW, Address::read("/login", None));
+    let nonce = frame.nonce().clone();
+    let mut response = Frame::answer(&LoginPage { frame, next, wrong }, &nonce);
+    *response.status_mut() = status;
     response
 }
 
@@ -160,6 +206,12 @@ impl Missing {
     /// There is no such thing.
     pub(super) fn unknown(detail: impl Into<String>) -> Self {
         Self { status: StatusCode::NOT_FOUND, title: "Not found", detail: detail.into() }
+    }
+
+    /// Something of ours is broken.
+    pub(super) fn broken() -> Self {
+        let detail = "Making this page went wrong. Calls are not touched by that; the gateway's log may say more.";
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, title: "Something is broken", detail: detail.to_owned() }
     }
 }
 

@@ -24,8 +24,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use http::StatusCode;
 use tollhouse_store::question::{By, Figure, Numbers, Width};
 
 use crate::api::Recorded;
@@ -69,4 +70,35 @@ pub(crate) fn routes(pages: Pages) -> Router {
         .route("/servers/{id}/tools/{name}", get(servers::tool))
         .with_state(pages)
         .route("/assets/{hash}/{name}", get(assets::one))
+}
+
+/// Answers for somebody who has logged in.
+pub(crate) async fn within<T>(answering: impl Future<Output = T>) -> T {
+    frame::within(answering).await
+}
+
+/// The page that asks who it is; from there on to `next`.
+pub(crate) fn login(status: StatusCode, next: &str, wrong: Option<&'static str>) -> Response {
+    frame::login(status, next, wrong)
+}
+
+/// The page that says that there is none.
+pub(crate) fn missing(kept: bool) -> Response {
+    let detail = if kept {
+        "There is no such page."
+    } else {
+        "This gateway keeps nothing of what passes, so there is nothing to show. Its store is switched off."
+    };
+    frame::Missing::unknown(detail).into_response()
+}
+
+/// The page that says that something of ours is broken.
+pub(crate) fn broken() -> Response {
+    frame::Missing::broken().into_response()
+}
+
+/// A moment as it stands in an address.
+#[cfg(test)]
+pub(crate) fn rfc3339(at_us: u64) -> String {
+    text::rfc3339(at_us)
 }

@@ -66,6 +66,16 @@ impl Slots {
         (nth < self.count).then_some(nth)
     }
 
+    /// When a slot begins and ends, as it stands in an address.
+    pub(super) fn ends(&self, nth: usize) -> [String; 2] {
+        [nth, nth + 1].map(|nth| rfc3339(self.from_us + self.step_us * nth as u64).replace(".000Z", "Z"))
+    }
+
+    /// All slots together, in minutes.
+    pub(super) fn minutes(&self) -> u64 {
+        self.step_us * self.count as u64 / Width::Minute.us()
+    }
+
     /// When a slot begins, in words as short as the length of slots allows.
     pub(super) fn when(&self, nth: usize) -> String {
         let text = rfc3339(self.from_us + self.step_us * nth as u64);

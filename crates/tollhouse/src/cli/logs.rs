@@ -57,7 +57,8 @@ pub(crate) async fn run(common: &Common, args: &Args, paint: Paint, out: &mut im
     }
     if page.cut_short {
         // Without a standard error the list is as good as it was.
-        let _ = writeln!(std::io::stderr(), "there may be more: the search ended at its limit; narrow it with `--since`");
+        let _ =
+            writeln!(std::io::stderr(), "there may be more: the search ended at its limit; narrow it with `--since`");
     }
     if args.follow {
         return followed(common, &args.chosen.query(), json, |call| line(call, paint), out).await;

@@ -6,8 +6,8 @@ use std::io::Write;
 use anyhow::Context as _;
 use tollhouse_web::api::{CallView, Calls, Trace};
 
-use super::{Common, Paint, Tone};
 use super::recorded::{ask, encoded, fitted, length, target, time};
+use super::{Common, Paint, Tone};
 use crate::config::without_controls;
 use crate::exit::Exit;
 

@@ -62,6 +62,8 @@ pub(crate) struct Loaded {
     pub(crate) listen: Option<SocketAddr>,
     /// Where the admin side is, if the file says so.
     pub(crate) admin: Option<SocketAddr>,
+    /// Whether the admin side asks who it is.
+    pub(crate) admin_login: bool,
     /// Where and for how long what passed is kept.
     pub(crate) store: Store,
     /// Names that metrics and spans have beside their own.
@@ -104,11 +106,7 @@ enum Owner {
 /// # Errors
 /// What to print; nothing was opened.
 pub(crate) fn check_listen(address: SocketAddr, insecure: bool) -> Result<(), Report> {
-    let loopback = match address.ip() {
-        IpAddr::V4(ip) => ip.is_loopback(),
-        IpAddr::V6(ip) => ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback()),
-    };
-    if loopback || insecure {
+    if loopback(address) || insecure {
         return Ok(());
     }
     let mut finding = Finding::new(
@@ -120,6 +118,14 @@ pub(crate) fn check_listen(address: SocketAddr, insecure: bool) -> Result<(), Re
         format!("listen on `127.0.0.1:{}`, or say `--insecure` if something in front of it asks", address.port()),
     );
     Err(Report { findings: vec![finding] })
+}
+
+/// Only this machine reaches it.
+fn loopback(address: SocketAddr) -> bool {
+    match address.ip() {
+        IpAddr::V4(ip) => ip.is_loopback(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback()),
+    }
 }
 
 /// The meaning of our own file.
@@ -147,6 +153,19 @@ pub(crate) fn own(file: &File, root: &Place, env: &dyn Environment, findings: &m
             .value(Some(admin.value.0.to_string()))
             .hint("give `admin` a port of its own");
     }
+    if let (Some(admin), Some(asks)) = (&file.admin, &file.admin_login)
+        && !asks.value
+        && !loopback(admin.value.0)
+    {
+        findings
+            .error(
+                Code::OpenListener,
+                &asks.place,
+                "nobody would be asked who they are at an address that other machines reach",
+            )
+            .value(Some(admin.value.0.to_string()))
+            .hint("leave `admin_login` out, or let `admin` be a loopback address");
+    }
     note_what_is_not_in_force(file, findings);
     check_spellings(file, findings);
     check_alerts(file, findings);
@@ -166,6 +185,7 @@ pub(crate) fn own(file: &File, root: &Place, env: &dyn Environment, findings: &m
         log: file.log.as_ref().map(|log| log_of(&log.value)).unwrap_or_default(),
         listen: file.listen.as_ref().map(|listen| listen.value.0),
         admin: file.admin.as_ref().map(|admin| admin.value.0),
+        admin_login: file.admin_login.as_ref().is_none_or(|asks| asks.value),
         store: file.store.as_ref().map(|store| store_of(&store.value, findings)).unwrap_or_default(),
         compat: file.telemetry.as_ref().map(|telemetry| telemetry.value.compat()).unwrap_or_default(),
         notices: Vec::new(),
@@ -212,6 +232,7 @@ fn defaults(servers: Vec<Server>, env: &dyn Environment) -> Loaded {
         log: Log::default(),
         listen: None,
         admin: None,
+        admin_login: true,
         store: Store::default(),
         compat: Vec::new(),
         notices: Vec::new(),
