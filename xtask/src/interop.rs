@@ -10,6 +10,7 @@ mod tools;
 mod gateway;
 
 mod audit;
+mod browser;
 mod clients;
 mod conformance;
 mod deploy;
@@ -64,6 +65,7 @@ const STEPS: &[Step] = &[
     Step { name: "deploy", take: deploy::take },
     Step { name: "prometheus", take: prometheus::take },
     Step { name: "otlp", take: otlp::take },
+    Step { name: "browser", take: browser::take },
     Step { name: "conformance", take: conformance::take },
     Step { name: "clients", take: clients::take },
     Step { name: "audit", take: audit::take },
