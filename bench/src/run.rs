@@ -54,9 +54,9 @@ pub(crate) struct Args {
     /// File added to its configuration; `{sink}` in it becomes the address of an OTLP sink that counts.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Measures a further gateway that exports a span of each call and of each attempt to an OTLP sink.
+    /// Measures further gateways that record nothing, export spans, and do everything at once.
     #[arg(long)]
-    exporting: bool,
+    layers: bool,
     /// Further gateways that already listen, as `name=http://127.0.0.1:9000/mcp`.
     #[arg(long, value_parser = named)]
     peer: Vec<(String, String)>,
@@ -246,51 +246,17 @@ impl Bench {
             Some(file) => fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?,
             None => String::new(),
         };
-        let mut sink = None;
-        if added.contains(SINK) || args.exporting {
-            let listen = free_address()?;
-            let arguments = ["sink", "--listen", &listen.to_string()].map(str::to_owned).to_vec();
-            let start = Start {
-                name: "sink",
-                program: &own,
-                arguments,
-                env: Vec::new(),
-                directory: directory.path(),
-                probe: &probe,
-            };
-            let running = start.spawn(cores.load, cores.load)?;
-            healthy(listen).await?;
-            sink = Some((listen, running));
-        }
+        let sink = if added.contains(SINK) || args.layers {
+            Some(start_sink(&own, cores, directory.path(), &probe).await?)
+        } else {
+            None
+        };
 
         if let Some(program) = &args.tollhouse {
-            let (listen, admin) = (free_address()?, free_address()?);
-            let config = directory.path().join("tollhouse.yaml");
-            fs::write(
-                &config,
-                configuration(&args.server_config, upstream, &own, cores, &added, sink.as_ref().map(|(at, _)| *at))?,
-            )
-            .context("write the configuration")?;
-            let arguments = vec![
-                "serve".to_owned(),
-                "--config".to_owned(),
-                config.display().to_string(),
-                "--listen".to_owned(),
-                listen.to_string(),
-                "--admin".to_owned(),
-                admin.to_string(),
-            ];
-            let probe = target(Endpoint::parse(&format!("http://{listen}/servers/echo/mcp"))?);
-            let start = Start {
-                name: "tollhouse",
-                program,
-                arguments,
-                env: Vec::new(),
-                directory: directory.path(),
-                probe: &probe,
-            };
-            gateways.push(start.measured(args.starts, cores).await?);
-            healthy(admin).await?;
+            let counted = sink.as_ref().map(|(at, _)| *at);
+            let config = configuration(&args.server_config, upstream, &own, cores, &added, counted)?;
+            let (listen, gateway) = start_usual(&args, program, cores, directory.path(), &config).await?;
+            gateways.push(gateway);
             let gateway = Some(gateways.len() - 1);
             for (name, path, server) in [
                 ("tollhouse /servers/echo", "/servers/echo/mcp", None),
@@ -302,24 +268,13 @@ impl Bench {
                 rows.push(Row { name: name.to_owned(), road: Road::http(endpoint, server), gateway });
             }
         }
-        if let (Some(program), Some((sink, _))) = (&args.tollhouse, &sink)
-            && args.exporting
-        {
-            let (listen, admin) = (free_address()?, free_address()?);
-            let [config, data] =
-                ["tollhouse.yaml", "exporting"].map(|name| directory.path().join(name).display().to_string());
-            let [at, health] = [listen, admin].map(|address| address.to_string());
-            let arguments = ["serve", "--config", &config, "--listen", &at, "--admin", &health, "--data-dir", &data]
-                .map(str::to_owned);
-            let env = vec![("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", format!("http://{sink}/v1/traces"))];
-            let probe = target(Endpoint::parse(&format!("http://{listen}/servers/echo/mcp"))?);
-            let (arguments, directory) = (arguments.to_vec(), directory.path());
-            let start = Start { name: "exporting", program, arguments, env, directory, probe: &probe };
-            gateways.push(start.measured(args.starts, cores).await?);
-            healthy(admin).await?;
-            let endpoint = Endpoint { address: listen, path: "/servers/echo/mcp".to_owned() };
-            let gateway = Some(gateways.len() - 1);
-            rows.push(Row { name: "exporting /servers/echo".to_owned(), road: Road::http(endpoint, None), gateway });
+        if let (Some(program), Some((sink, _))) = (args.tollhouse.as_ref().filter(|_| args.layers), &sink) {
+            for layer in layers(*sink) {
+                let (gateway, endpoint) = layer.start(&args, program, &own, upstream, cores, directory.path()).await?;
+                gateways.push(gateway);
+                let (name, gateway) = (format!("{} /servers/echo", layer.name), Some(gateways.len() - 1));
+                rows.push(Row { name, road: Road::http(endpoint, None), gateway });
+            }
         }
         if let Some(program) = args.tollhouse.as_ref().filter(|_| args.crowd > 0) {
             let (upstream, gateway, endpoint) = start_crowd(&args, program, &own, cores, directory.path()).await?;
@@ -729,6 +684,96 @@ fn configuration(
     Ok(format!(
         "servers:\n  echo: {{ url: \"http://{upstream}/mcp\"{more} }}\n  pipe: {{ command: {own}, args: [upstream, stdio{core}]{more} }}\n{added}"
     ))
+}
+
+/// Starts the gateway as it is by itself, and says where it listens.
+async fn start_usual(
+    args: &Args,
+    program: &Path,
+    cores: Cores,
+    directory: &Path,
+    config: &str,
+) -> anyhow::Result<(SocketAddr, Gateway)> {
+    let (listen, admin) = (free_address()?, free_address()?);
+    let file = directory.join("tollhouse.yaml");
+    fs::write(&file, config).context("write the configuration")?;
+    let [file, at, health] = [file.display().to_string(), listen.to_string(), admin.to_string()];
+    let arguments = ["serve", "--config", &file, "--listen", &at, "--admin", &health].map(str::to_owned).to_vec();
+    let probe = target(Endpoint::parse(&format!("http://{listen}/servers/echo/mcp"))?);
+    let start = Start { name: "tollhouse", program, arguments, env: Vec::new(), directory, probe: &probe };
+    let gateway = start.measured(args.starts, cores).await?;
+    healthy(admin).await?;
+    Ok((listen, gateway))
+}
+
+/// Starts the OTLP sink, which counts what arrives.
+async fn start_sink(
+    own: &Path,
+    cores: Cores,
+    directory: &Path,
+    probe: &Target,
+) -> anyhow::Result<(SocketAddr, Running)> {
+    let listen = free_address()?;
+    let arguments = ["sink", "--listen", &listen.to_string()].map(str::to_owned).to_vec();
+    let start = Start { name: "sink", program: own, arguments, env: Vec::new(), directory, probe };
+    let running = start.spawn(cores.load, cores.load)?;
+    healthy(listen).await?;
+    Ok((listen, running))
+}
+
+/// A gateway that differs from the usual one by what it records.
+struct Layer {
+    name: &'static str,
+    /// Added to its configuration.
+    config: &'static str,
+    env: Vec<(&'static str, String)>,
+}
+
+/// From nothing to everything; the usual one, which keeps and counts calls, stands between the first two.
+fn layers(sink: SocketAddr) -> [Layer; 3] {
+    let collector = format!("http://{sink}");
+    [
+        Layer { name: "recording nothing", config: "store: { enabled: false }\n", env: Vec::new() },
+        Layer {
+            name: "exporting spans",
+            config: "",
+            env: vec![("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", format!("{collector}/v1/traces"))],
+        },
+        Layer {
+            name: "everything",
+            config: "telemetry: { compat: [gateway, proxy, tools] }\n",
+            env: vec![("OTEL_EXPORTER_OTLP_ENDPOINT", collector), ("MCP_LOG_LEVEL", "info".to_owned())],
+        },
+    ]
+}
+
+impl Layer {
+    async fn start(
+        &self,
+        args: &Args,
+        program: &Path,
+        own: &Path,
+        upstream: SocketAddr,
+        cores: Cores,
+        directory: &Path,
+    ) -> anyhow::Result<(Gateway, Endpoint)> {
+        let (listen, admin) = (free_address()?, free_address()?);
+        let directory = directory.join(self.name.replace(' ', "-"));
+        fs::create_dir(&directory).context("make a directory")?;
+        let config = directory.join("tollhouse.yaml");
+        fs::write(&config, configuration(&args.server_config, upstream, own, cores, self.config, None)?)
+            .context("write the configuration")?;
+        let [config, at, health] = [config.display().to_string(), listen.to_string(), admin.to_string()];
+        let data = directory.join("data").display().to_string();
+        let arguments = ["serve", "--config", &config, "--listen", &at, "--admin", &health, "--data-dir", &data];
+        let arguments = arguments.map(str::to_owned).to_vec();
+        let probe = target(Endpoint::parse(&format!("http://{listen}/servers/echo/mcp"))?);
+        let (env, directory) = (self.env.clone(), directory.as_path());
+        let start = Start { name: self.name, program, arguments, env, directory, probe: &probe };
+        let gateway = start.measured(args.starts, cores).await?;
+        healthy(admin).await?;
+        Ok((gateway, Endpoint { address: listen, path: "/servers/echo/mcp".to_owned() }))
+    }
 }
 
 /// Starts the gateway that has many servers: their upstream, the gateway, and where it lists all of them.
