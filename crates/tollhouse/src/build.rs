@@ -230,10 +230,10 @@ pub(crate) fn in_force(loaded: &Loaded, wanted: &Wanted) -> Arc<[Setting]> {
         match setting {
             Some(setting) if setting.value == value => {}
             Some(setting) => {
-                (setting.value, setting.origin, setting.place) = (value, Origin::CommandLine, String::new())
+                (setting.value, setting.origin, setting.place) = (value, Origin::CommandLine, String::new());
             }
             None => {
-                settings.push(Setting { key: key.to_owned(), value, origin: Origin::Default, place: String::new() })
+                settings.push(Setting { key: key.to_owned(), value, origin: Origin::Default, place: String::new() });
             }
         }
     }
@@ -255,7 +255,7 @@ fn counted(loaded: &Loaded, exports: &Exports) -> metrics::Config {
         match metrics::left_out(&groups) {
             Some(off) => config.off = off,
             None => {
-                warn!(target: "tollhouse.config", value = groups, "MCP_METRICS_GROUPS names groups that are not known; all are told")
+                warn!(target: "tollhouse.config", value = groups, "MCP_METRICS_GROUPS names groups that are not known; all are told");
             }
         }
     }

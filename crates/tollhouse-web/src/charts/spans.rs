@@ -9,6 +9,7 @@ const LEAST: f64 = 3.0;
 
 /// A span within a trace; all in microseconds, from the beginning of the trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "the unit belongs to the name")]
 pub(crate) struct Bar {
     /// When it begins.
     pub(crate) from_us: u64,

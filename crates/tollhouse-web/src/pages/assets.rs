@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use ring::digest;
+use tollhouse_core::trace::Hex;
 
 struct Asset {
     name: &'static str,
@@ -38,7 +39,8 @@ static HASH: LazyLock<String> = LazyLock::new(|| {
     for asset in &ASSETS {
         all.update(asset.text.as_bytes());
     }
-    all.finish().as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let hash = all.finish();
+    Hex(hash.as_ref().first_chunk::<8>().expect("it has thirty-two bytes")).to_string()
 });
 
 /// The hash that stands in every asset's address.

@@ -117,6 +117,7 @@ impl Frame {
         &self.nonce
     }
 
+    #[expect(clippy::unused_self, reason = "templates ask the frame")]
     pub(super) fn assets(&self) -> String {
         format!("/assets/{}", assets::hash())
     }
@@ -226,7 +227,7 @@ impl From<tollhouse_store::Error> for Missing {
 impl IntoResponse for Missing {
     fn into_response(self) -> Response {
         let mut frame = Frame::new(OVERVIEW, Address::read("/", None));
-        frame.title = self.title.to_owned();
+        self.title.clone_into(&mut frame.title);
         let nonce = frame.nonce().clone();
         let mut response = Frame::answer(&MissingPage { frame, detail: &self.detail }, &nonce);
         *response.status_mut() = self.status;

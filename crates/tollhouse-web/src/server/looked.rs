@@ -87,7 +87,9 @@ impl Desk {
     async fn record(&self, calls: Vec<Call>) {
         let store = self.recorded.store();
         let expected = store.counts().written + calls.len() as u64;
-        calls.iter().for_each(|call| self.recorded.show(call));
+        for call in &calls {
+            self.recorded.show(call);
+        }
         store.push(calls);
         while store.counts().summed < expected {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -132,7 +134,7 @@ fn settled(page: &str) -> String {
             out.push_str(head);
             out.push_str(before);
             out.push('…');
-            rest = &tail[tail.find(after).unwrap()..];
+            rest = tail.get(tail.find(after).unwrap()..).unwrap();
         }
         out.push_str(rest);
         page = out;

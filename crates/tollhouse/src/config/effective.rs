@@ -92,9 +92,15 @@ fn block(file: &str, path: &str, node: Option<&Node>, schema: &Value, root: &Val
 /// A value as it is written, and all below it.
 fn written(file: &str, node: &Node, settings: &mut Vec<Setting>) {
     match &node.content {
-        Content::Map(entries) => entries.iter().for_each(|entry| written(file, &entry.node, settings)),
+        Content::Map(entries) => {
+            for entry in entries {
+                written(file, &entry.node, settings);
+            }
+        }
         Content::List(nodes) if nodes.iter().any(|node| node.scalar().is_none()) => {
-            nodes.iter().for_each(|node| written(file, node, settings));
+            for node in nodes {
+                written(file, node, settings);
+            }
         }
         Content::List(nodes) => {
             let shown: Vec<_> =

@@ -135,13 +135,17 @@ fn asked_of(address: &Address) -> String {
     use super::address::encoded;
     let filter = address.filter();
     let known = |text: &&(String, String)| text.0 == "f" && crate::api::query::term(&text.1).is_some();
-    let mut query: String =
-        address.hidden(&[]).iter().filter(known).map(|(_, text)| format!("&f={}", encoded(text))).collect();
+    let mut query = String::new();
+    for (_, text) in address.hidden(&[]).iter().filter(known) {
+        query.push_str("&f=");
+        query.push_str(&encoded(text));
+    }
     if filter.failed {
         query.push_str("&errors=true");
     }
     if filter.min_us > 0 {
-        query.push_str(&format!("&min_ms={}", filter.min_us / 1000));
+        query.push_str("&min_ms=");
+        query.push_str(&(filter.min_us / 1000).to_string());
     }
     query
 }

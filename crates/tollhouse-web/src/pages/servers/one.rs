@@ -100,7 +100,9 @@ impl Page {
             }
         });
         let mut all = Sum::default();
-        figures.iter().for_each(|figure| all.merge(&figure.sum));
+        for figure in figures {
+            all.merge(&figure.sum);
+        }
         let (tools, others) = (tools.collect(), others.collect());
         let happened = events.iter().map(|event| Happening::of(&address, event, now_us)).collect();
         let (calls_href, errors_href) = (chosen("/calls").to_string(), chosen("/errors").to_string());

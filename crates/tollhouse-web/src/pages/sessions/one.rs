@@ -84,14 +84,14 @@ pub(in super::super) async fn page(State(pages): State<Pages>, Path(id): Path<St
     }
     let mut calls = found.calls;
     calls.reverse();
-    let page = Page::new(address, &calls, found.next, now_us());
+    let page = Page::new(&address, &calls, found.next, now_us());
     let nonce = page.frame.nonce().clone();
     Ok(Frame::answer(&page, &nonce))
 }
 
 impl Page {
     /// `calls` are in order of their arrival and not empty.
-    pub(super) fn new(address: Address, calls: &[Call], next: Option<CallId>, now_us: u64) -> Self {
+    pub(super) fn new(address: &Address, calls: &[Call], next: Option<CallId>, now_us: u64) -> Self {
         let last = &calls[calls.len() - 1];
         let from_us = calls[0].at_us;
         let to_us = calls.iter().map(Call::ended_us).max().unwrap_or(from_us);
@@ -103,10 +103,10 @@ impl Page {
             let name = seen(call.name.as_deref().unwrap_or(&call.method));
             (name, address.plain("/calls").with("row", call.id).to_string())
         });
-        let view = |(nth, round): (usize, &Round)| View::of(&address, nth, round, calls, now_us);
+        let view = |(nth, round): (usize, &Round)| View::of(address, nth, round, calls, now_us);
         let session = seen(&last.session);
         let mut frame = Frame::new(SESSIONS, address.clone());
-        frame.title = "Session".to_owned();
+        "Session".clone_into(&mut frame.title);
         let encoded = super::super::address::encoded(&last.session);
         let principal = super::super::address::encoded(&last.principal);
         Self {

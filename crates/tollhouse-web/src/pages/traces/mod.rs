@@ -60,7 +60,7 @@ impl Summary {
         let more = names.len().saturating_sub(3);
         let mut text = names.iter().take(3).map(|name| seen(name)).collect::<Vec<_>>().join(", ");
         if more > 0 {
-            text.push_str(&format!(" and {more} more"));
+            text = format!("{text} and {more} more");
         }
         let stretches: Vec<Stretch> = calls.iter().take(PICTURED).map(stretch).collect();
         let title = format!("{} calls, {} failed", count(calls.len() as u64), count(failed as u64));

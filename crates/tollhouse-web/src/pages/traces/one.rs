@@ -21,6 +21,7 @@ const ROWS_MAX: usize = 1000;
 
 #[derive(Template)]
 #[template(path = "trace.html")]
+#[expect(clippy::struct_excessive_bools, reason = "a template asks for each of them by itself")]
 pub(super) struct Page {
     pub(super) frame: Frame,
     pub(super) id: String,
@@ -69,13 +70,13 @@ pub(in super::super) async fn page(State(pages): State<Pages>, Path(id): Path<St
     if calls.is_empty() {
         return Err(Missing::unknown(format!("No call of the trace {} is kept.", seen(&id))));
     }
-    let page = Page::new(Address::read(uri.path(), uri.query()), &trace, &calls, now_us());
+    let page = Page::new(&Address::read(uri.path(), uri.query()), &trace, &calls, now_us());
     let nonce = page.frame.nonce().clone();
     Ok(Frame::answer(&page, &nonce))
 }
 
 impl Page {
-    pub(super) fn new(address: Address, trace: &[u8; 16], calls: &[Call], now_us: u64) -> Self {
+    pub(super) fn new(address: &Address, trace: &[u8; 16], calls: &[Call], now_us: u64) -> Self {
         let id = Hex(trace).to_string();
         let path = format!("/traces/{id}");
         let asked = address.get("q").unwrap_or_default().trim().to_owned();
@@ -101,7 +102,7 @@ impl Page {
         let mut servers: Vec<String> = calls.iter().filter_map(|call| call.server.as_deref()).map(seen).collect();
         servers.sort_unstable();
         servers.dedup();
-        let rows = rows(&address, &tree, &shown.rows, calls, &servers);
+        let rows = rows(address, &tree, &shown.rows, calls, &servers);
         let [begin, end] = tree.bounds();
         let failed = calls.iter().filter(|call| call.failed()).count();
         let first = &calls[0];
@@ -115,7 +116,7 @@ impl Page {
         let mut frame = Frame::new(TRACES, address.clone());
         frame.title = format!("Trace {}", id.get(..8).unwrap_or(&id));
         Self {
-            peek: Peek::of(&address, &rows, calls),
+            peek: Peek::of(address, &rows, calls),
             at: rfc3339(begin),
             when: time(begin, now_us),
             ago: ago(begin, now_us),

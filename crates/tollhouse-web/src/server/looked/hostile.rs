@@ -1,5 +1,7 @@
 //! Whatever stands in a call or in an address is text in a page, and nothing else.
 
+use std::fmt::Write as _;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -62,7 +64,7 @@ fn skeleton(page: &str) -> Vec<String> {
             }
         }
         found.push(names.join(" "));
-        rest = &tag[end..];
+        rest = tag.get(end..).unwrap();
     }
     found
 }
@@ -110,8 +112,8 @@ async fn hostile_text_in_every_field_of_a_call_is_text() {
     for text in HOSTILE {
         harmless(text, &pages(text).await, &plain);
     }
-    for long in ["<".repeat(100_000), "\u{202e}".repeat(100_000)] {
-        harmless(&long[..3], &pages(&long).await, &plain);
+    for one in ["<", "\u{202e}"] {
+        harmless(one, &pages(&one.repeat(100_000)).await, &plain);
     }
 }
 
@@ -131,7 +133,8 @@ async fn hostile_text_in_an_address_is_text() {
     for path in ["/", "/calls"] {
         for key in ["range", "f", "off", "row", "tab", "before", "min_ms", "errors", "add", "mood"] {
             let of = async |text: &str| {
-                let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+                let mut encoded = String::new();
+                text.bytes().for_each(|byte| write!(encoded, "%{byte:02X}").unwrap());
                 let value = if matches!(key, "f" | "off") { format!("server:eq:{encoded}") } else { encoded };
                 let answer = desk.get(&format!("{path}?{key}={value}")).await;
                 assert!(matches!(answer.status, 200 | 303), "{path} {key} {text}");
