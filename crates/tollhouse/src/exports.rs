@@ -160,8 +160,9 @@ pub(crate) struct Telling {
 }
 
 impl Telling {
-    /// Hands on the spans of these calls. Never waits for a collector.
-    pub(crate) fn tell(&mut self, records: &mut [CallRecord]) {
+    /// Hands on the spans of these calls, and says of how many calls, and how many bytes they are. Never waits for a
+    /// collector.
+    pub(crate) fn tell(&mut self, records: &mut [CallRecord]) -> (usize, usize) {
         if self.servers.has_changed().unwrap_or(false) {
             self.spans.know(self.servers.borrow_and_update().clone());
         }
@@ -173,7 +174,9 @@ impl Telling {
                 self.spans.repeat_roots();
             }
         }
+        let mut bytes = 0;
         for items in self.spans.of(records) {
+            bytes += items.size();
             if self.console {
                 for line in spans::lines(&items) {
                     tell(&line);
@@ -183,6 +186,7 @@ impl Telling {
                 exporter.offer(items);
             }
         }
+        (records.iter().filter(|record| record.sampled).count(), bytes)
     }
 }
 

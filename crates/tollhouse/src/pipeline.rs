@@ -46,7 +46,8 @@ pub(crate) async fn run(
             recorded.store().push(calls);
         }
         if let Some(telling) = &mut telling {
-            telling.tell(&mut batch);
+            let (calls, bytes) = telling.tell(&mut batch);
+            metrics.told(calls, bytes);
         }
         for record in batch.drain(..) {
             metrics.count(&record);

@@ -122,6 +122,10 @@ label! {
     REASON "reason" Values::Words(&["queue_full", "unavailable", "timeout", "refused", "shutdown"]);
     COMPONENT "otel.component.type" Values::Words(&["batching_span_processor"]);
     LAYER "stage" Values::Words(&["pipeline"]);
+    ORIGIN "origin" Values::Words(&["own"]);
+    ASPECT "aspect" Values::Words(&["trace_root", "session_state", "tool_output", "tool_content"]);
+    COVERED "covered" Values::Words(&["yes", "no"]);
+    CAPTURED "content" Values::Words(&["yes", "no"]);
     HTTP_METHOD "http.request.method" Values::Words(&["GET", "HEAD", "POST", "DELETE", "OPTIONS", "_OTHER"]);
     HTTP_STATUS "http.response.status_code" Values::Statuses;
     HTTP_ROUTE "http.route" Values::Words(&["/mcp", "/servers/{id}/mcp", "/servers/{id}/sse", "/servers/{id}/sse/message", "/sse", "/sse/message", "/healthz",
@@ -207,6 +211,16 @@ metrics! {
         "Spans that wait to be sent.";
     SpanQueueCapacity "otel.sdk.processor.span.queue.capacity" UpDown "{span}" [], [COMPONENT] Gateway
         "Spans that may wait to be sent.";
+    TraceSize "tollhouse.trace.size" Histogram "By" BYTES, [ORIGIN] Gateway
+        "What the spans of a call take, encoded for a collector, as a mean of those told together.";
+    Coverage "tollhouse.coverage" Counter "{call}" [], [ASPECT COVERED] Gateway
+        "Calls, by whether it is known: a root of their trace, their session by what somebody says of it, hashes of what went in and out, the content itself.";
+    TraceRootCoverage "tollhouse.trace_root.coverage" Gauge "1" [], [] Gateway
+        "The part of calls of the last five minutes whose trace has a root: the caller's span, or that of the session.";
+    SessionCoverage "tollhouse.session_state.coverage" Gauge "1" [], [] Gateway
+        "The part of tool calls of the last five minutes whose session is known by what client or protocol say, not by the trace or a guess.";
+    OutputVisibility "tollhouse.tool_output.visibility" Gauge "1" [], [CAPTURED] Gateway
+        "The part of tool calls of the last five minutes whose input and output are known by size and hash, or whose content is captured.";
     HttpRequest "http.server.request.duration" Histogram "s" CALL,
         [HTTP_METHOD HTTP_ROUTE HTTP_SCHEME HTTP_STATUS] Gateway
         "From the head of an HTTP request of a client to the head of its response.";

@@ -13,6 +13,7 @@
 //! `MCP_METRICS_GROUPS=tool,session` chooses which of these two groups are told; the others always are.
 
 mod calls;
+mod coverage;
 mod process;
 mod share;
 mod sets;
@@ -39,6 +40,7 @@ use crate::compat::Set;
 pub use standing::Standing;
 
 use calls::Calls;
+use coverage::Coverage;
 use cells::{Cells, lock};
 use sets::ours;
 use share::Share;
@@ -132,6 +134,9 @@ pub struct Metrics {
     calls: Calls,
     observe: Cells<Histogram>,
     share: Share,
+    coverage: Coverage,
+    /// What the spans of a call take.
+    spans: Cells<Histogram>,
     /// The servers there were when it was last asked.
     servers: Mutex<HashSet<String>>,
 }
@@ -146,6 +151,8 @@ impl Metrics {
             calls,
             observe: Cells::new(Id::Observe).exponential(exponential),
             share: Share::default(),
+            coverage: Coverage::default(),
+            spans: Cells::new(Id::TraceSize),
             servers: Mutex::default(),
         }
     }
@@ -158,6 +165,7 @@ impl Metrics {
             Examples::Off => false,
         };
         self.calls.count(record, example);
+        self.coverage.count(record);
     }
 
     /// So many calls, which took `calls` together, were told of in `took`.
@@ -167,10 +175,18 @@ impl Metrics {
         self.share.add(took, calls);
     }
 
+    /// So many calls were told of in `bytes` of spans.
+    pub fn told(&self, calls: usize, bytes: usize) {
+        if let Some(mean) = bytes.checked_div(calls) {
+            self.spans.of(vec![ours("own")]).observe(cells::number(mean as u64));
+        }
+    }
+
     /// Everything, with how things stand at this moment.
     pub fn snapshot(&self, standing: Standing) -> Snapshot {
         let mut standing = standing;
         process::tell(&mut standing);
+        self.coverage.tell(&mut standing);
         if let Some(share) = self.share.value() {
             standing.number(Id::OverheadShare, [], share);
         }
@@ -181,6 +197,7 @@ impl Metrics {
         self.forget(&standing.servers());
         let mut counted = self.calls.series().into_iter().collect::<std::collections::BTreeMap<_, _>>();
         counted.insert(Id::Observe, self.observe.series());
+        counted.insert(Id::TraceSize, self.spans.series());
         let families = METRICS.iter().filter(|metric| !self.config.off.contains(&metric.group)).filter_map(|metric| {
             let mut series = counted.remove(&metric.id).unwrap_or_default();
             series.extend(standing.series(metric.id));

@@ -365,7 +365,9 @@ fn coverage(calls: &[Call]) -> Coverage {
     Coverage {
         trace_root: share(calls.iter().map(|call| call.parent != [0; 8])),
         session_state: share(tools().map(|call| !matches!(&*call.session_source, "trace" | "guess"))),
-        tool_output: share(tools().map(|call| call.response_bytes > 0 || call.error.is_some())),
+        tool_output: share(tools().map(|call| {
+            call.seen.response_hash.is_some() && (call.shape.is_none() || call.seen.request_hash.is_some())
+        })),
         cost_monitoring: None,
     }
 }
