@@ -85,7 +85,14 @@ impl Stage {
         let upstream = free_address()?;
         let probe = target(Endpoint::parse(&format!("http://{upstream}/mcp"))?);
         let arguments = ["upstream", "http", "--listen", &upstream.to_string()].map(str::to_owned).to_vec();
-        let start = Start { name: "upstream", program: &own, arguments, directory: directory.path(), probe: &probe };
+        let start = Start {
+            name: "upstream",
+            program: &own,
+            arguments,
+            env: Vec::new(),
+            directory: directory.path(),
+            probe: &probe,
+        };
         let (upstream_process, _) = start.run(None, None).await?;
 
         let config = directory.path().join("tollhouse.yaml");
@@ -103,8 +110,14 @@ impl Stage {
         if let Some(data) = data {
             arguments.extend(["--data-dir".to_owned(), data.display().to_string()]);
         }
-        let start =
-            Start { name: "tollhouse", program: &tollhouse, arguments, directory: directory.path(), probe: &probe };
+        let start = Start {
+            name: "tollhouse",
+            program: &tollhouse,
+            arguments,
+            env: Vec::new(),
+            directory: directory.path(),
+            probe: &probe,
+        };
         let (gateway, _) = start.run(None, None).await?;
         let pid = gateway.child.id().context("the gateway runs")?;
         Ok(Self { endpoint: probe.endpoint, admin, gateway, pid, _upstream: upstream_process, _directory: directory })

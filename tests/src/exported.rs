@@ -188,6 +188,8 @@ const ATTRIBUTES: &[(&str, &[i32], char)] = &[
     ("tollhouse.attempt", &[CLIENT], '#'),
     ("tollhouse.request.size", &[SERVER], '#'),
     ("tollhouse.response.size", &[SERVER], '#'),
+    ("tollhouse.content.request.hash", &[SERVER], 's'),
+    ("tollhouse.content.response.hash", &[SERVER], 's'),
     ("tollhouse.result.type", &[SERVER], 's'),
     ("tollhouse.recovery.action", &[SERVER, CLIENT], 's'),
     ("tollhouse.recovery.outcome", &[SERVER, CLIENT], 's'),

@@ -17,7 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
 use crate::echo::MODERN;
-use crate::http::{post, request};
+use crate::http::{ADMIN_TOKEN, post, request};
 use crate::message::modern_call;
 use crate::upstream::{self, Server, Upstream};
 use crate::wait::{PATIENCE, soon, until};
@@ -73,7 +73,8 @@ fn build() -> Result<PathBuf, String> {
 /// Runs a verb that asks `gateway` to its end: exit code, standard output and standard error.
 pub(crate) async fn verb(arguments: &[&str], gateway: &Gateway) -> (Option<i32>, String, String) {
     let mut command = Command::new(binary());
-    command.args(arguments).arg("--admin").arg(gateway.admin.to_string()).stdin(Stdio::null()).kill_on_drop(true);
+    command.args(arguments).arg("--admin").arg(gateway.admin.to_string()).stdin(Stdio::null());
+    command.env("TOLLHOUSE_ADMIN_TOKEN", ADMIN_TOKEN).kill_on_drop(true);
     let output = soon("the end of a verb", command.output()).await.expect("the binary can be run");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
@@ -230,6 +231,7 @@ impl Builder {
                 command.arg("--data-dir").arg(dir.path().join("data"));
             }
         }
+        command.env("TOLLHOUSE_ADMIN_TOKEN", ADMIN_TOKEN);
         command.args(&self.arguments).envs(self.env.iter().map(|(name, value)| (name, value)));
         command.env("MCP_LOG_LEVEL", "info").env("MCP_LOG_FORMAT", "json");
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);

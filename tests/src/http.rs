@@ -244,10 +244,21 @@ pub(crate) fn post(address: SocketAddr, path: &str) -> Request {
         .field("Accept", "application/json, text/event-stream")
 }
 
+/// The admin token of the gateways that tests start.
+pub(crate) const ADMIN_TOKEN: &str = "a-token-for-tests-only";
+
 /// A request without body fields, to any listener.
 pub(crate) fn request(address: SocketAddr, verb: &str, path: &str) -> Request {
-    Request { address, line: format!("{verb} {path} HTTP/1.1"), fields: Vec::new(), body: Vec::new(), chunked: false }
-        .field("Host", &address.to_string())
+    let request = Request {
+        address,
+        line: format!("{verb} {path} HTTP/1.1"),
+        fields: Vec::new(),
+        body: Vec::new(),
+        chunked: false,
+    };
+    let request = request.field("Host", &address.to_string());
+    // What was recorded is shown to who has the token.
+    if path.starts_with("/api/") { request.field("Authorization", &format!("Bearer {ADMIN_TOKEN}")) } else { request }
 }
 
 impl Request {

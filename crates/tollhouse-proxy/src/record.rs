@@ -117,7 +117,9 @@ mod tests {
     use bytes::Bytes;
     use tollhouse_core::era::{Era, Version};
     use tollhouse_core::ids::CallId;
-    use tollhouse_core::record::{Attempts, Listener, Outcome, Principal, Seen, SessionRef, SessionSource, Times, Traffic};
+    use tollhouse_core::record::{
+        Attempts, Listener, Outcome, Principal, Seen, SessionRef, SessionSource, Times, Traffic,
+    };
     use tollhouse_core::trace::TraceContext;
     use tollhouse_core::units::ByteSize;
 

@@ -137,8 +137,10 @@ impl Entrance {
     }
 
     fn admits(&self, headers: &HeaderMap) -> bool {
-        let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|all| all.split(';'));
-        let mut ours = cookies.filter_map(|pair| pair.trim().split_once('=')).filter(|(name, _)| *name == &*self.cookie);
+        let cookies =
+            headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|all| all.split(';'));
+        let mut ours =
+            cookies.filter_map(|pair| pair.trim().split_once('=')).filter(|(name, _)| *name == &*self.cookie);
         ours.any(|(_, value)| self.login.is_cookie(value)) || self.login.bearer(headers)
     }
 
@@ -149,8 +151,7 @@ impl Entrance {
     }
 
     fn with_cookie(&self, mut response: Response, value: &str, lasts: Duration) -> Response {
-        let cookie =
-            format!("{}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict", self.cookie, lasts.as_secs());
+        let cookie = format!("{}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict", self.cookie, lasts.as_secs());
         let cookie = HeaderValue::from_str(&cookie).expect("digits and our own words are visible ASCII");
         response.headers_mut().insert(SET_COOKIE, cookie);
         response
@@ -186,7 +187,9 @@ pub(crate) async fn enter(State(entrance): State<Entrance>, request: Request) ->
         Some(code) if entrance.login.takes(&code) => entrance.let_in(&next),
         // The link was followed twice: whoever is in already simply goes on.
         _ if entrance.admits(request.headers()) => Redirect::to(&next).into_response(),
-        Some(_) => pages::login(StatusCode::UNAUTHORIZED, &next, Some("This link has been used, or is older than 15 minutes.")),
+        Some(_) => {
+            pages::login(StatusCode::UNAUTHORIZED, &next, Some("This link has been used, or is older than 15 minutes."))
+        }
         None => pages::login(StatusCode::OK, &next, None),
     }
 }
@@ -218,7 +221,11 @@ pub(crate) async fn leave(State(entrance): State<Entrance>, headers: HeaderMap) 
 
 /// `POST /login/link`: a link for a browser, for a program that has the token.
 pub(crate) async fn link(State(entrance): State<Entrance>, headers: HeaderMap) -> Response {
-    if entrance.login.bearer(&headers) { entrance.login.link().into_response() } else { Problem::stranger().into_response() }
+    if entrance.login.bearer(&headers) {
+        entrance.login.link().into_response()
+    } else {
+        Problem::stranger().into_response()
+    }
 }
 
 /// A form of ours, or no browser: other sites are told apart by what a browser says of them, beside `Origin`.
@@ -273,7 +280,14 @@ mod tests {
         assert!(!login.is_cookie(&login.sealed(now_ms().saturating_sub(1))), "it is over");
         assert!(!Login::new("another token").is_cookie(&good), "of another token");
         let (until, seal) = good.split_once('.').unwrap();
-        for forged in [String::new(), ".".to_owned(), format!("{until}0.{seal}"), format!("{until}."), format!("{until}.{}", &seal[1..]), format!("{until}.zz")] {
+        for forged in [
+            String::new(),
+            ".".to_owned(),
+            format!("{until}0.{seal}"),
+            format!("{until}."),
+            format!("{until}.{}", &seal[1..]),
+            format!("{until}.zz"),
+        ] {
             assert!(!login.is_cookie(&forged), "{forged}");
         }
     }

@@ -225,3 +225,6 @@ async fn report(State(health): State<Arc<dyn Health>>) -> Json<Report> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod looked;

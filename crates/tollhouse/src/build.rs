@@ -1,6 +1,6 @@
 //! Puts the components together: the only place that knows more than one side.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,16 +19,17 @@ use tollhouse_store::Store;
 use tollhouse_telemetry::logs::Log;
 use tollhouse_telemetry::metrics::{self, Metrics};
 use tollhouse_telemetry::otlp::Signal;
-use tollhouse_web::{Losses, Phase, Recorded, Reloads, Server, Shown, Snapshot, State};
+use tollhouse_web::{Login, Losses, Phase, Recorded, Reloads, Server, Shown, Snapshot, State};
 use tracing::{error, info, warn};
 
 use crate::config::env::{Environment as _, Process};
-use crate::config::{Capture, self, Finding, Loaded};
+use crate::config::{self, Capture, Finding, Loaded};
 use crate::exports::{Exports, Peers};
 use crate::history;
 use crate::pipeline::{self, Capturing};
 use crate::secrets;
 use crate::standing::Figures;
+use crate::token::Token;
 
 /// Which listeners are wanted, and where calls are kept.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +37,7 @@ pub(crate) struct Wanted {
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) keep: Keep,
+    pub(crate) token: Token,
 }
 
 /// Where calls are kept.
@@ -81,6 +83,8 @@ pub(crate) struct Program {
     pub(crate) listen: Option<SocketAddr>,
     /// Where health is answered and the dashboard is.
     pub(crate) admin: Option<SocketAddr>,
+    /// What lets somebody in there.
+    login: Option<Arc<Login>>,
     pub(crate) pipeline: JoinHandle<()>,
     pub(crate) recorded: Option<Recorded>,
     pub(crate) tasks: TaskTracker,
@@ -137,6 +141,7 @@ impl Program {
             let (figures, stop) = (figures.clone(), CancellationToken::new());
             (tasks.spawn(metrics::export::run(to, how, move || figures.snapshot(), stop.clone())), stop)
         });
+        let login = wanted.token.login(&Process)?.filter(|_| kept.is_some());
         let mut admin = None;
         if let Some(listener) = web {
             admin = Some(listener.local_addr().context("serve health")?);
@@ -149,7 +154,7 @@ impl Program {
                 let figures = figures.clone();
                 move || figures.render()
             });
-            let shown = Shown { health, recorded: kept.clone(), metrics: Some(figures) };
+            let shown = Shown { health, recorded: kept.clone(), metrics: Some(figures), login: login.clone() };
             tasks.spawn(async move {
                 if let Err(error) = tollhouse_web::serve(listener, shown, allowed, stop).await {
                     error!(target: "tollhouse.admin", %error, "the admin listener ended");
@@ -161,6 +166,7 @@ impl Program {
             listen,
             admin,
             pipeline,
+            login,
             recorded: kept,
             tasks,
             stop_admin,
@@ -174,6 +180,12 @@ impl Program {
         })
     }
 
+    /// Where the pages are shown, if anywhere: with a login, a link that is good once.
+    pub(crate) fn link(&self) -> Option<String> {
+        let admin = self.admin.filter(|_| self.recorded.is_some())?;
+        Some(format!("http://{admin}{}", self.login.as_ref().map_or_else(|| "/".to_owned(), |login| login.link())))
+    }
+
     /// Tells every address on standard error.
     pub(crate) fn announce(&self) {
         if let Some(listen) = self.listen {
@@ -184,6 +196,13 @@ impl Program {
         }
         if let Some(admin) = self.admin {
             info!(target: "tollhouse.program", "admin listening on http://{admin}");
+            // A link lets somebody in, so it is for a person at this terminal, and never a log line.
+            if let Some(link) = self.link().filter(|_| std::io::stderr().is_terminal()) {
+                // Without a standard error nobody reads it.
+                let _ = writeln!(std::io::stderr(), "dashboard: {link} (once, within 15 minutes)");
+            } else if self.recorded.is_some() {
+                info!(target: "tollhouse.program", "`tollhouse dashboard` gives a link to the pages at http://{admin}");
+            }
         }
     }
 }

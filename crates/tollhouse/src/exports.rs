@@ -11,7 +11,6 @@ use tokio_util::task::TaskTracker;
 use tollhouse_core::record::CallRecord;
 use tollhouse_core::trace::Roots;
 use tollhouse_proxy::settings::{self, Tracing, Transport};
-use tollhouse_telemetry::compat::Set;
 use tollhouse_telemetry::environment;
 use tollhouse_telemetry::environment::content::Content;
 use tollhouse_telemetry::environment::metrics::Metrics;
@@ -91,7 +90,7 @@ impl Exports {
             roots: self.roots.clone(),
             limits: self.environment.limits,
             disabled: self.environment.disabled_tools.clone(),
-            compat: compat(loaded),
+            compat: loaded.compat.clone(),
             content: self.content.in_spans,
         });
         spans.know(peers(&loaded.settings));
@@ -200,10 +199,6 @@ pub(crate) fn peers(settings: &settings::Settings) -> Peers {
         (server.id.as_str().to_owned(), peer)
     };
     settings.servers.iter().map(peer).collect()
-}
-
-fn compat(loaded: &Loaded) -> Vec<Set> {
-    loaded.compat.clone()
 }
 
 /// Writes a line to standard error, whatever the level of lines is.

@@ -21,6 +21,7 @@ mod doctor;
 
 mod setup;
 
+mod token;
 mod client;
 mod config;
 mod exit;
@@ -79,6 +80,7 @@ async fn verb(cli: &Cli) -> anyhow::Result<Exit> {
         Verb::Sessions(args) => cli::sessions::run(&cli.common, args, &mut out).await,
         Verb::Errors(args) => cli::errors::run(&cli.common, args, &mut out).await,
         Verb::Logs(args) => cli::logs::run(&cli.common, args, Paint::of(&out), &mut out).await,
+        Verb::Dashboard(_) => cli::dashboard::run(&cli.common, &mut out).await,
         Verb::Top(args) => cli::top::run(&cli.common, args, Paint::of(&out), &mut out).await,
         Verb::Completions(args) => cli::completions::run(args, &mut out).map(|()| Exit::Ok),
         Verb::Reference(args) => cli::reference::run(args, &mut out).map(|()| Exit::Ok),

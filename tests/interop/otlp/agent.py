@@ -28,8 +28,6 @@ SERVERS = ("one", "two")
 # In an argument; nobody has asked for contents, so it is to be seen nowhere.
 SECRET = "canary-4f1e9c77"
 SETTLED = 25
-# Are log records sent?
-LOGS = False
 
 SERVER, CLIENT, ERROR = 2, 3, 2
 
@@ -214,10 +212,9 @@ def main():
     print(f"{len(Sink.spans)} spans, {made} calls in {len(traces)} traces")
     wrong += measured(made)
     print(f"{len(Sink.metrics)} metrics")
-    if LOGS:
-        wrong += wait("log records", lambda: not list(logged(set(traces.values()))))
-        wrong += logged(set(traces.values()))
-        print(f"{len(Sink.logs)} log records")
+    wrong += wait("log records", lambda: not list(logged(set(traces.values()))))
+    wrong += logged(set(traces.values()))
+    print(f"{len(Sink.logs)} log records")
     if any(SECRET.encode() in body for body in Sink.raw):
         wrong.append("an argument was sent, which nobody asked for")
     for line in wrong:

@@ -213,7 +213,11 @@ fn an_older_layout_is_brought_forward_with_all_it_holds() {
     writer.close().unwrap();
     drop(writer);
     let sums = rusqlite::Connection::open(dir.path().join("rollup.db")).unwrap();
-    sums.execute_batch("DROP TABLE event; DROP TABLE tool; DROP TABLE of_tool; DROP TABLE of_server; DROP TABLE of_client; PRAGMA user_version = 1;").unwrap();
+    sums.execute_batch(
+        "DROP TABLE event; DROP TABLE tool; DROP TABLE of_tool; DROP TABLE of_server; DROP TABLE of_client; \
+         PRAGMA user_version = 1;",
+    )
+    .unwrap();
     drop(sums);
     let (mut writer, mut reader) = opened(dir.path(), 1000);
     writer.note(&[Event::new(Kind::Started, NOON_US)]).unwrap();

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use tollhouse_core::era::Era;
 use tollhouse_core::fault::Kind;
-use tollhouse_core::redact;
 use tollhouse_core::record::{Attempt, CallRecord, Listener, Outcome, Principal, SessionSource, clip};
+use tollhouse_core::redact;
 use tollhouse_core::trace::Hex;
 
 use super::matrix::{self, Verdict};

@@ -269,7 +269,8 @@ impl Seen {
         let calls = reader.latest(&filter, None, Bounds::quick(LOOKED_AT))?.calls;
         let shown = trace.or_else(|| calls.first().map(|call| call.trace));
         let trace = shown.map_or(Ok(Vec::new()), |trace| reader.trace(trace, LOOKED_AT))?;
-        let numbers = Numbers { range, width: fitting(range, SLOTS_IN_ALL), by: By::Server, server: None, over_time: false };
+        let numbers =
+            Numbers { range, width: fitting(range, SLOTS_IN_ALL), by: By::Server, server: None, over_time: false };
         let servers = reader.numbers(&numbers)?;
         let mut sessions = reader.sessions(range, SESSIONS_COUNTED)?;
         sessions.retain(|known| session.is_none_or(|session| *session == *known.id));

@@ -88,6 +88,10 @@ impl Address {
     #[must_use]
     pub(super) fn chosen(&self, field: &str, value: &str, exclude: bool) -> Self {
         let term = format!("{}{field}:eq:{value}", if exclude { "!" } else { "" });
+        if term.len() > VALUE_LEN_MAX {
+            // It would not be read.
+            return self.clone();
+        }
         self.except("f", &term).except("off", &term).without("before").without("row").without("tab").and("f", term)
     }
 

@@ -101,7 +101,15 @@ impl Frame {
     /// The frame of a page with nothing to choose.
     pub(super) fn new(here: Place, address: Address) -> Self {
         let nonce = Nonce::new();
-        Self { title: here.name.to_owned(), here, address, stream: None, ranged: false, login: WITHIN.try_with(|()| ()).is_ok(), nonce }
+        Self {
+            title: here.name.to_owned(),
+            here,
+            address,
+            stream: None,
+            ranged: false,
+            login: WITHIN.try_with(|()| ()).is_ok(),
+            nonce,
+        }
     }
 
     pub(super) fn nonce(&self) -> &Nonce {

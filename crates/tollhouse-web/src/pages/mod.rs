@@ -14,6 +14,7 @@ mod errors;
 mod servers;
 
 mod pick;
+mod slots;
 mod frame;
 mod assets;
 mod address;
@@ -83,11 +84,21 @@ pub(crate) fn login(status: StatusCode, next: &str, wrong: Option<&'static str>)
 
 /// The page that says that there is none.
 pub(crate) fn missing(kept: bool) -> Response {
-    let detail = if kept { "There is no such page." } else { "This gateway keeps nothing of what passes, so there is nothing to show. Its store is switched off." };
+    let detail = if kept {
+        "There is no such page."
+    } else {
+        "This gateway keeps nothing of what passes, so there is nothing to show. Its store is switched off."
+    };
     frame::Missing::unknown(detail).into_response()
 }
 
 /// The page that says that something of ours is broken.
 pub(crate) fn broken() -> Response {
     frame::Missing::broken().into_response()
+}
+
+/// A moment as it stands in an address.
+#[cfg(test)]
+pub(crate) fn rfc3339(at_us: u64) -> String {
+    text::rfc3339(at_us)
 }

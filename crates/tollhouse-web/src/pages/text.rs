@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 /// Characters of one foreign text that are shown.
 const SHOWN_MAX: usize = 4096;
 
+/// Characters of a name in a list. The store keeps no more of what callers say.
+const BRIEF_MAX: usize = 160;
+
 const DAY_US: u64 = 86_400_000_000;
 
 /// Foreign text as it may be shown: what cannot be seen is made visible, what is too long is cut. The template escapes it.
@@ -12,9 +15,14 @@ pub(super) fn seen(text: &str) -> String {
     visible(text, SHOWN_MAX, false)
 }
 
+/// The same where there is room for a name.
+pub(super) fn brief(text: &str) -> String {
+    visible(text, BRIEF_MAX, false)
+}
+
 /// The same for text of several lines.
 pub(super) fn seen_lines(text: &str) -> String {
-    visible(text, 16 * SHOWN_MAX, true)
+    visible(text, 8 * SHOWN_MAX, true)
 }
 
 fn visible(text: &str, max: usize, lines: bool) -> String {

@@ -13,6 +13,7 @@ use crate::demo::agent::{self, Play};
 use crate::demo::servers;
 use crate::exit::Exit;
 use crate::run;
+use crate::token::Token;
 
 /// What `demo` takes beside the common options.
 #[derive(Debug, Clone, clap::Args)]
@@ -45,6 +46,7 @@ pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
         log: config::Log::default(),
         listen: None,
         admin: None,
+        admin_login: true,
         store: config::Store::default(),
         compat: Vec::new(),
         capture: config::Capture::default(),
@@ -58,13 +60,14 @@ pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
         listen: Some(common.listen.unwrap_or(free)),
         admin: Some(common.admin.unwrap_or(free)),
         keep: Keep::Memory,
+        token: Token::Fleeting,
     };
     let play = if args.once { Play::Once } else { Play::Again };
     run::gateway(&loaded, wanted, log, async |program, stop| {
         let listen = program.listen.expect("a demonstration listens");
         let mut out = std::io::stdout();
-        if let Some(admin) = program.admin.filter(|_| play == Play::Again) {
-            writeln!(out, "Open http://{admin}/ to watch it.\n").context("write where to watch")?;
+        if let Some(link) = program.link().filter(|_| play == Play::Again) {
+            writeln!(out, "Open {link} to watch it.\n").context("write where to watch")?;
         }
         let played = agent::run(&agent::behind(listen), play, &mut out, stop).await?;
         Ok(if played.lost == 0 { Exit::Ok } else { Exit::Fault })

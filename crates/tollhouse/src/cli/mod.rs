@@ -7,6 +7,7 @@ pub(crate) mod add;
 pub(crate) mod calls;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod dashboard;
 pub(crate) mod demo;
 pub(crate) mod demo_server;
 pub(crate) mod doctor;
@@ -41,6 +42,7 @@ use clap::{Parser, Subcommand};
 use crate::config::env::{Environment, Process};
 use crate::config::{ADMIN_DEFAULT, LISTEN_DEFAULT, Store};
 use crate::exit::Exit;
+use crate::token;
 
 pub(crate) use paint::{Paint, Tone};
 
@@ -147,6 +149,8 @@ pub(crate) enum Verb {
     Errors(errors::Args),
     /// Show who called what, and what became of it
     Logs(logs::Args),
+    /// Write a link to the pages of a running gateway
+    Dashboard(dashboard::Args),
     /// Watch what goes on behind a running gateway
     Top(top::Args),
     /// Write the completions of a shell
@@ -199,6 +203,14 @@ impl Common {
     /// Where the program keeps its state: as told, else by the XDG rules; `None` without a home directory.
     pub(crate) fn data_dir(&self, env: &dyn Environment) -> Option<PathBuf> {
         self.data_dir.clone().or_else(|| xdg(env, "XDG_STATE_HOME", ".local/state"))
+    }
+
+    /// A request that says who asks, where that can be known.
+    pub(crate) fn known_to(&self, request: http::request::Builder) -> http::request::Builder {
+        match token::known(self.data_dir(&Process).as_deref(), &Process) {
+            Some(token) => request.header(http::header::AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
+        }
     }
 
     /// Where `serve` keeps what passed: as told, else as the file says, else by the XDG rules; `None` if nowhere.

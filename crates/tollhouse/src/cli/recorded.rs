@@ -115,7 +115,7 @@ pub(crate) async fn ask<T: DeserializeOwned>(common: &Common, path: &str) -> any
 /// A client of the admin listener, and the request for `path`.
 pub(crate) fn question(common: &Common, path: &str) -> anyhow::Result<(Client, Request<Bytes>)> {
     let url: Uri = format!("http://{}{path}", common.running_admin()).parse().context("make a URL of this")?;
-    let request = Request::get(url.clone()).body(Bytes::new()).context("make a request of this")?;
+    let request = common.known_to(Request::get(url.clone())).body(Bytes::new()).context("make a request of this")?;
     Ok((Client::new(&url, PATIENCE)?, request))
 }
 
@@ -188,6 +188,9 @@ pub(crate) fn refused(status: StatusCode, body: &[u8]) -> Exit {
     let problem: Value = serde_json::from_slice(body).unwrap_or_default();
     let detail = problem["detail"].as_str().map_or_else(|| format!("the gateway answers {status}"), without_controls);
     let hint = match status {
+        StatusCode::UNAUTHORIZED => {
+            "\nhint: name the gateway's data directory with `--data-dir`, or its token with `TOLLHOUSE_ADMIN_TOKEN`"
+        }
         StatusCode::NOT_FOUND if problem.is_null() => "\nhint: this gateway records nothing; `tollhouse serve` does",
         _ => "",
     };

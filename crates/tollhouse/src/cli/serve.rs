@@ -7,6 +7,7 @@ use crate::config::{self, Loaded};
 use crate::exit::Exit;
 use crate::reload::Source;
 use crate::run;
+use crate::token::Token;
 
 /// What `serve` takes beside the common options.
 #[derive(Debug, Clone, clap::Args)]
@@ -31,6 +32,11 @@ pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
         listen: Some(common.listen_or(loaded.listen)),
         admin: Some(common.admin_or(loaded.admin)),
         keep: Keep::of(common.store_dir(&loaded.store, &Process), &loaded.store),
+        token: match common.data_dir(&Process) {
+            _ if !loaded.admin_login => Token::Open,
+            Some(dir) => Token::In(dir),
+            None => Token::Fleeting,
+        },
     };
     let source = Source::at(path, wanted).await;
     let loaded = match source.load().await {

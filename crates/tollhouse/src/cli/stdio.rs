@@ -12,6 +12,7 @@ use crate::config::env::{Environment, Process};
 use crate::exit::Exit;
 use crate::reload::Source;
 use crate::run;
+use crate::token::Token;
 
 /// What `stdio` takes beside the common options.
 #[derive(Debug, Clone, clap::Args)]
@@ -30,7 +31,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub(crate) async fn run(common: &Common) -> anyhow::Result<Exit> {
     let Some(path) = super::configuration(common, "stdio")? else { return Ok(Exit::Config) };
     // Many of these may run beside each other: none listens unless it is told to, and none has the files of `serve`.
-    let wanted = Wanted { listen: common.listen, admin: common.admin, keep: Keep::Nowhere };
+    let wanted = Wanted { listen: common.listen, admin: common.admin, keep: Keep::Nowhere, token: Token::Fleeting };
     let source = Source::at(path, |_: &Loaded| wanted.clone()).await;
     let loaded = match source.load().await {
         Ok(loaded) => loaded,

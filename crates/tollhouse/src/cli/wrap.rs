@@ -19,6 +19,7 @@ use crate::config::{self, slug};
 use crate::exit::Exit;
 use crate::run;
 use crate::setup::Refusal;
+use crate::token::Token;
 
 /// What `wrap` takes beside the common options.
 #[derive(Debug, Clone, clap::Args)]
@@ -74,7 +75,7 @@ pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     let id = args.name.clone().unwrap_or_else(|| name(&args.command));
     let loaded = config::one(id, command, &Process);
     let log = run::log(common.log_level.as_deref(), &loaded.log)?;
-    let wanted = Wanted { listen: common.listen, admin: common.admin, keep: Keep::Nowhere };
+    let wanted = Wanted { listen: common.listen, admin: common.admin, keep: Keep::Nowhere, token: Token::Fleeting };
     run::gateway(&loaded, wanted, log, async |program, stop| Ok(stdio::serve(program, stop).await)).await
 }
 

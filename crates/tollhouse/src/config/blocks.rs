@@ -27,6 +27,9 @@ block! {
         listen: Address = LISTEN_DEFAULT,
         /// Where health is answered: `/healthz`, `/readyz`, `/health`.
         admin: Address = ADMIN_DEFAULT,
+        /// Whether the admin address asks who it is before it shows pages and answers the API: by a link that the program gives out, or
+        /// the admin token. `false` lets in everybody on this machine, and is refused with an address that other machines reach.
+        admin_login: bool = true,
         /// The MCP servers behind Tollhouse, each under its id: 1 to 24 of a-z, 0-9 and -. The id becomes part of
         /// tool names and paths; `tollhouse` is reserved.
         servers: Map<Server>,

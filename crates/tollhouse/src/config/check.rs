@@ -16,13 +16,13 @@ use tollhouse_telemetry::compat::Set;
 
 use super::block::List;
 use super::blocks::{self, File, LogFormat};
-use super::telemetry::Capture;
 use super::client::slug;
 use super::env::Environment;
 use super::expand::{expand, holds_key, writes_out};
 use super::finding::{Code, Finding, Findings, Place, Report, Severity};
 use super::node::At;
 use super::secret;
+use super::telemetry::Capture;
 use super::values::{Age, Count, Kept, Length, Size, Template};
 
 /// The idle clock where one of the blocks `tool_config` and `timeout_handling` is written.
@@ -63,6 +63,8 @@ pub(crate) struct Loaded {
     pub(crate) listen: Option<SocketAddr>,
     /// Where the admin side is, if the file says so.
     pub(crate) admin: Option<SocketAddr>,
+    /// Whether the admin side asks who it is.
+    pub(crate) admin_login: bool,
     /// Where and for how long what passed is kept.
     pub(crate) store: Store,
     /// Names that metrics and spans have beside their own.
@@ -107,11 +109,7 @@ enum Owner {
 /// # Errors
 /// What to print; nothing was opened.
 pub(crate) fn check_listen(address: SocketAddr, insecure: bool) -> Result<(), Report> {
-    let loopback = match address.ip() {
-        IpAddr::V4(ip) => ip.is_loopback(),
-        IpAddr::V6(ip) => ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback()),
-    };
-    if loopback || insecure {
+    if loopback(address) || insecure {
         return Ok(());
     }
     let mut finding = Finding::new(
@@ -123,6 +121,14 @@ pub(crate) fn check_listen(address: SocketAddr, insecure: bool) -> Result<(), Re
         format!("listen on `127.0.0.1:{}`, or say `--insecure` if something in front of it asks", address.port()),
     );
     Err(Report { findings: vec![finding] })
+}
+
+/// Only this machine reaches it.
+fn loopback(address: SocketAddr) -> bool {
+    match address.ip() {
+        IpAddr::V4(ip) => ip.is_loopback(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback()),
+    }
 }
 
 /// The meaning of our own file.
@@ -150,6 +156,19 @@ pub(crate) fn own(file: &File, root: &Place, env: &dyn Environment, findings: &m
             .value(Some(admin.value.0.to_string()))
             .hint("give `admin` a port of its own");
     }
+    if let (Some(admin), Some(asks)) = (&file.admin, &file.admin_login)
+        && !asks.value
+        && !loopback(admin.value.0)
+    {
+        findings
+            .error(
+                Code::OpenListener,
+                &asks.place,
+                "nobody would be asked who they are at an address that other machines reach",
+            )
+            .value(Some(admin.value.0.to_string()))
+            .hint("leave `admin_login` out, or let `admin` be a loopback address");
+    }
     note_what_is_not_in_force(file, findings);
     check_spellings(file, findings);
     check_alerts(file, findings);
@@ -169,6 +188,7 @@ pub(crate) fn own(file: &File, root: &Place, env: &dyn Environment, findings: &m
         log: file.log.as_ref().map(|log| log_of(&log.value)).unwrap_or_default(),
         listen: file.listen.as_ref().map(|listen| listen.value.0),
         admin: file.admin.as_ref().map(|admin| admin.value.0),
+        admin_login: file.admin_login.as_ref().is_none_or(|asks| asks.value),
         store: file.store.as_ref().map(|store| store_of(&store.value, findings)).unwrap_or_default(),
         compat: file.telemetry.as_ref().map(|telemetry| telemetry.value.compat()).unwrap_or_default(),
         capture: Capture::of(file),
@@ -216,6 +236,7 @@ fn defaults(servers: Vec<Server>, env: &dyn Environment) -> Loaded {
         log: Log::default(),
         listen: None,
         admin: None,
+        admin_login: true,
         store: Store::default(),
         compat: Vec::new(),
         capture: Capture::default(),

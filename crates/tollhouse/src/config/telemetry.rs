@@ -64,8 +64,10 @@ impl Capture {
     /// What a file says.
     pub(crate) fn of(file: &File) -> Self {
         let wanted = |word: &Option<At<OneOf<Kept>>>| word.as_ref().map(|word| word.value.0 == Kept::Redacted);
-        let mut capture =
-            Self { all: file.telemetry.as_ref().and_then(|block| wanted(&block.value.capture)), servers: HashMap::new() };
+        let mut capture = Self {
+            all: file.telemetry.as_ref().and_then(|block| wanted(&block.value.capture)),
+            servers: HashMap::new(),
+        };
         for (id, server) in file.servers.iter().flat_map(|servers| &servers.value.0) {
             let tools = server.value.tools.iter().flat_map(|tools| &tools.value.0);
             let tools: HashMap<_, _> = tools

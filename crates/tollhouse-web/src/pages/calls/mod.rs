@@ -145,6 +145,3 @@ fn asked_of(address: &Address) -> String {
     }
     query
 }
-
-#[cfg(test)]
-mod tests;

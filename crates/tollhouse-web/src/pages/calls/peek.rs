@@ -9,7 +9,7 @@ use tollhouse_store::Call;
 use tollhouse_store::question::Sum;
 
 use super::super::address::{Address, encoded};
-use super::super::text::{ago, bytes, count, millis, rfc3339, seen, seen_lines, time};
+use super::super::text::{ago, brief, bytes, count, millis, rfc3339, seen, seen_lines, time};
 use super::row::{Cell, Status};
 use crate::api::CallView;
 
@@ -113,10 +113,10 @@ impl Peek {
             Some(Cell::of(&plain, "principal", &call.principal)),
         ];
         let (session, trace) = (&call.session, Hex(&call.trace).to_string());
-        let session_path = format!("/sessions/{}", encoded(session).replace('/', "%2F"));
+        let session_path = session_path(session);
         let shown = Shown {
             id: call.id.to_string(),
-            title: seen(call.name.as_deref().unwrap_or(&call.method)),
+            title: brief(call.name.as_deref().unwrap_or(&call.method)),
             status: Status::of(&plain, call),
             newer: neighbour(at.and_then(|at| at.checked_sub(1))),
             older: neighbour(at.map(|at| at + 1)),
@@ -134,24 +134,39 @@ impl Peek {
             timing: timing(call),
             rank: rank(call, others),
             cells: cells.into_iter().flatten().collect(),
-            asked_as: call.asked_as.as_deref().map(seen),
-            session: Linked { text: seen(session), href: address.plain(&session_path).to_string() },
-            session_by: format!("{}, {}", seen(&call.session_source), seen(&call.session_confidence)),
+            asked_as: call.asked_as.as_deref().map(brief),
+            session: Linked { text: brief(session), href: address.plain(&session_path).to_string() },
+            session_by: session_by(call),
             trace: Linked { href: address.plain(&format!("/traces/{trace}")).to_string(), text: trace },
             parent: (call.parent != [0; 8]).then(|| Hex(&call.parent).to_string()),
             spoken: spoken(call),
             attempts: count(u64::from(call.attempts)),
-            fault: call.fault.as_deref().map(seen),
-            request_id: seen(&call.request_id),
+            fault: call.fault.as_deref().map(brief),
+            request_id: brief(&call.request_id),
             request_bytes: bytes(call.request_bytes),
             response_bytes: bytes(call.response_bytes),
             shape: call.shape.as_deref().map(seen_lines),
-            hints: call.hints.iter().map(|(key, value)| [seen(key), seen(value)]).collect(),
+            hints: call.hints.iter().map(|(key, value)| [brief(key), brief(value)]).collect(),
             copies: copies(call, listen),
             raw: serde_json::to_string_pretty(&CallView::from(call))
                 .map_or_else(|error| error.to_string(), |raw| seen_lines(&raw)),
         };
         Self { close: plain.to_string(), call: Some(Box::new(shown)) }
+    }
+}
+
+/// The rule that found the session, and how sure that is, if that is another word.
+fn session_by(call: &Call) -> String {
+    let (source, confidence) = (brief(&call.session_source), brief(&call.session_confidence));
+    if confidence.starts_with(&source) { confidence } else { format!("{source}, {confidence}") }
+}
+
+/// Where a session is shown; one whose id is no id is looked for in the list.
+fn session_path(session: &str) -> String {
+    if session.len() > 1024 {
+        "/sessions".to_owned()
+    } else {
+        format!("/sessions/{}", encoded(session).replace('/', "%2F"))
     }
 }
 

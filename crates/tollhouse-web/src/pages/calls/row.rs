@@ -3,7 +3,7 @@
 use tollhouse_store::Call;
 
 use super::super::address::Address;
-use super::super::text::{bytes, millis, rfc3339, seen, time};
+use super::super::text::{brief, bytes, millis, rfc3339, time};
 
 /// A call in the list.
 pub(in crate::pages) struct Row {
@@ -38,7 +38,7 @@ impl Cell {
     /// `value` in `field`, to choose or exclude in the list at `list`.
     pub(in crate::pages) fn of(list: &Address, field: &'static str, value: &str) -> Self {
         let chosen = |exclude| list.chosen(field, value, exclude).to_string();
-        Self { field, text: seen(value), only: chosen(false), not: chosen(true) }
+        Self { field, text: brief(value), only: chosen(false), not: chosen(true) }
     }
 }
 
@@ -53,7 +53,7 @@ impl Status {
         let mut cell = Cell::of(list, "outcome", &call.outcome);
         if let Some(error) = call.error.as_deref().filter(|error| **error != *call.outcome) {
             cell = Cell::of(list, "error", error);
-            cell.text = format!("{} · {}", seen(&call.outcome), seen(error));
+            cell.text = format!("{} · {}", brief(&call.outcome), brief(error));
         }
         cell.text = cell.text.replace('_', " ");
         Self { cell, class }

@@ -169,7 +169,7 @@ fn wrong(report: &Report) -> Option<String> {
         .servers
         .iter()
         .filter(|server| server.state == crate::health::State::Failed)
-        .map(|server| super::text::seen(&server.id))
+        .map(|server| super::text::brief(&server.id))
         .collect();
     match report.status {
         _ if report.draining => {
@@ -246,6 +246,3 @@ fn facts(all: &Sum, report: &Report) -> Vec<[String; 2]> {
 fn mean(sum_us: u64, calls: u64) -> String {
     super::text::millis(sum_us / calls.max(1))
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,7 +3,7 @@
 use tollhouse_store::question::{ErrorGroup, Figure};
 
 use super::super::address::Address;
-use super::super::text::{ago, count, millis, percent, rfc3339, seen};
+use super::super::text::{ago, brief, count, millis, percent, rfc3339};
 use crate::health::{Report, State};
 
 /// Lines of a list.
@@ -77,14 +77,14 @@ pub(super) fn servers(calls: &Address, report: &Report, figures: &[Figure]) -> V
                 State::Idle => "",
             };
             Standing {
-                id: seen(&server.id),
+                id: brief(&server.id),
                 href: calls.chosen("server", &server.id, false).to_string(),
                 state: server.state.as_str(),
                 class,
                 spoken: format!(
                     "{}{}",
-                    seen(&server.transport),
-                    server.era.as_deref().map(|era| format!(", {}", seen(era))).unwrap_or_default()
+                    brief(&server.transport),
+                    server.era.as_deref().map(|era| format!(", {}", brief(era))).unwrap_or_default()
                 ),
                 calls: count(sum.calls),
                 failed: percent(sum.failed, sum.calls),
@@ -93,7 +93,7 @@ pub(super) fn servers(calls: &Address, report: &Report, figures: &[Figure]) -> V
                 few: sum.calls < 20,
                 tools: server.tools.map_or_else(|| "–".to_owned(), count),
                 restarts: count(server.restarts),
-                reason: server.reason.as_deref().or(server.last_error.as_deref()).map(seen),
+                reason: server.reason.as_deref().or(server.last_error.as_deref()).map(brief),
             }
         })
         .collect()
@@ -107,13 +107,13 @@ pub(super) fn ranked(calls: &Address, tools: &[Figure], clients: &[Figure]) -> V
         // A method that is no tool's has a slash in it.
         let field = if name.contains('/') { "method" } else { "tool" };
         (
-            seen(name),
-            Some(seen(server)).filter(|server| !server.is_empty()),
+            brief(name),
+            Some(brief(server)).filter(|server| !server.is_empty()),
             there.chosen(field, name, false).to_string(),
         )
     };
     let client =
-        |figure: &Figure| (seen(&figure.group[0]), None, calls.chosen("client", &figure.group[0], false).to_string());
+        |figure: &Figure| (brief(&figure.group[0]), None, calls.chosen("client", &figure.group[0], false).to_string());
     let p95 = |figure: &Figure| figure.sum.total.quantile(0.95).unwrap_or(0);
     let thousandths = |figure: &Figure| figure.sum.failed * 1000 / figure.sum.calls.max(1);
     let number = |figure: &Figure| count(figure.sum.calls);
@@ -175,9 +175,9 @@ impl Failing {
         let field = if group.name.contains('/') { "method" } else { "tool" };
         Self {
             id: group.calls.first().map(ToString::to_string).unwrap_or_default(),
-            name: seen(&group.name),
-            server: seen(&group.server),
-            error: seen(&group.error).replace('_', " "),
+            name: brief(&group.name),
+            server: brief(&group.server),
+            error: brief(&group.error).replace('_', " "),
             count: count(group.count),
             moment: rfc3339(group.last_us),
             ago: ago(group.last_us, now_us),

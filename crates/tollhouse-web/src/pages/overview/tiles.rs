@@ -84,12 +84,6 @@ pub(super) fn all(sums: &[Sum], all: &Sum, slots: &Slots, report: &Report, calls
             )),
             ..quantile("t-p99", "p99", 0.99, ENOUGH_P99)
         },
-        tile(
-            "t-now",
-            "Under way",
-            count(report.calls_in_flight),
-            "",
-            format!("{} open sessions", count(report.sessions)),
-        ),
+        tile("t-now", "Under way", count(report.calls_in_flight), "", format!("{} sessions", count(report.sessions))),
     ]
 }
