@@ -14,6 +14,7 @@ there was. So what is counted over time may come out a quarter too high; what is
 import http.server
 import json
 import math
+import os
 import re
 import sys
 import threading
@@ -318,7 +319,8 @@ def exemplars(text, began):
         yield f"the trace of all calls is no exemplar in {traces}"
         return
     print(f"exemplars of {len(known)} series, {len(traces)} traces")
-    status, _, said = request(f"{ADMIN}/api/v1/traces/{TRACE}")
+    known_by = {"Authorization": f"Bearer {os.environ['TOLLHOUSE_ADMIN_TOKEN']}"}
+    status, _, said = request(f"{ADMIN}/api/v1/traces/{TRACE}", headers=known_by)
     if status != 200 or "moon_phase" not in said:
         yield f"the gateway does not know the trace of an exemplar: {status}"
 
