@@ -14,6 +14,7 @@ mod clients;
 mod conformance;
 mod deploy;
 mod json_suite;
+mod otlp;
 mod prometheus;
 
 use std::fs;
@@ -62,6 +63,7 @@ const STEPS: &[Step] = &[
     Step { name: "json-suite", take: json_suite::take },
     Step { name: "deploy", take: deploy::take },
     Step { name: "prometheus", take: prometheus::take },
+    Step { name: "otlp", take: otlp::take },
     Step { name: "conformance", take: conformance::take },
     Step { name: "clients", take: clients::take },
     Step { name: "audit", take: audit::take },

@@ -18,6 +18,7 @@ use values::Reader;
 
 pub use tools::Tools;
 
+pub mod content;
 pub mod metrics;
 
 mod endpoint;

@@ -4,6 +4,7 @@
 //! that lets anybody in stays in an address. A program sends the token with each request. A cookie says until when it is good, sealed with the
 //! token: nothing has to be kept about it, a restart ends no login, and another token ends them all.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -90,7 +91,11 @@ impl Login {
     fn sealed(&self, until_ms: u64) -> String {
         let until = format!("{until_ms:x}");
         let seal = hmac::sign(&self.key, format!("cookie {until}").as_bytes());
-        format!("{until}.{}", seal.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+        let mut sealed = until + ".";
+        for byte in seal.as_ref() {
+            write!(sealed, "{byte:02x}").expect("writing to memory does not fail");
+        }
+        sealed
     }
 
     /// Is this a cookie of ours that is still good?

@@ -7,7 +7,7 @@ use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
 use tollhouse_core::ids::{CallId, ServerId};
 use tollhouse_core::record::{
-    Attempt, Failed, Hint, Listener, Outcome, Principal, SessionRef, SessionSource, Times, Traffic,
+    Attempt, Failed, Hint, Listener, Outcome, Principal, Seen, SessionRef, SessionSource, Times, Traffic,
 };
 use tollhouse_core::trace::{Root, TraceContext};
 use tollhouse_core::wire::method::intern;
@@ -41,6 +41,8 @@ fn record(outcome: Outcome) -> CallRecord {
         times: Times { sent: Some(ms(1)), first_response: Some(ms(20)), answered: Some(ms(29)), done: ms(30) },
         bytes: Traffic { request: 100, response: 200 },
         arguments: None,
+        answer: None,
+        seen: Seen::default(),
         attempts: [attempt].into_iter().collect(),
         outcome,
     }

@@ -13,7 +13,7 @@ mod spans;
 pub(crate) use bars::{Series, Slot, histogram, sparkline, stacked};
 pub(crate) use lanes::{Lanes, Stretch, lanes};
 pub(crate) use lines::{Percentiles, latency};
-pub(crate) use spans::{Bar, bar, ticks};
+pub(crate) use spans::{Bar, bar, scale};
 
 use std::fmt::{self, Write as _};
 
@@ -71,6 +71,11 @@ impl Drawing {
         Self(format!(
             r#"<svg class="{class}" viewBox="0 0 {width} {height}" preserveAspectRatio="none" aria-hidden="true">"#
         ))
+    }
+
+    /// Begins a picture of words, in parts of the room it is given; they stand elsewhere too.
+    fn words(class: &'static str) -> Self {
+        Self(format!(r#"<svg class="{class}" aria-hidden="true">"#))
     }
 
     fn put(&mut self, text: fmt::Arguments<'_>) {

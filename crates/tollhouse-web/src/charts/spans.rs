@@ -1,6 +1,6 @@
 //! The bar of one row of a waterfall, and the moments above it.
 
-use super::{Drawing, Rect, Svg, share, tenth};
+use super::{Drawing, Harmless, Length, Rect, Svg, share, tenth};
 
 const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 10.0;
@@ -36,8 +36,22 @@ pub(crate) fn bar(class: &'static str, bar: Bar) -> Svg {
     drawing.finish()
 }
 
+/// The moments above the bars of a trace, each where it lies in the whole.
+pub(crate) fn scale(whole_us: u64, name: impl Fn(u64) -> String) -> Svg {
+    // Not in units of its own but in parts of its width: words must not be stretched.
+    let mut drawing = Drawing::words("ticks");
+    for tick in ticks(whole_us) {
+        let x = Length(tenth(share(tick, whole_us.max(1), 100.0)));
+        // What stands at the very end would stick out.
+        let anchor = if x.0 > 92.0 { "end" } else { "start" };
+        let name = name(tick);
+        drawing.put(format_args!(r#"<text x="{x}%" y="13" text-anchor="{anchor}">{}</text>"#, Harmless(&name)));
+    }
+    drawing.finish()
+}
+
 /// Round moments of a trace of that length, in microseconds: at most six, beginning with 0.
-pub(crate) fn ticks(whole_us: u64) -> Vec<u64> {
+pub(super) fn ticks(whole_us: u64) -> Vec<u64> {
     let mut step = 1;
     for factor in [2, 5, 10].into_iter().cycle() {
         if whole_us / step <= 5 {

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::spans::ticks;
 use super::*;
 
 /// Values of an attribute, of every element in order.

@@ -39,9 +39,10 @@ pub(super) const CALLS: Place = Place { path: "/calls", name: "Calls", key: 'c' 
 pub(super) const TRACES: Place = Place { path: "/traces", name: "Traces", key: 't' };
 pub(super) const SESSIONS: Place = Place { path: "/sessions", name: "Sessions", key: 's' };
 pub(super) const ERRORS: Place = Place { path: "/errors", name: "Errors", key: 'e' };
+pub(super) const SERVERS: Place = Place { path: "/servers", name: "Servers & tools", key: 'v' };
 
 /// The navigation, in its order.
-pub(super) const PLACES: [Place; 5] = [OVERVIEW, CALLS, TRACES, SESSIONS, ERRORS];
+pub(super) const PLACES: [Place; 6] = [OVERVIEW, CALLS, TRACES, SESSIONS, ERRORS, SERVERS];
 
 /// A random word, good for one answer.
 #[derive(Debug, Clone)]

@@ -11,6 +11,7 @@ mod calls;
 mod traces;
 mod sessions;
 mod errors;
+mod servers;
 
 mod pick;
 mod slots;
@@ -64,6 +65,9 @@ pub(crate) fn routes(pages: Pages) -> Router {
         .route("/sessions", get(sessions::list))
         .route("/sessions/{id}", get(sessions::one))
         .route("/errors", get(errors::page))
+        .route("/servers", get(servers::list))
+        .route("/servers/{id}", get(servers::one))
+        .route("/servers/{id}/tools/{name}", get(servers::tool))
         .with_state(pages)
         .route("/assets/{hash}/{name}", get(assets::one))
 }
@@ -97,4 +101,10 @@ pub(crate) fn broken() -> Response {
 #[cfg(test)]
 pub(crate) fn rfc3339(at_us: u64) -> String {
     text::rfc3339(at_us)
+}
+
+/// Text as it may stand in an address.
+#[cfg(test)]
+pub(crate) fn encoded(text: &str) -> String {
+    address::encoded(text)
 }

@@ -7,6 +7,7 @@ mod peek;
 mod row;
 mod words;
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use askama::Template;
@@ -135,13 +136,16 @@ fn asked_of(address: &Address) -> String {
     use super::address::encoded;
     let filter = address.filter();
     let known = |text: &&(String, String)| text.0 == "f" && crate::api::query::term(&text.1).is_some();
-    let mut query: String =
-        address.hidden(&[]).iter().filter(known).map(|(_, text)| format!("&f={}", encoded(text))).collect();
+    let mut query = String::new();
+    let told = "writing to memory does not fail";
+    for (_, text) in address.hidden(&[]).iter().filter(known) {
+        write!(query, "&f={}", encoded(text)).expect(told);
+    }
     if filter.failed {
         query.push_str("&errors=true");
     }
     if filter.min_us > 0 {
-        query.push_str(&format!("&min_ms={}", filter.min_us / 1000));
+        write!(query, "&min_ms={}", filter.min_us / 1000).expect(told);
     }
     query
 }

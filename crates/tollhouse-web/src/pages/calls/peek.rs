@@ -245,7 +245,9 @@ fn copies(call: &Call, listen: Option<SocketAddr>) -> Vec<Copied> {
         text: format!("tollhouse calls show {}", call.id),
     });
     copies.push(Copied { id: "copy-line", name: "one line", text: line });
-    copies.iter_mut().for_each(|copied| copied.text = seen(&copied.text));
+    for copied in &mut copies {
+        copied.text = seen(&copied.text);
+    }
     copies
 }
 

@@ -50,13 +50,13 @@ impl Status {
             ("ok", _) => "good",
             _ => "",
         };
-        let mut cell = Cell::of(list, "outcome", &call.outcome);
+        let mut shown = Cell::of(list, "outcome", &call.outcome);
         if let Some(error) = call.error.as_deref().filter(|error| **error != *call.outcome) {
-            cell = Cell::of(list, "error", error);
-            cell.text = format!("{} · {}", brief(&call.outcome), brief(error));
+            shown = Cell::of(list, "error", error);
+            shown.text = format!("{} · {}", brief(&call.outcome), brief(error));
         }
-        cell.text = cell.text.replace('_', " ");
-        Self { cell, class }
+        shown.text = shown.text.replace('_', " ");
+        Self { cell: shown, class }
     }
 }
 

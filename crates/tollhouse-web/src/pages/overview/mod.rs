@@ -107,7 +107,7 @@ pub(super) async fn page(State(pages): State<Pages>, uri: Uri) -> Answer {
     let found = found.await?;
     let counts = store.counts();
     let report = Report::from(pages.health.snapshot());
-    let mut page = Page::new(address, &slots, &found, &report, now_us);
+    let mut page = Page::new(&address, &slots, &found, &report, now_us);
     page.facts.push(["Recorded since the start".to_owned(), count(counts.written)]);
     let lost = counts.overflowed + counts.failed + report.records_dropped;
     page.facts.push(["Records lost".to_owned(), count(lost)]);
@@ -117,7 +117,7 @@ pub(super) async fn page(State(pages): State<Pages>, uri: Uri) -> Answer {
 }
 
 impl Page {
-    fn new(address: Address, slots: &Slots, found: &Found, report: &Report, now_us: u64) -> Self {
+    fn new(address: &Address, slots: &Slots, found: &Found, report: &Report, now_us: u64) -> Self {
         let mut sums = vec![Sum::default(); slots.count()];
         for figure in &found.over_time {
             if let Some(sum) = slots.place(figure.from_us).and_then(|nth| sums.get_mut(nth)) {
@@ -125,7 +125,9 @@ impl Page {
             }
         }
         let mut all = Sum::default();
-        sums.iter().for_each(|sum| all.merge(sum));
+        for sum in &sums {
+            all.merge(sum);
+        }
         let [tools, servers, clients] = &found.by;
         let zooms = (0..slots.count()).zip(&sums).map(|(nth, sum)| {
             let [from, to] = slots.ends(nth);

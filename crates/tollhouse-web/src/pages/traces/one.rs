@@ -13,7 +13,7 @@ use super::super::text::{ago, bytes, count, millis, rfc3339, seen, time};
 use super::super::{Answer, Pages};
 use super::row::{Row, key, rows, says, spans};
 use super::{CALLS_MAX, parsed};
-use crate::charts::ticks;
+use crate::charts::{Svg, scale};
 use crate::tree::{Kind, Tree, View};
 
 /// Rows of one page.
@@ -44,7 +44,7 @@ pub(super) struct Page {
     pub(super) errors_href: String,
     pub(super) all_href: String,
     pub(super) hidden: Vec<(String, String)>,
-    pub(super) ticks: Vec<String>,
+    pub(super) scale: Svg,
     pub(super) rows: Vec<Row>,
     pub(super) closed: bool,
     pub(super) more: Option<(String, String)>,
@@ -137,7 +137,7 @@ impl Page {
             hidden: address.hidden(&["q", "from", "row"]),
             asked: seen(&asked),
             errors_only,
-            ticks: ticks(end.saturating_sub(begin)).into_iter().map(millis).collect(),
+            scale: scale(end.saturating_sub(begin), millis),
             closed: shown.closed,
             less: (skip > 0).then(|| address.with("from", skip.saturating_sub(ROWS_MAX)).to_string()),
             servers: servers

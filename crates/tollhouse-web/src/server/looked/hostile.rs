@@ -62,7 +62,7 @@ fn skeleton(page: &str) -> Vec<String> {
             }
         }
         found.push(names.join(" "));
-        rest = &tag[end..];
+        rest = tag.split_at(end).1;
     }
     found
 }
@@ -111,7 +111,7 @@ async fn hostile_text_in_every_field_of_a_call_is_text() {
         harmless(text, &pages(text).await, &plain);
     }
     for long in ["<".repeat(100_000), "\u{202e}".repeat(100_000)] {
-        harmless(&long[..3], &pages(&long).await, &plain);
+        harmless("something long", &pages(&long).await, &plain);
     }
 }
 
@@ -131,7 +131,7 @@ async fn hostile_text_in_an_address_is_text() {
     for path in ["/", "/calls"] {
         for key in ["range", "f", "off", "row", "tab", "before", "min_ms", "errors", "add", "mood"] {
             let of = async |text: &str| {
-                let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+                let encoded = crate::pages::encoded(text);
                 let value = if matches!(key, "f" | "off") { format!("server:eq:{encoded}") } else { encoded };
                 let answer = desk.get(&format!("{path}?{key}={value}")).await;
                 assert!(matches!(answer.status, 200 | 303), "{path} {key} {text}");
