@@ -96,8 +96,7 @@ impl Ground {
         let failing = upstream::echo().answers([text(&error)]).start().await;
         let started = child().argument("environment").env("{ SOME_TOKEN: '${CANARY_KEY}' }");
         let data = tempfile::tempdir().expect("a temporary directory");
-        let mut yaml =
-            format!("telemetry: {{ capture: {capture}, compat: [dashboard, gateway, proxy, tools] }}\nservers:\n");
+        let mut yaml = format!("telemetry: {{ capture: {capture}, compat: [dashboard, gateway, proxy, tools] }}\nservers:\n");
         for (id, lines) in [("tested", echo.yaml()), ("failing", failing.yaml()), ("started", started.yaml())] {
             yaml += &format!("  {id}:\n");
             lines.iter().for_each(|line| yaml += &format!("    {line}\n"));
@@ -144,10 +143,7 @@ impl Ground {
         let uri = format!("https://user:{}@files.example/a?api_key={}", word(36), word(36));
         client.message("resources/read").params(&json!({ "uri": uri }).to_string()).send().await;
         client.message(&format!("no/{}", word(36))).send().await;
-        client
-            .body(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"token":"{}""#, word(36)))
-            .send()
-            .await;
+        client.body(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"token":"{}""#, word(36))).send().await;
         for server in ["failing", "started"] {
             let path = format!("/servers/{server}/mcp");
             let client = modern(&self.gateway).at(&path);
@@ -177,30 +173,14 @@ impl Ground {
             })
             .collect();
         let fixed = [
-            "/metrics",
-            "/health",
-            "/",
-            "/calls",
-            "/traces",
-            "/sessions",
-            "/errors",
-            "/servers",
-            "/settings",
-            "/api/v1/calls?limit=500",
-            "/api/v1/sessions",
-            "/api/v1/errors",
-            "/api/v1/figures?by=tool",
-            "/api/v1/dashboard",
-            "/api/v1/servers",
-            "/api/v1/tools",
-            "/api/v1/events",
-            "/api/v1/config",
+            "/metrics", "/health", "/", "/calls", "/traces", "/sessions", "/errors", "/servers", "/settings",
+            "/api/v1/calls?limit=500", "/api/v1/sessions", "/api/v1/errors", "/api/v1/figures?by=tool", "/api/v1/dashboard",
+            "/api/v1/servers", "/api/v1/tools", "/api/v1/events", "/api/v1/config",
         ];
         let mut bodies = Vec::new();
         for path in fixed.into_iter().map(str::to_owned).chain(ids) {
             // Without it only the page that asks for it would be seen.
-            let told =
-                request(self.gateway.admin, "GET", &path).field("Authorization", &format!("Bearer {ADMIN_TOKEN}"));
+            let told = request(self.gateway.admin, "GET", &path).field("Authorization", &format!("Bearer {ADMIN_TOKEN}"));
             let response = told.send().await;
             bodies.push((path, response.body.to_vec()));
         }
@@ -220,10 +200,7 @@ impl Ground {
         all.push(("standard error".to_owned(), self.gateway.process.stderr().into_bytes()));
         {
             let got = self.sink.got();
-            assert!(
-                got.spans.len() >= count && !got.metrics.is_empty() && !got.logs.is_empty(),
-                "all three signals came"
-            );
+            assert!(got.spans.len() >= count && !got.metrics.is_empty() && !got.logs.is_empty(), "all three signals came");
             all.extend(got.raw.iter().map(|body| ("a request to the collector".to_owned(), body.clone())));
         }
         files(self.data.path(), &mut all);
