@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::client::modern;
 use crate::gateway::{Gateway, gateway};
-use crate::http::request;
+use crate::http::{ADMIN_TOKEN, request};
 use crate::sink::Sink;
 use crate::stdio::child;
 use crate::upstream::{self, Server as _, text};
@@ -198,7 +198,10 @@ impl Ground {
         ];
         let mut bodies = Vec::new();
         for path in fixed.into_iter().map(str::to_owned).chain(ids) {
-            let response = request(self.gateway.admin, "GET", &path).send().await;
+            // Without it only the page that asks for it would be seen.
+            let told =
+                request(self.gateway.admin, "GET", &path).field("Authorization", &format!("Bearer {ADMIN_TOKEN}"));
+            let response = told.send().await;
             bodies.push((path, response.body.to_vec()));
         }
         bodies

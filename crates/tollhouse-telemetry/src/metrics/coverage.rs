@@ -90,7 +90,8 @@ impl Coverage {
                 standing.count(Id::Coverage, [Some(Word::Ours(aspect)), Some(Word::Ours(covered))], count);
             }
         }
-        let [root, session, output, content] = recent.map(|[known, all]| (all > 0).then(|| number(known) / number(all)));
+        let [root, session, output, content] =
+            recent.map(|[known, all]| (all > 0).then(|| number(known) / number(all)));
         for (id, share) in [(Id::TraceRootCoverage, root), (Id::SessionCoverage, session)] {
             if let Some(share) = share {
                 standing.number(id, [], share);

@@ -40,8 +40,8 @@ use crate::compat::Set;
 pub use standing::Standing;
 
 use calls::Calls;
-use coverage::Coverage;
 use cells::{Cells, lock};
+use coverage::Coverage;
 use sets::ours;
 use share::Share;
 use snapshot::{Family, Head, Series, Snapshot, Value};

@@ -106,3 +106,9 @@ pub(crate) fn broken() -> Response {
 pub(crate) fn rfc3339(at_us: u64) -> String {
     text::rfc3339(at_us)
 }
+
+/// Text as it may stand in an address.
+#[cfg(test)]
+pub(crate) fn encoded(text: &str) -> String {
+    address::encoded(text)
+}

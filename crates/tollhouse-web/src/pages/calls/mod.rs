@@ -7,6 +7,7 @@ mod peek;
 mod row;
 mod words;
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use askama::Template;
