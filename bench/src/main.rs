@@ -21,6 +21,7 @@ mod report;
 mod run;
 mod sink;
 mod stats;
+mod store;
 mod upstream;
 mod wire;
 
@@ -71,6 +72,8 @@ enum Verb {
     Sessions(memory::OfSessions),
     /// Sends a great many calls and prints how a gateway's memory goes meanwhile.
     Soak(memory::OfCalls),
+    /// Fills a store with calls and asks everything that can be asked.
+    Store(store::Args),
 }
 
 #[derive(Debug, Subcommand)]
@@ -133,6 +136,7 @@ fn dispatch(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Load(args) => return runtime.block_on(load::main(args)),
         Verb::Run(args) => return runtime.block_on(run::main(args)),
         Verb::Sessions(args) => runtime.block_on(memory::sessions(&args))?,
+        Verb::Store(args) => return runtime.block_on(store::main(&args)),
         Verb::Soak(args) => return runtime.block_on(memory::soak(&args)),
     }
     Ok(ExitCode::SUCCESS)

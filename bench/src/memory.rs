@@ -5,6 +5,7 @@
 //! all show the same.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -60,8 +61,10 @@ pub(crate) struct OfCalls {
 }
 
 /// A gateway in front of an upstream, both ours.
-struct Stage {
+pub(crate) struct Stage {
     endpoint: Endpoint,
+    /// Where its admin listener is.
+    pub(crate) admin: SocketAddr,
     gateway: Running,
     pid: u32,
     _upstream: Running,
@@ -70,6 +73,11 @@ struct Stage {
 
 impl Stage {
     async fn set(tollhouse: &Path) -> anyhow::Result<Self> {
+        Self::over(tollhouse, None).await
+    }
+
+    /// One that goes on with what was recorded in `data`.
+    pub(crate) async fn over(tollhouse: &Path, data: Option<&Path>) -> anyhow::Result<Self> {
         // It is started in a directory of its own.
         let tollhouse = tollhouse.canonicalize().with_context(|| format!("find {}", tollhouse.display()))?;
         let directory = tempfile::Builder::new().prefix("tollhouse-bench-").tempdir()?;
@@ -77,7 +85,14 @@ impl Stage {
         let upstream = free_address()?;
         let probe = target(Endpoint::parse(&format!("http://{upstream}/mcp"))?);
         let arguments = ["upstream", "http", "--listen", &upstream.to_string()].map(str::to_owned).to_vec();
-        let start = Start { name: "upstream", program: &own, arguments, directory: directory.path(), probe: &probe };
+        let start = Start {
+            name: "upstream",
+            program: &own,
+            arguments,
+            env: Vec::new(),
+            directory: directory.path(),
+            probe: &probe,
+        };
         let (upstream_process, _) = start.run(None, None).await?;
 
         let config = directory.path().join("tollhouse.yaml");
@@ -90,12 +105,22 @@ impl Stage {
         let probe = target(Endpoint::parse(&format!("http://{listen}/mcp"))?);
         let arguments = ["serve", "--config", &config.display().to_string(), "--listen", &listen.to_string()];
         let mut arguments = arguments.map(str::to_owned).to_vec();
-        arguments.extend(["--admin".to_owned(), free_address()?.to_string()]);
-        let start =
-            Start { name: "tollhouse", program: &tollhouse, arguments, directory: directory.path(), probe: &probe };
+        let admin = free_address()?;
+        arguments.extend(["--admin".to_owned(), admin.to_string()]);
+        if let Some(data) = data {
+            arguments.extend(["--data-dir".to_owned(), data.display().to_string()]);
+        }
+        let start = Start {
+            name: "tollhouse",
+            program: &tollhouse,
+            arguments,
+            env: Vec::new(),
+            directory: directory.path(),
+            probe: &probe,
+        };
         let (gateway, _) = start.run(None, None).await?;
         let pid = gateway.child.id().context("the gateway runs")?;
-        Ok(Self { endpoint: probe.endpoint, gateway, pid, _upstream: upstream_process, _directory: directory })
+        Ok(Self { endpoint: probe.endpoint, admin, gateway, pid, _upstream: upstream_process, _directory: directory })
     }
 
     async fn memory_kib(&self) -> anyhow::Result<u64> {
@@ -103,7 +128,8 @@ impl Stage {
         proc::rss_kib(self.pid).context("read the gateway's memory")
     }
 
-    async fn end(mut self) -> anyhow::Result<()> {
+    /// Ends the gateway in order.
+    pub(crate) async fn end(mut self) -> anyhow::Result<()> {
         self.gateway.stop("tollhouse").await
     }
 }

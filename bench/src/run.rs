@@ -54,6 +54,9 @@ pub(crate) struct Args {
     /// File added to its configuration; `{sink}` in it becomes the address of an OTLP sink that counts.
     #[arg(long)]
     config: Option<PathBuf>,
+    /// Measures a further gateway that exports a span of each call and of each attempt to an OTLP sink.
+    #[arg(long)]
+    exporting: bool,
     /// Further gateways that already listen, as `name=http://127.0.0.1:9000/mcp`.
     #[arg(long, value_parser = named)]
     peer: Vec<(String, String)>,
@@ -149,6 +152,7 @@ pub(crate) struct Start<'a> {
     pub(crate) name: &'a str,
     pub(crate) program: &'a Path,
     pub(crate) arguments: Vec<String>,
+    pub(crate) env: Vec<(&'static str, String)>,
     pub(crate) directory: &'a Path,
     pub(crate) probe: &'a Target,
 }
@@ -210,7 +214,14 @@ impl Bench {
         let upstream = free_address()?;
         let probe = target(Endpoint::parse(&format!("http://{upstream}/mcp"))?);
         let arguments = ["upstream", "http", "--listen", &upstream.to_string()].map(str::to_owned).to_vec();
-        let start = Start { name: "upstream", program: &own, arguments, directory: directory.path(), probe: &probe };
+        let start = Start {
+            name: "upstream",
+            program: &own,
+            arguments,
+            env: Vec::new(),
+            directory: directory.path(),
+            probe: &probe,
+        };
         let mut upstreams = vec![start.run(cores.load, cores.load).await?.0];
         let mut rows =
             vec![Row { name: "direct".to_owned(), road: Road::http(probe.endpoint.clone(), None), gateway: None }];
@@ -220,7 +231,14 @@ impl Bench {
         let probe = target(Endpoint::parse(&format!("http://{listen}/mcp"))?);
         let arguments = ["floor", "--listen", &listen.to_string(), "--upstream", &upstream.to_string()];
         let arguments = arguments.map(str::to_owned).to_vec();
-        let start = Start { name: "floor", program: &own, arguments, directory: directory.path(), probe: &probe };
+        let start = Start {
+            name: "floor",
+            program: &own,
+            arguments,
+            env: Vec::new(),
+            directory: directory.path(),
+            probe: &probe,
+        };
         gateways.push(start.measured(args.starts, cores).await?);
         rows.push(Row { name: "floor".to_owned(), road: Road::http(probe.endpoint.clone(), None), gateway: Some(0) });
 
@@ -229,10 +247,17 @@ impl Bench {
             None => String::new(),
         };
         let mut sink = None;
-        if added.contains(SINK) {
+        if added.contains(SINK) || args.exporting {
             let listen = free_address()?;
             let arguments = ["sink", "--listen", &listen.to_string()].map(str::to_owned).to_vec();
-            let start = Start { name: "sink", program: &own, arguments, directory: directory.path(), probe: &probe };
+            let start = Start {
+                name: "sink",
+                program: &own,
+                arguments,
+                env: Vec::new(),
+                directory: directory.path(),
+                probe: &probe,
+            };
             let running = start.spawn(cores.load, cores.load)?;
             healthy(listen).await?;
             sink = Some((listen, running));
@@ -256,7 +281,14 @@ impl Bench {
                 admin.to_string(),
             ];
             let probe = target(Endpoint::parse(&format!("http://{listen}/servers/echo/mcp"))?);
-            let start = Start { name: "tollhouse", program, arguments, directory: directory.path(), probe: &probe };
+            let start = Start {
+                name: "tollhouse",
+                program,
+                arguments,
+                env: Vec::new(),
+                directory: directory.path(),
+                probe: &probe,
+            };
             gateways.push(start.measured(args.starts, cores).await?);
             healthy(admin).await?;
             let gateway = Some(gateways.len() - 1);
@@ -269,6 +301,25 @@ impl Bench {
                 let endpoint = Endpoint { address: listen, path: path.to_owned() };
                 rows.push(Row { name: name.to_owned(), road: Road::http(endpoint, server), gateway });
             }
+        }
+        if let (Some(program), Some((sink, _))) = (&args.tollhouse, &sink)
+            && args.exporting
+        {
+            let (listen, admin) = (free_address()?, free_address()?);
+            let [config, data] =
+                ["tollhouse.yaml", "exporting"].map(|name| directory.path().join(name).display().to_string());
+            let [at, health] = [listen, admin].map(|address| address.to_string());
+            let arguments = ["serve", "--config", &config, "--listen", &at, "--admin", &health, "--data-dir", &data]
+                .map(str::to_owned);
+            let env = vec![("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", format!("http://{sink}/v1/traces"))];
+            let probe = target(Endpoint::parse(&format!("http://{listen}/servers/echo/mcp"))?);
+            let (arguments, directory) = (arguments.to_vec(), directory.path());
+            let start = Start { name: "exporting", program, arguments, env, directory, probe: &probe };
+            gateways.push(start.measured(args.starts, cores).await?);
+            healthy(admin).await?;
+            let endpoint = Endpoint { address: listen, path: "/servers/echo/mcp".to_owned() };
+            let gateway = Some(gateways.len() - 1);
+            rows.push(Row { name: "exporting /servers/echo".to_owned(), road: Road::http(endpoint, None), gateway });
         }
         if let Some(program) = args.tollhouse.as_ref().filter(|_| args.crowd > 0) {
             let (upstream, gateway, endpoint) = start_crowd(&args, program, &own, cores, directory.path()).await?;
@@ -563,6 +614,7 @@ impl Start<'_> {
         let stderr = File::create(&log).context("create a log")?;
         let mut command = Command::new(self.program);
         command.args(&self.arguments).current_dir(self.directory).env("MCP_LOG_LEVEL", "error");
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         // What a gateway keeps between runs belongs to this run alone.
         command.env("HOME", self.directory);
         for variable in ["XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"] {
@@ -691,7 +743,7 @@ async fn start_crowd(
     let probe = target(Endpoint::parse(&format!("http://{upstream}/mcp"))?);
     let arguments = ["upstream", "http", "--listen", &upstream.to_string(), "--tools", &CROWD_TOOLS.to_string()];
     let arguments = arguments.map(str::to_owned).to_vec();
-    let start = Start { name: "tools", program: own, arguments, directory, probe: &probe };
+    let start = Start { name: "tools", program: own, arguments, env: Vec::new(), directory, probe: &probe };
     let (running, _) = start.run(cores.load, cores.load).await?;
 
     let config = directory.join("crowd.yaml");
@@ -703,7 +755,7 @@ async fn start_crowd(
     let arguments = arguments.map(str::to_owned).to_vec();
     let probe = target(Endpoint::parse(&format!("http://{listen}/servers/s0/mcp"))?);
     let name = format!("tollhouse of {} servers", args.crowd);
-    let start = Start { name: &name, program, arguments, directory, probe: &probe };
+    let start = Start { name: &name, program, arguments, env: Vec::new(), directory, probe: &probe };
     let gateway = start.measured(args.starts, cores).await?;
     healthy(admin).await?;
     Ok((running, gateway, Endpoint { address: listen, path: "/mcp".to_owned() }))

@@ -20,11 +20,13 @@
 mod aggregate;
 mod arguments;
 mod calls;
+mod canary;
 mod capacity;
 mod config;
 mod crossing;
 mod drain;
 mod envelope;
+mod exported;
 mod front_door;
 mod http2;
 mod ids;
@@ -53,6 +55,7 @@ mod wrap;
 // What they are made with.
 mod client;
 mod home;
+mod sink;
 mod sse;
 mod stdio;
 

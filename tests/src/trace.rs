@@ -1,7 +1,7 @@
 //! Trace context on its way through.
 //!
 //! As long as no spans leave the gateway, the caller's context passes as it came: were it replaced, the users' own
-//! tree would miss a parent. What spans of ours do to it, waits for the exporter, and with it the W3C suite.
+//! tree would miss a parent. What servers are told where they do is shown in `exported`.
 
 use serde_json::{Value, json};
 

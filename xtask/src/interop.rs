@@ -15,6 +15,7 @@ mod clients;
 mod conformance;
 mod deploy;
 mod json_suite;
+mod otlp;
 mod prometheus;
 
 use std::fs;
@@ -64,6 +65,7 @@ const STEPS: &[Step] = &[
     Step { name: "deploy", take: deploy::take },
     Step { name: "prometheus", take: prometheus::take },
     Step { name: "browser", take: browser::take },
+    Step { name: "otlp", take: otlp::take },
     Step { name: "conformance", take: conformance::take },
     Step { name: "clients", take: clients::take },
     Step { name: "audit", take: audit::take },

@@ -17,8 +17,10 @@ use crate::trace::{SpanId, TraceContext};
 use crate::wire::method::Method;
 
 pub use attempts::{Attempt, Attempts, Failed};
+pub use content::{CONTENT_MAX, Content, Digest, Seen};
 
 mod attempts;
+mod content;
 
 /// One finished call.
 #[derive(Debug, Clone)]
@@ -63,6 +65,10 @@ pub struct CallRecord {
     pub bytes: Traffic,
     /// The raw arguments, for shape and size; `None` if there were none or memory for bodies was used up.
     pub arguments: Option<Bytes>,
+    /// The message that answered it, as it was sent; `None` if there was none or memory for bodies was used up.
+    pub answer: Option<Bytes>,
+    /// What may be kept of both, once somebody has looked.
+    pub seen: Seen,
     /// How often it was sent, or tried to be, and what came of each.
     pub attempts: Attempts,
     /// What became of it.

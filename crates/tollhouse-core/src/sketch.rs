@@ -54,9 +54,26 @@ impl Sketch {
         self.count += other.count;
         self.sum = self.sum.saturating_add(other.sum);
         self.max = self.max.max(other.max);
-        for (index, by) in &other.buckets {
-            self.raise(*index, *by);
+        if self.buckets.is_empty() {
+            self.buckets.clone_from(&other.buckets);
+            return;
         }
+        // A few new values among many buckets are put in their places; two long lists are passed through once.
+        if other.buckets.len() < 4 {
+            other.buckets.iter().for_each(|(index, by)| self.raise(*index, *by));
+            return;
+        }
+        let mut merged = Vec::with_capacity(self.buckets.len() + other.buckets.len());
+        let mut theirs = other.buckets.iter().copied().peekable();
+        for (index, count) in self.buckets.drain(..) {
+            while let Some(before) = theirs.next_if(|(their, _)| *their < index) {
+                merged.push(before);
+            }
+            let same = theirs.next_if(|(their, _)| *their == index).map_or(0, |(_, by)| by);
+            merged.push((index, count.saturating_add(same)));
+        }
+        merged.extend(theirs);
+        self.buckets = merged;
     }
 
     /// How many values it has counted.

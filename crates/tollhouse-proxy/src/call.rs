@@ -14,7 +14,7 @@ use tollhouse_core::context::{self, Current};
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
 use tollhouse_core::ids::{CallId, ServerId};
-use tollhouse_core::record::{CallRecord, Hint, Listener, Outcome, Principal, SessionRef, Times, Traffic};
+use tollhouse_core::record::{CallRecord, Hint, Listener, Outcome, Principal, Seen, SessionRef, Times, Traffic};
 use tollhouse_core::wire::method::{self, Method};
 use tollhouse_core::wire::splice::splice;
 use tollhouse_core::wire::{Envelope, Form, Span, members};
@@ -72,6 +72,8 @@ pub(crate) struct Call {
     pub(crate) upstream_id: Option<u64>,
     times: Times,
     pub(crate) response_bytes: u64,
+    /// The message that answers it.
+    pub(crate) answer: Option<Bytes>,
 }
 
 /// Who asks, from where, in whose conversation: what step 3 of the path fixes.
@@ -159,6 +161,7 @@ impl Call {
             upstream_id: None,
             times: Times::default(),
             response_bytes: 0,
+            answer: None,
         })
     }
 
@@ -278,6 +281,8 @@ impl Call {
             name: self.name().map(|name| name.into_owned().into_boxed_str()),
             local_name: self.local_name,
             arguments: self.params.arguments.map(|span| own(&self.envelope, span)),
+            answer: self.answer.take(),
+            seen: Seen::default(),
             era: self.version.era(),
             bytes: Traffic { request: self.envelope.bytes.len() as u64, response: self.response_bytes },
             principal: self.principal,

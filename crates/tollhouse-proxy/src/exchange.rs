@@ -46,6 +46,7 @@ pub(crate) struct Message {
 /// Records a call with the message that answers it, whoever wrote that.
 pub(crate) fn conclude(gateway: &Gateway, mut call: Box<Call>, message: Message, outcome: Outcome) -> Message {
     call.response_bytes += message.bytes.len() as u64;
+    call.answer = Some(message.bytes.clone());
     gateway.recorder.record(call.finish(outcome));
     message
 }

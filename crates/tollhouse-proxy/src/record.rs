@@ -49,13 +49,13 @@ pub struct Counts {
 impl Recorder {
     /// Hands on one record. Never waits.
     pub fn record(&self, mut record: CallRecord) {
-        let held = record.arguments.as_ref().map_or(0, bytes::Bytes::len);
+        let held = held(&record);
         if held > 0 {
             let before = self.shared.bodies.fetch_add(held, Ordering::Relaxed);
             if before + held > self.shared.body_limit {
                 self.shared.bodies.fetch_sub(held, Ordering::Relaxed);
                 self.shared.bodies_dropped.fetch_add(1, Ordering::Relaxed);
-                record.arguments = None;
+                (record.arguments, record.answer) = (None, None);
             }
         }
         match self.sender.try_send(record) {
@@ -96,10 +96,16 @@ impl Records {
     }
 }
 
+/// Bytes of bodies that a record holds.
+fn held(record: &CallRecord) -> usize {
+    [&record.arguments, &record.answer].into_iter().flatten().map(bytes::Bytes::len).sum()
+}
+
 impl Shared {
     fn release(&self, record: &CallRecord) {
-        if let Some(body) = &record.arguments {
-            self.bodies.fetch_sub(body.len(), Ordering::Relaxed);
+        let held = held(record);
+        if held > 0 {
+            self.bodies.fetch_sub(held, Ordering::Relaxed);
         }
     }
 }
@@ -111,7 +117,9 @@ mod tests {
     use bytes::Bytes;
     use tollhouse_core::era::{Era, Version};
     use tollhouse_core::ids::CallId;
-    use tollhouse_core::record::{Attempts, Listener, Outcome, Principal, SessionRef, SessionSource, Times, Traffic};
+    use tollhouse_core::record::{
+        Attempts, Listener, Outcome, Principal, Seen, SessionRef, SessionSource, Times, Traffic,
+    };
     use tollhouse_core::trace::TraceContext;
     use tollhouse_core::units::ByteSize;
 
@@ -139,6 +147,8 @@ mod tests {
             times: Times::default(),
             bytes: Traffic::default(),
             arguments: Some(Bytes::from_static(arguments)),
+            answer: None,
+            seen: Seen::default(),
             attempts: Attempts::default(),
             outcome: Outcome::Ok,
         }

@@ -4,13 +4,14 @@ use std::time::UNIX_EPOCH;
 
 use tollhouse_core::era::Version;
 use tollhouse_core::ids::CallId;
-use tollhouse_core::record::{CallRecord, Listener, Outcome, Principal, clip};
+use tollhouse_core::record::{CallRecord, Listener, Outcome, Principal, Seen, clip};
 use tollhouse_core::shape::shape;
 
 /// The shape of arguments is kept up to this many bytes.
 const SHAPE_LEN_MAX: usize = 512;
 
-/// One finished call. Nothing of what it carried is in here, only sizes and the shape of its arguments.
+/// One finished call. Of what it carried there are sizes, hashes and the shape of its arguments; the content itself, without
+/// secrets, only where that is captured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// The id the gateway gave it.
@@ -67,6 +68,8 @@ pub struct Call {
     pub response_bytes: u64,
     /// The shape of the arguments.
     pub shape: Option<Box<str>>,
+    /// Hashes of what it carried, and that itself, without secrets, if it is captured.
+    pub seen: Seen,
 }
 
 impl From<&CallRecord> for Call {
@@ -106,6 +109,7 @@ impl From<&CallRecord> for Call {
             request_bytes: record.bytes.request,
             response_bytes: record.bytes.response,
             shape: record.arguments.as_ref().map(|arguments| shape(arguments, SHAPE_LEN_MAX).into()),
+            seen: record.seen.clone(),
         }
     }
 }
@@ -134,6 +138,10 @@ impl Call {
         size_of::<Self>()
             + texts.into_iter().chain(more).map(|text| text.len()).sum::<usize>()
             + maybe.into_iter().flatten().map(|text| text.len()).sum::<usize>()
+            + self.seen.content.as_deref().map_or(0, |content| {
+                size_of_val(content)
+                    + [&content.arguments, &content.result].into_iter().flatten().map(|side| side.len()).sum::<usize>()
+            })
             + self.hints.iter().map(|(key, value)| key.len() + value.len() + 32).sum::<usize>()
     }
 }

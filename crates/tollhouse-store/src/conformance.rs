@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tollhouse_core::era::Version;
 use tollhouse_core::ids::CallId;
-use tollhouse_core::record::Listener;
+use tollhouse_core::record::{Content, Digest, Listener, Seen};
 
 use crate::call::Call;
 use crate::engine::{Read, Write};
@@ -55,6 +55,18 @@ pub fn call(nth: u64) -> Call {
         request_bytes: 100,
         response_bytes: 1000 + nth,
         shape: Some("{path:str(3)}".into()),
+        seen: Seen {
+            request_hash: Some(Digest([1; 16])),
+            response_hash: nth.is_multiple_of(2).then_some(Digest([2; 16])),
+            content: nth.is_multiple_of(9).then(|| {
+                Box::new(Content {
+                    arguments: Some(r#"{"path":"a"}"#.into()),
+                    result: nth.is_multiple_of(2).then(|| "[1]".into()),
+                    truncated: nth.is_multiple_of(4),
+                    redactions: 3,
+                })
+            }),
+        },
     }
 }
 

@@ -134,6 +134,14 @@ pub struct Bounds {
     pub time: Duration,
 }
 
+impl Bounds {
+    /// For somebody who waits: so many calls at most, and an answer within a tenth of a second with what was found by
+    /// then, and where to go on.
+    pub fn quick(limit: usize) -> Self {
+        Self { limit, time: Duration::from_millis(60), ..Self::default() }
+    }
+}
+
 impl Default for Bounds {
     fn default() -> Self {
         Self { limit: 100, scan: 2_000_000, time: Duration::from_secs(2) }

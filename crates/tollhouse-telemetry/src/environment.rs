@@ -18,6 +18,7 @@ use values::Reader;
 
 pub use tools::Tools;
 
+pub mod content;
 pub mod metrics;
 
 mod endpoint;
@@ -31,6 +32,17 @@ mod tests;
 const VALUE_MAX: usize = 4096;
 /// What may be said of that.
 const VALUE_RANGE: std::ops::RangeInclusive<usize> = 1024..=65_536;
+/// Known to people, and of no effect.
+const UNSUPPORTED: [&str; 8] = [
+    "OTEL_CONFIG_FILE",
+    "OTEL_EXPERIMENTAL_CONFIG_FILE",
+    "OTEL_ENTITIES",
+    "OTEL_EXPORTER_PROMETHEUS_HOST",
+    "OTEL_EXPORTER_PROMETHEUS_PORT",
+    "OTEL_EXPORTER_JAEGER_ENDPOINT",
+    "OTEL_EXPORTER_ZIPKIN_ENDPOINT",
+    "MCP_TRACING_SECURITY_ENABLED",
+];
 
 /// What the variables say.
 #[derive(Debug, Clone)]
@@ -104,7 +116,7 @@ impl Settings {
         let limits = limits(&mut reader);
         let disabled_tools = Tools::read(&reader.text("MCP_TRACING_DISABLED_TOOLS").unwrap_or_default());
         let resource = resource(&mut reader);
-        for name in ["OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE", "OTEL_ENTITIES"] {
+        for name in UNSUPPORTED {
             if reader.text(name).is_some() {
                 reader.warn(format!("{name} is not supported"));
             }

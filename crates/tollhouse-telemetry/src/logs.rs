@@ -7,13 +7,13 @@
 //! Diagnostic events come through [`tracing`]; the line of a call is made by the pipeline from its record, so that
 //! it says what became of the call and costs the call nothing.
 //!
-//! Path: `tracing::info!` or `pipeline` → **`logs`** → stderr.
+//! Path: `tracing::info!` or `pipeline` → **`logs`** → stderr, and `otlp` where that is asked for.
 //!
 //! `MCP_LOG_LEVEL` is a level (`debug`, `info`, `warning`, `error`, `critical`, `off`) or a list of levels per module
 //! (`info,tollhouse_proxy.upstream=debug`); `MCP_LOG_FORMAT` is `json`, `text` or `auto`.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use tollhouse_core::fault;
@@ -24,11 +24,16 @@ use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 
+use crate::otlp::Exporter;
+
 use line::{Exception, Line, Location, Value};
+use out::Out;
 
 mod events;
 mod filter;
 mod line;
+mod otlp;
+mod out;
 
 #[cfg(test)]
 mod tests;
@@ -68,7 +73,7 @@ impl Format {
 #[derive(Debug, Clone)]
 pub struct Log {
     filter: Targets,
-    format: Format,
+    out: Out,
 }
 
 /// Sends diagnostic events and panics to stderr, for the rest of the process.
@@ -80,10 +85,12 @@ pub struct Log {
 pub fn init(level: &str, format: Format) -> Result<Log, tracing::subscriber::SetGlobalDefaultError> {
     let filter = filter::parse(level);
     let readable = filter.is_some();
-    let log = Log { filter: filter.unwrap_or_else(filter::fallback), format };
-    let events = events::Events::new(format, write_to_stderr);
+    let out = Out::new(format);
+    let log = Log { filter: filter.unwrap_or_else(filter::fallback), out: out.clone() };
+    let lines = out.clone();
+    let events = events::Events::new(move |line: &Line<'_>| lines.write(line));
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(log.filter.clone()).with(events))?;
-    std::panic::set_hook(Box::new(move |panic| write_to_stderr(&panic_line(panic, format))));
+    std::panic::set_hook(Box::new(move |panic| out.write(&panic_line(panic, format))));
     if !readable {
         tracing::warn!(value = level, "MCP_LOG_LEVEL names no level and no filter; lines are written from info up");
     }
@@ -94,18 +101,18 @@ impl Log {
     /// Writes the line of a finished call, if its level passes the filter under the name `tollhouse.call`.
     pub fn call(&self, record: &CallRecord) {
         if self.filter.would_enable(CALL_TARGET, &level_of(&record.outcome)) {
-            write_to_stderr(&call_line(record, self.format));
+            self.out.write(&call_line(record, self.out.format()));
         }
+    }
+
+    /// From now on lines go to a collector as well; once only.
+    pub fn export(&self, exporter: Exporter) {
+        self.out.export(exporter);
     }
 }
 
-fn write_to_stderr(line: &str) {
-    // There is nowhere left to tell of an error here.
-    _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
-}
-
-/// The line of one finished call, without its line end. It holds the shape of the arguments, never their values.
-pub fn call_line(record: &CallRecord, format: Format) -> String {
+/// The line of one finished call. It holds the shape of the arguments, never their values.
+fn call_line(record: &CallRecord, format: Format) -> Line<'static> {
     let trace = &record.trace;
     let mut line = Line {
         at: record.received_at + record.times.done,
@@ -129,7 +136,7 @@ pub fn call_line(record: &CallRecord, format: Format) -> String {
             line.extra.extend(record.outcome.error_type().map(|text| ("error_type", Value::Text(text.into_owned()))));
         }
     }
-    line.render(format)
+    line
 }
 
 /// `tools/call files.read - ok - 15.23ms`
@@ -216,14 +223,14 @@ fn level_of(outcome: &Outcome) -> Level {
 }
 
 /// The line of a panic. A message put together at run time is withheld: it may hold what a caller sent.
-fn panic_line(panic: &std::panic::PanicHookInfo<'_>, format: Format) -> String {
+fn panic_line<'a>(panic: &'a std::panic::PanicHookInfo<'_>, format: Format) -> Line<'a> {
     let literal = panic.payload().downcast_ref::<&'static str>().copied();
     let backtrace = std::backtrace::Backtrace::capture();
     // Asked for by `RUST_BACKTRACE`; far too long for a line of text.
     let wanted = format == Format::Json && backtrace.status() == std::backtrace::BacktraceStatus::Captured;
     let backtrace = if wanted { backtrace.to_string() } else { String::new() };
     let location = panic.location();
-    let line = Line {
+    Line {
         at: tollhouse_core::clock::wall(),
         level: Level::ERROR,
         logger: "tollhouse::panic",
@@ -239,6 +246,5 @@ fn panic_line(panic: &std::panic::PanicHookInfo<'_>, format: Format) -> String {
             traceback: backtrace.lines().map(|frame| frame.trim().to_owned()).collect(),
         }),
         extra: Vec::new(),
-    };
-    line.render(format)
+    }
 }

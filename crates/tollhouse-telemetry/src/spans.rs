@@ -24,9 +24,11 @@ use crate::otlp::Items;
 use tail::Tail;
 use written::Written;
 
+pub use console::lines;
 pub use tail::Why;
 
 mod call;
+mod console;
 mod matrix;
 mod session;
 mod tail;
@@ -53,6 +55,8 @@ pub struct Config {
     pub disabled: Tools,
     /// Names of earlier documents that stand beside ours.
     pub compat: Vec<Set>,
+    /// Does captured content stand in spans?
+    pub content: bool,
 }
 
 /// Where the requests to a server go.
@@ -128,6 +132,9 @@ impl Spans {
             }
             let exposed = self.tail.listed(record);
             call::write_served(&mut self.scratch, record, exposed, why);
+            if self.config.content {
+                call::write_content(&mut self.scratch, record, exposed);
+            }
             push(&mut self.scratch, &self.config.compat, items);
             let peer = record.server.as_ref().and_then(|server| self.peers.get(server.as_str()));
             for (at, attempt) in record.attempts.iter().enumerate() {

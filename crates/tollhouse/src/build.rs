@@ -14,19 +14,21 @@ use tokio_util::task::TaskTracker;
 use tollhouse_core::clock;
 use tollhouse_proxy::handle::{Handle, ServerSnapshot};
 use tollhouse_proxy::record;
-use tollhouse_proxy::settings::FrontDoor;
+use tollhouse_proxy::settings::{self, FrontDoor};
 use tollhouse_store::Store;
 use tollhouse_telemetry::logs::Log;
 use tollhouse_telemetry::metrics::{self, Metrics};
+use tollhouse_telemetry::otlp::Signal;
 use tollhouse_web::{Login, Losses, Phase, Recorded, Reloads, Server, Shown, Snapshot, State};
 use tracing::{error, info, warn};
 
 use crate::config::env::{Environment as _, Process};
-use crate::config::{self, Finding, Loaded};
+use crate::config::{self, Capture, Finding, Loaded};
+use crate::exports::{Exports, Peers};
 use crate::history;
-use crate::pipeline;
+use crate::pipeline::{self, Capturing};
 use crate::secrets;
-use crate::standing::standing;
+use crate::standing::Figures;
 use crate::token::Token;
 
 /// Which listeners are wanted, and where calls are kept.
@@ -92,21 +94,38 @@ pub(crate) struct Program {
     pub(crate) front_door: watch::Sender<FrontDoor>,
     /// How the configuration was read again.
     pub(crate) reloads: Arc<Mutex<Reloads>>,
+    /// All metrics.
+    pub(crate) figures: Arc<Figures>,
+    /// What leaves for collectors.
+    pub(crate) exports: Exports,
+    /// Where the requests to servers go, for the spans that leave; `None` if none do.
+    pub(crate) peers: Option<watch::Sender<Peers>>,
+    /// Tells all metrics again and again, if they leave; cancelled once all calls are counted.
+    pub(crate) collector: Option<(JoinHandle<()>, CancellationToken)>,
+    /// Whose content is captured.
+    pub(crate) capture: watch::Sender<Capture>,
 }
 
 impl Program {
     /// Binds the listeners, then starts everything. A listener that cannot be bound leaves nothing behind.
     pub(crate) async fn build(loaded: &Loaded, wanted: Wanted, log: Log) -> anyhow::Result<Self> {
-        let settings = &loaded.settings;
+        let tasks = TaskTracker::new();
+        let exports = Exports::start(&tasks);
+        let settings = &settings::Settings { tracing: exports.tracing(), ..loaded.settings.clone() };
         secrets::know(settings);
         let mcp = bind(wanted.listen, "--listen").await?;
         let web = bind(wanted.admin, "--admin").await?;
         tell_notices(&loaded.notices);
         let (recorder, records) = record::channel(&settings.limits);
-        let tasks = TaskTracker::new();
         let kept = wanted.keep.open()?;
-        let metrics = Arc::new(Metrics::new(counted(loaded)));
-        let pipeline = tasks.spawn(pipeline::run(records, log, metrics.clone(), kept.clone()));
+        let metrics = Arc::new(Metrics::new(counted(loaded, &exports)));
+        let (telling, peers) = exports.telling(loaded).unzip();
+        if let Some(exporter) = exports.exporter(Signal::Logs) {
+            log.export(exporter.clone());
+        }
+        let (capture, captured) = watch::channel(loaded.capture.clone());
+        let capturing = Capturing { wanted: captured, fallback: exports.content().captured };
+        let pipeline = tasks.spawn(pipeline::run(records, log, metrics.clone(), kept.clone(), telling, capturing));
         let handle = Handle::start(settings, recorder).context("start the gateway")?;
         let listen = mcp.map(|listener| handle.listen(listener)).transpose().context("serve agents")?;
         let stop_admin = CancellationToken::new();
@@ -117,6 +136,11 @@ impl Program {
             let (handle, reloads) = (handle.clone(), reloads.clone());
             tasks.spawn(history::watch(handle, reloads, recorded.clone(), stop_admin.clone()));
         }
+        let figures = Arc::new(Figures::new(metrics, handle.clone(), kept.clone(), exports.clone()));
+        let collector = exports.metrics().map(|(to, how)| {
+            let (figures, stop) = (figures.clone(), CancellationToken::new());
+            (tasks.spawn(metrics::export::run(to, how, move || figures.snapshot(), stop.clone())), stop)
+        });
         let login = wanted.token.login(&Process)?.filter(|_| kept.is_some());
         let mut admin = None;
         if let Some(listener) = web {
@@ -127,8 +151,8 @@ impl Program {
                 move || snapshot(&handle, listen, &reloads)
             });
             let figures = Arc::new({
-                let (handle, kept) = (handle.clone(), kept.clone());
-                move || metrics.render(standing(&handle, kept.as_ref()))
+                let figures = figures.clone();
+                move || figures.render()
             });
             let shown = Shown { health, recorded: kept.clone(), metrics: Some(figures), login: login.clone() };
             tasks.spawn(async move {
@@ -137,7 +161,23 @@ impl Program {
                 }
             });
         }
-        Ok(Self { handle, listen, admin, pipeline, login, recorded: kept, tasks, stop_admin, front_door, reloads })
+        Ok(Self {
+            handle,
+            listen,
+            admin,
+            pipeline,
+            login,
+            recorded: kept,
+            tasks,
+            stop_admin,
+            front_door,
+            reloads,
+            figures,
+            exports,
+            peers,
+            collector,
+            capture,
+        })
     }
 
     /// Where the pages are shown, if anywhere: with a login, a link that is good once.
@@ -168,24 +208,19 @@ impl Program {
 }
 
 /// Which metrics are told, by the environment.
-fn counted(loaded: &Loaded) -> metrics::Config {
+fn counted(loaded: &Loaded, exports: &Exports) -> metrics::Config {
     let variable =
         |name| Process.var(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty());
     let mut config = metrics::Config::of(env!("CARGO_PKG_VERSION"));
     config.compat.clone_from(&loaded.compat);
+    config.target = exports.target().clone();
+    config.exponential = exports.of_metrics().exponential;
+    config.examples = exports.of_metrics().examples.unwrap_or_default();
     if let Some(groups) = variable("MCP_METRICS_GROUPS") {
         match metrics::left_out(&groups) {
             Some(off) => config.off = off,
             None => {
                 warn!(target: "tollhouse.config", value = groups, "MCP_METRICS_GROUPS names groups that are not known; all are told")
-            }
-        }
-    }
-    if let Some(filter) = variable("OTEL_METRICS_EXEMPLAR_FILTER") {
-        match metrics::Examples::parse(&filter) {
-            Some(examples) => config.examples = examples,
-            None => {
-                warn!(target: "tollhouse.config", value = filter, "OTEL_METRICS_EXEMPLAR_FILTER is not known; every call may be an example")
             }
         }
     }

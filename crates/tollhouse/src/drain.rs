@@ -36,18 +36,24 @@ impl Signals {
 
 /// Ends the gateway in order; a second signal cuts it short.
 pub(crate) async fn drain(program: Program, mut signals: Signals) {
-    let Program { handle, pipeline, recorded, tasks, stop_admin, .. } = program;
+    let Program { handle, pipeline, recorded, tasks, stop_admin, figures, collector, exports, .. } = program;
     let draining = async {
         handle.drain().await;
         stop_admin.cancel();
         // The last sender of records goes with the handle; then the pipeline has written them all.
+        figures.end();
         drop(handle);
         let _ = pipeline.await;
+        if let Some((telling, stop)) = collector {
+            stop.cancel();
+            let _ = telling.await;
+        }
         if let Some(recorded) = recorded {
             history::end(&recorded);
             // It waits for the disk, which no other task may.
             let _ = tokio::task::spawn_blocking(move || recorded.store().close()).await;
         }
+        exports.close().await;
         tasks.close();
         tasks.wait().await;
     };

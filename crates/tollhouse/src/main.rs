@@ -15,6 +15,7 @@ mod secrets;
 mod standing;
 mod history;
 mod pipeline;
+mod exports;
 
 mod doctor;
 

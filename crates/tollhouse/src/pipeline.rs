@@ -1,18 +1,23 @@
 //! The story of a record: what happens to a call once it is over.
 //!
 //! Records are taken in batches, some milliseconds apart, so that a call never wakes anybody: it puts its record down
-//! and goes on. Each is shown to who follows, put down to be stored, counted, and written as a line. Whatever is slow here makes
-//! records wait, then drops and counts them; calls do not notice.
+//! and goes on. What may be kept of its content is worked out first. Each is shown to who follows, put down to be stored, told to collectors, counted, and written as a line.
+//! Whatever is slow here makes records wait, then drops and counts them; calls do not notice.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
+use tollhouse_core::record::{CallRecord, Seen};
 use tollhouse_proxy::record::Records;
 use tollhouse_store::Call;
 use tollhouse_telemetry::logs::Log;
 use tollhouse_telemetry::metrics::Metrics;
 use tollhouse_web::Recorded;
+
+use crate::config::Capture;
+use crate::exports::Telling;
 
 /// Records taken at once.
 const BATCH: usize = 512;
@@ -20,10 +25,18 @@ const BATCH: usize = 512;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Takes records until the last sender is gone.
-pub(crate) async fn run(mut records: Records, log: Log, metrics: Arc<Metrics>, recorded: Option<Recorded>) {
+pub(crate) async fn run(
+    mut records: Records,
+    log: Log,
+    metrics: Arc<Metrics>,
+    recorded: Option<Recorded>,
+    mut telling: Option<Telling>,
+    capturing: Capturing,
+) {
     let mut batch = Vec::with_capacity(BATCH);
     while records.receive(&mut batch, BATCH).await > 0 {
         let (began, count, full) = (Instant::now(), batch.len(), batch.len() == BATCH);
+        capturing.look(&mut batch);
         let took = batch.iter().map(|record| record.times.done).sum();
         if let Some(recorded) = &recorded {
             let calls: Vec<Call> = batch.iter().map(Call::from).collect();
@@ -32,6 +45,9 @@ pub(crate) async fn run(mut records: Records, log: Log, metrics: Arc<Metrics>, r
             }
             recorded.store().push(calls);
         }
+        if let Some(telling) = &mut telling {
+            telling.tell(&mut batch);
+        }
         for record in batch.drain(..) {
             metrics.count(&record);
             log.call(&record);
@@ -39,6 +55,26 @@ pub(crate) async fn run(mut records: Records, log: Log, metrics: Arc<Metrics>, r
         metrics.observed(count, began.elapsed(), took);
         if !full {
             tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Whose content is captured.
+pub(crate) struct Capturing {
+    /// What the configuration says.
+    pub(crate) wanted: watch::Receiver<Capture>,
+    /// What holds where it says nothing.
+    pub(crate) fallback: bool,
+}
+
+impl Capturing {
+    /// Works out what may be kept of the content of these calls.
+    fn look(&self, records: &mut [CallRecord]) {
+        let wanted = self.wanted.borrow();
+        for record in records {
+            record.seen = Seen::of(record, wanted.wants(record, self.fallback));
+            // It is not needed any more, and may be large.
+            record.answer = None;
         }
     }
 }

@@ -21,6 +21,7 @@ use tracing::{error, info, warn};
 use crate::build::{Program, Wanted, tell_notices};
 use crate::config::env::Process;
 use crate::config::{self, Loaded, Severity};
+use crate::exports::peers;
 use crate::secrets;
 
 /// How often the file is looked at.
@@ -173,6 +174,12 @@ fn take<W: Fn(&Loaded) -> Wanted>(
     };
     // Nobody may look at the names any more: then the admin listener has ended.
     let _ = program.front_door.send(loaded.settings.front_door.clone());
+    // The pipeline outlives whoever reads a configuration.
+    let _ = program.capture.send(loaded.capture.clone());
+    if let Some(servers) = &program.peers {
+        // Without a pipeline nobody tells of calls.
+        let _ = servers.send(peers(&loaded.settings));
+    }
     tell_notices(&loaded.notices);
     let restart = needs_restart((started, source.wanted(started)), (loaded, source.wanted(loaded)));
     let (added, removed, changed) = (list(&report.added), list(&report.removed), list(&report.changed));

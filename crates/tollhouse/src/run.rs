@@ -21,8 +21,18 @@ pub(crate) fn log(told: Option<&str>, file: &config::Log) -> anyhow::Result<Log>
         Some(LogFormat::Json) => Some(Format::Json),
         None => None,
     });
-    logs::init(level.as_deref().unwrap_or("info"), format.unwrap_or_else(Format::auto))
-        .context("begin to write log lines")
+    let mut level = level.unwrap_or_else(|| "info".to_owned());
+    // The level of telemetry's own lines, of which the specification knows other words.
+    let own = match variable("OTEL_LOG_LEVEL").map(|level| level.to_ascii_lowercase()).as_deref() {
+        Some("none") => Some("off"),
+        Some("fatal") => Some("critical"),
+        Some("verbose" | "all") => Some("trace"),
+        Some(level @ ("trace" | "debug" | "info" | "warn" | "warning" | "error" | "critical" | "off")) => Some(level),
+        Some(_) | None => None,
+    }
+    .map(|level| format!(",tollhouse.otel={level}"));
+    level.extend(own);
+    logs::init(&level, format.unwrap_or_else(Format::auto)).context("begin to write log lines")
 }
 
 /// Builds a gateway from what stands in `source`, and serves until its end as [`gateway`] does. While it runs, it follows

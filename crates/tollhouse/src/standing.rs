@@ -1,13 +1,63 @@
 //! What the metrics tell beside what they have counted themselves: read from its owners when it is asked for.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use tollhouse_proxy::handle::Handle;
 use tollhouse_telemetry::catalogue::Id;
-use tollhouse_telemetry::metrics::Standing;
+use tollhouse_telemetry::metrics::snapshot::Snapshot;
 use tollhouse_telemetry::metrics::word::Word;
+use tollhouse_telemetry::metrics::{Metrics, Standing};
+use tollhouse_telemetry::otlp::{Reason, Signal};
 use tollhouse_web::Recorded;
 
+use crate::exports::Exports;
+
+/// All metrics, for those who ask and for those who are told.
+pub(crate) struct Figures {
+    metrics: Arc<Metrics>,
+    recorded: Option<Recorded>,
+    exports: Exports,
+    source: Mutex<Source>,
+}
+
+/// Where it is read how things stand.
+enum Source {
+    Running(Handle),
+    /// As they stood when the last call was over: the end of the gateway is told as well.
+    Ended(Standing),
+}
+
+impl Figures {
+    pub(crate) fn new(metrics: Arc<Metrics>, handle: Handle, recorded: Option<Recorded>, exports: Exports) -> Self {
+        Self { metrics, recorded, exports, source: Mutex::new(Source::Running(handle)) }
+    }
+
+    /// As `/metrics` has them.
+    pub(crate) fn render(&self) -> String {
+        self.metrics.render(self.standing())
+    }
+
+    /// All of them, at this moment.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.metrics.snapshot(self.standing())
+    }
+
+    /// No call follows: lets go of the gateway.
+    pub(crate) fn end(&self) {
+        let standing = self.standing();
+        *self.source.lock().unwrap_or_else(PoisonError::into_inner) = Source::Ended(standing);
+    }
+
+    fn standing(&self) -> Standing {
+        match &*self.source.lock().unwrap_or_else(PoisonError::into_inner) {
+            Source::Running(handle) => standing(handle, self.recorded.as_ref(), &self.exports),
+            Source::Ended(standing) => standing.clone(),
+        }
+    }
+}
+
 /// How things stand.
-pub(crate) fn standing(handle: &Handle, recorded: Option<&Recorded>) -> Standing {
+fn standing(handle: &Handle, recorded: Option<&Recorded>, exports: &Exports) -> Standing {
     let now = handle.snapshot();
     let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     let ours = |word: &'static str| Some(Word::Ours(word));
@@ -55,6 +105,23 @@ pub(crate) fn standing(handle: &Handle, recorded: Option<&Recorded>) -> Standing
             standing.count(Id::StoreCalls, [ours(outcome)], calls);
         }
         standing.ranges(Id::TraceDelay, [ours("stored")], recorded.store().delays());
+    }
+    for (signal, counts) in exports.counts() {
+        let mut items = |outcome, reason: Option<Reason>, items| {
+            let labels =
+                [ours(signal.as_str()), ours("out"), ours(outcome), reason.and_then(|reason| ours(reason.as_str()))];
+            standing.count(Id::OtlpItems, labels, items);
+        };
+        items("accepted", None, counts.accepted);
+        items("rejected", None, counts.rejected);
+        for reason in Reason::ALL {
+            items("dropped", Some(reason), counts.dropped(reason));
+        }
+        if signal == Signal::Traces {
+            let component = || [ours("batching_span_processor")];
+            standing.count(Id::SpanQueue, component(), counts.queued);
+            standing.count(Id::SpanQueueCapacity, component(), counts.capacity);
+        }
     }
     standing.number(Id::ProcessUptime, [], now.uptime.as_secs_f64());
     standing

@@ -1,20 +1,22 @@
 """Asks a Prometheus every question of the PromQL cookbook and of the dashboards, after calls whose number it knows.
 
-    ask.py GATEWAY ADMIN PROMETHEUS COOKBOOK BOARDS
+    ask.py GATEWAY ADMIN PROMETHEUS COOKBOOK BOARDS COLLECTOR
 
 The first three are origins: of the gateway before `almanac`, `notes` (the demonstration's servers) and `gone` (nobody is
 there), of its admin listener, and of a Prometheus that fetches from it every second. COOKBOOK is the cookbook as JSON, BOARDS a list
-of the dashboards' queries with their places.
+of the dashboards' queries with their places, COLLECTOR the port where the gateway expects one.
 Prints what is wrong, and ends with 1 if anything is.
 
 `rate` and `increase` guess what happened before the first and after the last scrape of a range: about a second more than
 there was. So what is counted over time may come out a quarter too high; what is a ratio or stands still may not.
 """
 
+import http.server
 import json
 import math
 import re
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -32,6 +34,22 @@ PHASES, SLOW_DAYS = 3, 12
 
 # Every request of one trace, so that it is known which exemplars there can be.
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+class Collector(http.server.BaseHTTPRequestHandler):
+    """Takes traces, and refuses metrics."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200 if self.path == "/v1/traces" else 400)
+        self.send_header("Content-Type", "application/x-protobuf")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
 
 
 def request(url, body=None, headers=None, method=None):
@@ -241,6 +259,12 @@ EXPECTED = {
     "memory": {(): between(1 << 20, 1 << 30)},
     "uptime": {(): between(1, 600)},
     "records-lost": {(("outcome", "recorded"),): near(CALLS), (("outcome", "dropped"),): exactly(0)},
+    "items-sent": {
+        # A span or two of each call, and those of sessions.
+        (("signal", "traces"), ("outcome", "accepted")): between(CALLS, 4 * CALLS),
+        (("signal", "metrics"), ("outcome", "dropped")): between(10, 10000),
+    },
+    "spans-waiting": {(): between(0, 0.1)},
     "version": {(): exactly(1)},
     "servers-not-connected": {(("tollhouse_server_name", "gone"),): exactly(1)},
     "tools-offered": {
@@ -307,8 +331,9 @@ def rules():
         if rule["health"] != "ok":
             yield f"rule {rule['name']}: {rule['health']} {rule.get('lastError')}"
     raised = {(alert["labels"]["alertname"]) for rule in found for alert in rule.get("alerts", [])}
-    if "TollhouseServerDown" not in raised:
-        yield f"alerts are {raised}, but the server `gone` is down"
+    for name, why in {"TollhouseServerDown": "the server `gone` is down", "TollhouseExportFailing": "metrics are refused"}.items():
+        if name not in raised:
+            yield f"alerts are {raised}, but {why}"
     for name in raised & {"TollhouseDown", "TollhouseAbsent", "TollhouseRecordsDropped", "TollhouseStoreFailing"}:
         yield f"{name} is raised without a reason"
     print(f"{len(found)} rules computed; raised: {', '.join(sorted(raised))}")
@@ -319,6 +344,9 @@ def main():
         cookbook = json.load(file)
     missing = {recipe["id"] for recipe in cookbook} ^ set(EXPECTED)
     assert not missing, f"a question without an expected answer, or the other way round: {missing}"
+
+    collector = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[6])), Collector)
+    threading.Thread(target=collector.serve_forever, daemon=True).start()
 
     began = time.time()
     kept = Session()

@@ -24,19 +24,25 @@ pub(super) struct Gateway {
 impl Gateway {
     /// Starts one in front of these servers, as a client's file has them, and waits until it listens.
     pub(super) fn start(site: &Site<'_>, name: &str, servers: &Value) -> anyhow::Result<Self> {
-        Self::listening(site, name, &config(site, name, servers)?)
+        Self::listening(site, name, &config(site, name, servers)?, &[])
     }
 
     /// Starts one with a configuration of its own, and waits until it listens.
     pub(super) fn start_with(site: &Site<'_>, name: &str, config: &Value) -> anyhow::Result<Self> {
+        Self::start_in(site, name, config, &[])
+    }
+
+    /// The same in an environment with more in it.
+    pub(super) fn start_in(site: &Site<'_>, name: &str, config: &Value, env: &[(&str, &str)]) -> anyhow::Result<Self> {
         // What is JSON is YAML, too.
         let path = site.scratch.path().join(format!("{name}.yaml"));
         fs::write(&path, config.to_string()).with_context(|| format!("write {}", path.display()))?;
-        Self::listening(site, name, &path)
+        Self::listening(site, name, &path, env)
     }
 
-    fn listening(site: &Site<'_>, name: &str, config: &Path) -> anyhow::Result<Self> {
+    fn listening(site: &Site<'_>, name: &str, config: &Path, env: &[(&str, &str)]) -> anyhow::Result<Self> {
         let mut serve = program(site, "serve", config);
+        serve.envs(env.iter().copied());
         serve.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
         let mut peer = Peer::start(serve, &site.logs.join(format!("gateway-{name}")))?;
         let between =

@@ -2,7 +2,7 @@
 //! along.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -70,6 +70,12 @@ impl Peer {
         }
     }
 
+    /// Waits until something is so, for a program that says nothing about it.
+    pub(super) fn until(&mut self, limit: Duration, so: impl Fn() -> bool) -> anyhow::Result<()> {
+        let is_so = |_: &str| so().then_some(());
+        self.says(limit, is_so)
+    }
+
     fn wait(&mut self, limit: Duration) -> anyhow::Result<Option<ExitStatus>> {
         let end = Instant::now() + limit;
         loop {
@@ -120,6 +126,11 @@ pub(super) fn run(command: Command, log: &Path, limit: Duration) -> anyhow::Resu
 pub(super) fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").context("find a free port")?;
     Ok(listener.local_addr().context("see which port is free")?.port())
+}
+
+/// Does something listen at this port?
+pub(super) fn listens(port: u16) -> bool {
+    TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
 fn written(log: &Path, stream: &str) -> PathBuf {

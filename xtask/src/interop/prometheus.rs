@@ -53,7 +53,17 @@ pub(super) fn take(site: &Site<'_>) -> anyhow::Result<()> {
     // Nobody is there, and nobody is to wait for it.
     let gone = json!({ "url": format!("http://127.0.0.1:{}/mcp", peer::free_port()?), "retry": { "attempts": 0 } });
     let servers = json!({ "almanac": demo("almanac"), "notes": demo("notes"), "gone": gone });
-    let gateway = Gateway::start_with(site, "scraped", &json!({ "servers": servers }))?;
+    // A collector that takes traces and refuses metrics: it is played by those who ask.
+    let collector = peer::free_port()?;
+    let endpoint = |signal: &str| format!("http://127.0.0.1:{collector}/v1/{signal}");
+    let env = [
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", endpoint("traces")),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", endpoint("metrics")),
+        ("OTEL_BSP_SCHEDULE_DELAY", "200".to_owned()),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "1000".to_owned()),
+    ];
+    let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let gateway = Gateway::start_in(site, "scraped", &json!({ "servers": servers }), &env)?;
     let (_prometheus, origin) = start(site, &folder, gateway.admin())?;
 
     let boards = deploy::names::boards();
@@ -65,6 +75,7 @@ pub(super) fn take(site: &Site<'_>) -> anyhow::Result<()> {
         fs::write(&file, questions.to_string()).with_context(|| format!("write {}", file.display()))?;
         python.arg(file);
     }
+    python.arg(collector.to_string());
     let told = peer::run(python, &site.logs.join("ask"), ASK_LIMIT)?.well()?;
     for line in told.lines() {
         eprintln!("  {line}");

@@ -62,6 +62,14 @@ pub(super) fn python(site: &Site<'_>, name: &str, packages: &[&str]) -> anyhow::
     Ok(programs)
 }
 
+/// The collector's program, which its package keeps among its modules.
+pub(super) fn rotel(site: &Site<'_>, python: &Path) -> anyhow::Result<PathBuf> {
+    let mut ask = site.ground.command(python);
+    ask.args(["-c", "import importlib.util as u; print(u.find_spec('rotel').submodule_search_locations[0])"]);
+    let folder = peer::run(ask, &site.logs.join("ask-rotel"), INSTALL_LIMIT)?.well()?;
+    Ok(Path::new(folder.trim_end()).join("rotel-agent"))
+}
+
 /// The archive of a source distribution from `PyPI`, as it was published: nothing is built.
 pub(super) fn sdist(site: &Site<'_>, name: &str, package: &str) -> anyhow::Result<PathBuf> {
     let folder = site.installed(name);

@@ -15,6 +15,9 @@ const SQLITE_MIN: i32 = 3_051_003;
 /// How long somebody waits for another who holds a file. Only a stranger holds one for longer than a moment.
 const BUSY: Duration = Duration::from_secs(1);
 
+/// Pages of a log that are moved into its file at once: 16 MiB, so that a busy store waits for the disk less often.
+const CHECKPOINT: u32 = 4096;
+
 /// How the last process that had the store ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -126,7 +129,10 @@ pub(super) fn open(path: &Path, layouts: Layouts, ended: Ended) -> Result<Connec
         .map_err(sql("read the layout of a file", path))?;
     let steps = layouts.after(found, path)?;
     connection
-        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY;")
+        .execute_batch(&format!(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY; \
+             PRAGMA wal_autocheckpoint = {CHECKPOINT};"
+        ))
         .map_err(sql("prepare a file", path))?;
     if !steps.is_empty() {
         let (steps, layout) = (steps.concat(), layouts.newest());

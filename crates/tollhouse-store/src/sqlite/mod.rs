@@ -130,7 +130,9 @@ pub fn open(dir: &Path, keep: Keep) -> Result<(Writer, Reader), Error> {
 fn check_emptied(dir: &Path, sums: &Path) -> Result<(), Error> {
     let emptied = sums.metadata().is_ok_and(|file| file.len() == 0);
     let wal = PathBuf::from(format!("{}-wal", sums.display()));
-    if emptied && !wal.exists() && segment::path(dir, 1).exists() {
+    // The sums are laid out before the first file of calls is made.
+    let calls = dir.join("seg").read_dir().is_ok_and(|mut files| files.next().is_some());
+    if emptied && !wal.exists() && calls {
         return Err(Error::Damaged { file: sums.display().to_string(), what: "it is empty".to_owned() });
     }
     Ok(())

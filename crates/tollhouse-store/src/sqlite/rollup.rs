@@ -1,5 +1,7 @@
 //! The file of sums.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -11,10 +13,10 @@ use super::segment::Segment;
 use crate::engine::Error;
 use crate::event::{Event, Kind, Listed, Listing};
 use crate::memory::figures;
-use crate::question::{ErrorGroup, Figure, Happened, Numbers, Range, Session, Sum, Width};
+use crate::question::{By, ErrorGroup, Figure, Happened, Numbers, Range, Session, Sum, Width};
 use crate::roll::{Delta, ERROR_CALLS, ErrorKey, Group};
 
-const LAYOUTS: Layouts = Layouts(&[CELLS, EVENTS]);
+const LAYOUTS: Layouts = Layouts(&[CELLS, EVENTS, TOTALS]);
 const CELLS: &str = "
 CREATE TABLE cell (
   width INTEGER NOT NULL, slot INTEGER NOT NULL, server TEXT NOT NULL, name TEXT NOT NULL, method TEXT NOT NULL,
@@ -48,6 +50,19 @@ CREATE TABLE tool (
   changes INTEGER NOT NULL, definition TEXT NOT NULL, PRIMARY KEY (server, name)
 ) WITHOUT ROWID;
 ";
+/// Cells of all clients and methods together, by tool and by server: what is asked for most, and by far fewer rows.
+const TOTALS: &str = "
+CREATE TABLE of_tool (
+  width INTEGER NOT NULL, slot INTEGER NOT NULL, server TEXT NOT NULL, name TEXT NOT NULL, calls INTEGER NOT NULL,
+  failed INTEGER NOT NULL, request INTEGER NOT NULL, response INTEGER NOT NULL, errors TEXT NOT NULL,
+  total BLOB NOT NULL, upstream BLOB NOT NULL, first BLOB NOT NULL, PRIMARY KEY (width, slot, server, name)
+) WITHOUT ROWID;
+CREATE TABLE of_server (
+  width INTEGER NOT NULL, slot INTEGER NOT NULL, server TEXT NOT NULL, name TEXT NOT NULL, calls INTEGER NOT NULL,
+  failed INTEGER NOT NULL, request INTEGER NOT NULL, response INTEGER NOT NULL, errors TEXT NOT NULL,
+  total BLOB NOT NULL, upstream BLOB NOT NULL, first BLOB NOT NULL, PRIMARY KEY (width, slot, server, name)
+) WITHOUT ROWID;
+";
 /// Events that are kept; older ones are given up, whatever their age.
 const EVENTS_MAX: i64 = 100_000;
 /// An id of a call: row and salt.
@@ -70,11 +85,38 @@ pub(super) struct Rollup {
 
 impl Rollup {
     pub(super) fn open(path: &Path, ended: Ended) -> Result<Self, Error> {
-        Ok(Self { path: path.to_owned(), connection: base::open(path, LAYOUTS, ended)? })
+        let mut rollup = Self { path: path.to_owned(), connection: base::open(path, LAYOUTS, ended)? };
+        rollup.complete()?;
+        Ok(rollup)
     }
 
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
         Ok(Self { path: path.to_owned(), connection: base::read(path, LAYOUTS)? })
+    }
+
+    /// Sums up by tool and server what an earlier version has kept by cells alone.
+    fn complete(&mut self) -> Result<(), Error> {
+        let path = self.path.clone();
+        let failed = |error| sql("sum up by tool and server", &path)(error);
+        let missing = "SELECT EXISTS (SELECT 1 FROM cell) AND NOT EXISTS (SELECT 1 FROM of_server)";
+        let missing: bool = self.connection.query_row(missing, [], |row| row.get(0)).map_err(failed)?;
+        if !missing {
+            return Ok(());
+        }
+        let transaction = self.connection.transaction().map_err(failed)?;
+        for width in Width::ALL {
+            let mut cells: BTreeMap<_, _> = BTreeMap::new();
+            let mut list = transaction.prepare("SELECT * FROM cell WHERE width = ?1").map_err(failed)?;
+            let rows = list.query_map([code(width)], cell).map_err(failed)?;
+            for row in rows {
+                let (slot, group, sum) = row.map_err(failed)?;
+                cells.insert((width, slot, group), sum);
+            }
+            for (table, totals) in totals(&cells) {
+                add_totals(&transaction, table, &totals).map_err(failed)?;
+            }
+        }
+        transaction.commit().map_err(failed)
     }
 
     fn failed(&self, action: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
@@ -131,6 +173,9 @@ impl Rollup {
         for (key, sum) in &delta.cells {
             add_cell(&transaction, key, sum).map_err(failed)?;
         }
+        for (table, totals) in totals(&delta.cells) {
+            add_totals(&transaction, table, &totals).map_err(failed)?;
+        }
         for session in &delta.sessions {
             add_session(&transaction, session).map_err(failed)?;
         }
@@ -153,9 +198,10 @@ impl Rollup {
         let failed = |error| sql("give up old sums", &self.path)(error);
         for (width, kept) in Width::ALL.into_iter().zip([keep.minutes_us, keep.quarters_us, keep.days_us]) {
             let oldest = width.slot(now_us.saturating_sub(kept));
-            self.connection
-                .execute("DELETE FROM cell WHERE width = ?1 AND slot < ?2", params![code(width), signed(oldest)])
-                .map_err(failed)?;
+            for table in ["cell", "of_tool", "of_server"] {
+                let old = format!("DELETE FROM {table} WHERE width = ?1 AND slot < ?2");
+                self.connection.execute(&old, params![code(width), signed(oldest)]).map_err(failed)?;
+            }
         }
         for (statement, kept) in [
             ("DELETE FROM session WHERE last_at < ?1", keep.sessions_us),
@@ -220,17 +266,20 @@ impl Rollup {
 
     pub(super) fn numbers(&mut self, numbers: &Numbers) -> Result<Vec<Figure>, Error> {
         let failed = |error| sql("read sums", &self.path)(error);
-        let mut cells = self
-            .connection
-            .prepare_cached("SELECT * FROM cell WHERE width = ?1 AND slot >= ?2 AND slot <= ?3")
-            .map_err(failed)?;
+        let query = match numbers.by {
+            By::All | By::Server => "SELECT * FROM of_server WHERE width = ?1 AND slot >= ?2 AND slot <= ?3",
+            By::Tool => "SELECT * FROM of_tool WHERE width = ?1 AND slot >= ?2 AND slot <= ?3",
+            By::Client | By::Method => "SELECT * FROM cell WHERE width = ?1 AND slot >= ?2 AND slot <= ?3",
+        };
+        let query = format!("{query} AND (?4 IS NULL OR server = ?4)");
+        let mut cells = self.connection.prepare_cached(&query).map_err(failed)?;
         let slots = (numbers.width.slot(numbers.range.from_us), numbers.width.slot(numbers.range.to_us));
+        let read = match numbers.by {
+            By::All | By::Server | By::Tool => total,
+            By::Client | By::Method => cell,
+        };
         let rows = cells
-            .query_map(params![code(numbers.width), signed(slots.0), signed(slots.1)], |row| {
-                let text = |column| row.get::<_, String>(column).map(Box::<str>::from);
-                let group = Group { server: text(2)?, name: text(3)?, method: text(4)?, client: text(5)? };
-                Ok((unsigned(row.get(1)?), group, sum(row, 6)?))
-            })
+            .query_map(params![code(numbers.width), signed(slots.0), signed(slots.1), numbers.server], read)
             .map_err(failed)?;
         let found: Vec<_> = rows.collect::<Result<_, _>>().map_err(failed)?;
         Ok(figures(numbers, found.into_iter()))
@@ -271,6 +320,80 @@ fn code(width: Width) -> i64 {
     }
 }
 
+/// A row of `cell`: its slot, group and sum.
+fn cell(row: &Row<'_>) -> rusqlite::Result<(u64, Group, Sum)> {
+    let text = |column| row.get::<_, String>(column).map(Box::<str>::from);
+    let group = Group { server: text(2)?, name: text(3)?, method: text(4)?, client: text(5)? };
+    Ok((unsigned(row.get(1)?), group, sum(row, 6)?))
+}
+
+/// A row of `of_tool` or `of_server`, likewise.
+fn total(row: &Row<'_>) -> rusqlite::Result<(u64, Group, Sum)> {
+    let text = |column| row.get::<_, String>(column).map(Box::<str>::from);
+    let group = Group { server: text(2)?, name: text(3)?, method: Box::default(), client: Box::default() };
+    Ok((unsigned(row.get(1)?), group, sum(row, 4)?))
+}
+
+/// Sums by width, slot, server and name.
+type Totals = BTreeMap<(Width, u64, [Box<str>; 2]), Sum>;
+
+/// What cells come to by tool and by server, each with its table.
+fn totals(cells: &BTreeMap<(Width, u64, Group), Sum>) -> [(&'static str, Totals); 2] {
+    let (mut tools, mut servers) = (Totals::new(), Totals::new());
+    for ((width, slot, group), sum) in cells {
+        tools.entry((*width, *slot, group.part(By::Tool))).or_default().merge(sum);
+    }
+    for ((width, slot, [server, _]), sum) in &tools {
+        servers.entry((*width, *slot, [server.clone(), Box::default()])).or_default().merge(sum);
+    }
+    [("of_tool", tools), ("of_server", servers)]
+}
+
+fn add_totals(connection: &Connection, table: &str, totals: &Totals) -> rusqlite::Result<()> {
+    let mut find = connection.prepare_cached(&format!(
+        "SELECT calls, failed, request, response, errors, total, upstream, first FROM {table} \
+         WHERE width = ?1 AND slot = ?2 AND server = ?3 AND name = ?4"
+    ))?;
+    let mut write = connection.prepare_cached(&format!(
+        "INSERT OR REPLACE INTO {table} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+    ))?;
+    for ((width, slot, [server, name]), new) in totals {
+        let place = params![code(*width), signed(*slot), &**server, &**name];
+        let whole = together(find.query_row(place, |row| sum(row, 0)).optional()?, new);
+        write.execute(params![
+            code(*width),
+            signed(*slot),
+            &**server,
+            &**name,
+            signed(whole.calls),
+            signed(whole.failed),
+            signed(whole.request_bytes),
+            signed(whole.response_bytes),
+            errors_text(&whole),
+            whole.total.encode(),
+            whole.upstream.encode(),
+            whole.first.encode(),
+        ])?;
+    }
+    Ok(())
+}
+
+/// What is kept and what is new, as one.
+fn together(known: Option<Sum>, new: &Sum) -> Cow<'_, Sum> {
+    match known {
+        Some(mut known) => {
+            known.merge(new);
+            Cow::Owned(known)
+        }
+        None => Cow::Borrowed(new),
+    }
+}
+
+fn errors_text(sum: &Sum) -> String {
+    let errors: Vec<_> = sum.errors.iter().map(|(error, count)| format!("{error}\t{count}")).collect();
+    errors.join("\n")
+}
+
 fn add_cell(connection: &Connection, key: &(Width, u64, Group), new: &Sum) -> rusqlite::Result<()> {
     let (width, slot, group) = key;
     let place = params![code(*width), signed(*slot), &*group.server, &*group.name, &*group.method, &*group.client];
@@ -278,15 +401,7 @@ fn add_cell(connection: &Connection, key: &(Width, u64, Group), new: &Sum) -> ru
         "SELECT calls, failed, request, response, errors, total, upstream, first FROM cell \
          WHERE width = ?1 AND slot = ?2 AND server = ?3 AND name = ?4 AND method = ?5 AND client = ?6",
     )?;
-    let known = find.query_row(place, |row| sum(row, 0)).optional()?;
-    let whole = match known {
-        Some(mut known) => {
-            known.merge(new);
-            std::borrow::Cow::Owned(known)
-        }
-        None => std::borrow::Cow::Borrowed(new),
-    };
-    let errors: Vec<_> = whole.errors.iter().map(|(error, count)| format!("{error}\t{count}")).collect();
+    let whole = together(find.query_row(place, |row| sum(row, 0)).optional()?, new);
     let mut write = connection.prepare_cached(
         "INSERT OR REPLACE INTO cell VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?;
@@ -301,7 +416,7 @@ fn add_cell(connection: &Connection, key: &(Width, u64, Group), new: &Sum) -> ru
         signed(whole.failed),
         signed(whole.request_bytes),
         signed(whole.response_bytes),
-        errors.join("\n"),
+        errors_text(&whole),
         whole.total.encode(),
         whole.upstream.encode(),
         whole.first.encode(),

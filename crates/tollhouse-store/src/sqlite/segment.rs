@@ -8,7 +8,7 @@ use foldhash::{HashMap, HashMapExt as _};
 use rusqlite::{Connection, OptionalExtension as _, Row, Statement, params};
 use tollhouse_core::era::Version;
 use tollhouse_core::ids::CallId;
-use tollhouse_core::record::Listener;
+use tollhouse_core::record::{Content, Digest, Listener, Seen};
 
 use super::base::{self, Ended, Layouts, call_id, first_row, io, row_id, signed, sql, unsigned};
 use crate::call::Call;
@@ -16,7 +16,8 @@ use crate::engine::Error;
 use crate::question::{Bounds, Field, Filter, Page};
 
 /// Texts that repeat are numbers of `dim`; a file that goes takes its texts with it.
-const LAYOUTS: Layouts = Layouts(&["
+const LAYOUTS: Layouts = Layouts(&[
+    "
 CREATE TABLE calls (
   id INTEGER PRIMARY KEY, salt INTEGER NOT NULL, batch INTEGER NOT NULL, at INTEGER NOT NULL,
   trace BLOB NOT NULL, parent INTEGER NOT NULL,
@@ -31,7 +32,12 @@ CREATE TABLE block (batch INTEGER PRIMARY KEY, traces BLOB NOT NULL, sessions BL
 CREATE TABLE last (one INTEGER PRIMARY KEY CHECK (one = 1), batch INTEGER NOT NULL, rows INTEGER NOT NULL,
   min_at INTEGER NOT NULL, max_at INTEGER NOT NULL);
 INSERT INTO last VALUES (1, 0, 0, 0, 0);
-"]);
+",
+    "
+ALTER TABLE calls ADD COLUMN hashes BLOB;
+ALTER TABLE calls ADD COLUMN content TEXT;
+",
+]);
 /// Rows of a block. Its two lists take 48 KiB each.
 const BLOCK: usize = 4096;
 /// A fingerprint and an id, both with the highest byte first, so that bytes sort like numbers.
@@ -43,7 +49,7 @@ const UNIT: char = '\u{1f}';
 const RECORD: char = '\u{1e}';
 
 const INSERT: &str = "INSERT OR IGNORE INTO calls VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
-                      ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)";
+                      ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29)";
 
 /// Where a segment is.
 pub(super) fn path(dir: &Path, number: i64) -> PathBuf {
@@ -606,6 +612,8 @@ fn write(insert: &mut Statement<'_>, call: &Call, texts: &Numbers, batch: i64) -
         call.shape.as_deref(),
         hints,
         texts.asked_as,
+        hashes(&call.seen),
+        call.seen.content.as_deref().map(content),
     ])?;
     Ok(rows == 1)
 }
@@ -683,6 +691,7 @@ impl Kept {
             request_bytes: count(21)?,
             response_bytes: count(22)?,
             shape: row.get::<_, Option<String>>(24)?.map(Into::into),
+            seen: seen(row),
         };
         Ok(Self {
             call,
@@ -727,4 +736,40 @@ impl Kept {
 
 fn hints(text: &str) -> Vec<(Box<str>, Box<str>)> {
     text.split(RECORD).filter_map(|hint| hint.split_once(UNIT)).map(|(key, id)| (key.into(), id.into())).collect()
+}
+
+/// Both hashes in a row, zeros for one that is not there; nothing for none.
+fn hashes(seen: &Seen) -> Option<[u8; 32]> {
+    if seen.request_hash.is_none() && seen.response_hash.is_none() {
+        return None;
+    }
+    let mut both = [0; 32];
+    for (into, hash) in both.chunks_exact_mut(16).zip([seen.request_hash, seen.response_hash]) {
+        into.copy_from_slice(&hash.unwrap_or(Digest([0; 16])).0);
+    }
+    Some(both)
+}
+
+/// Content as one text: JSON holds no separator as it is.
+fn content(content: &Content) -> String {
+    let Content { arguments, result, truncated, redactions } = content;
+    let [arguments, result] = [arguments, result].map(|side| side.as_deref().unwrap_or_default());
+    format!("{arguments}{UNIT}{result}{UNIT}{}{UNIT}{redactions}", u8::from(*truncated))
+}
+
+/// The reverse of both. A file from before has no such columns.
+fn seen(row: &Row<'_>) -> Seen {
+    let hashes = row.get::<_, Option<[u8; 32]>>(27).unwrap_or_default().unwrap_or_default();
+    let hash = |at: usize| {
+        let hash: [u8; 16] = hashes[at..].first_chunk().copied().unwrap_or_default();
+        (hash != [0; 16]).then_some(Digest(hash))
+    };
+    let content = row.get::<_, Option<String>>(28).unwrap_or_default().and_then(|text| {
+        let mut parts = text.split(UNIT);
+        let mut side = || Some(parts.next()?).map(|side| (!side.is_empty()).then(|| side.into()));
+        let (arguments, result) = (side()?, side()?);
+        let truncated = parts.next()? == "1";
+        Some(Box::new(Content { arguments, result, truncated, redactions: parts.next()?.parse().ok()? }))
+    });
+    Seen { request_hash: hash(0), response_hash: hash(16), content }
 }

@@ -116,6 +116,11 @@ label! {
     KEPT "outcome" Values::Words(&["written", "overflowed", "failed"]);
     LOST "kind" Values::Words(&["message", "connection_cut", "connection_refused", "record_body"]);
     STAGE "stage" Values::Words(&["stored"]);
+    SIGNAL "signal" Values::Words(&["traces", "metrics", "logs"]);
+    WAY "direction" Values::Words(&["out"]);
+    TAKEN "outcome" Values::Words(&["accepted", "rejected", "dropped"]);
+    REASON "reason" Values::Words(&["queue_full", "unavailable", "timeout", "refused", "shutdown"]);
+    COMPONENT "otel.component.type" Values::Words(&["batching_span_processor"]);
     LAYER "stage" Values::Words(&["pipeline"]);
     HTTP_METHOD "http.request.method" Values::Words(&["GET", "HEAD", "POST", "DELETE", "OPTIONS", "_OTHER"]);
     HTTP_STATUS "http.response.status_code" Values::Statuses;
@@ -196,6 +201,12 @@ metrics! {
         "What it takes to count, log and put down one finished call, as a mean of those taken together.";
     OverheadShare "tollhouse.overhead.share" Gauge "1" [], [] Gateway
         "Time taken for counting, logging and putting down calls, as a part of the time calls took, over a minute.";
+    OtlpItems "tollhouse.otlp.items" Counter "{item}" [], [SIGNAL WAY TAKEN REASON] Gateway
+        "Spans, metrics and log records for a collector: taken by it, rejected by it, or dropped, and why.";
+    SpanQueue "otel.sdk.processor.span.queue.size" UpDown "{span}" [], [COMPONENT] Gateway
+        "Spans that wait to be sent.";
+    SpanQueueCapacity "otel.sdk.processor.span.queue.capacity" UpDown "{span}" [], [COMPONENT] Gateway
+        "Spans that may wait to be sent.";
     HttpRequest "http.server.request.duration" Histogram "s" CALL,
         [HTTP_METHOD HTTP_ROUTE HTTP_SCHEME HTTP_STATUS] Gateway
         "From the head of an HTTP request of a client to the head of its response.";

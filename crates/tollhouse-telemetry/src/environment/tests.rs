@@ -280,3 +280,26 @@ fn tools_without_spans_are_a_list() {
     let settings = read(&[("MCP_TRACING_DISABLED_TOOLS", "files__read, web")]);
     assert!(settings.disabled_tools.hold(&["web"]) && !settings.disabled_tools.hold(&["files"]));
 }
+
+#[test]
+fn the_reference_names_every_variable_that_is_read() {
+    let page = include_str!("../../../../docs/reference/environment.md");
+    let asked = std::cell::RefCell::new(std::collections::BTreeSet::new());
+    let lookup = |name: &str| {
+        asked.borrow_mut().insert(name.to_owned());
+        // So that what belongs to an endpoint is asked for.
+        name.ends_with("_ENDPOINT").then(|| "c".to_owned())
+    };
+    let _ = (Settings::read(&lookup), metrics::Metrics::read(&lookup), content::Content::read(&lookup));
+    let asked = asked.into_inner();
+    assert!(asked.len() > 60, "{}", asked.len());
+    for name in asked {
+        let general = ["TRACES_", "METRICS_", "LOGS_"].iter().fold(name.clone(), |name, signal| {
+            name.replacen(&format!("OTEL_EXPORTER_OTLP_{signal}"), "OTEL_EXPORTER_OTLP_", 1)
+        });
+        assert!(
+            page.contains(&format!("`{name}`")) || page.contains(&format!("`{general}`")),
+            "{name} is not in the reference"
+        );
+    }
+}

@@ -13,26 +13,22 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-use super::Format;
 use super::line::{Exception, Line, Location, Value};
 
 /// Errors have causes, but hardly more; a longer chain is a cycle.
 const CAUSES_MAX: usize = 32;
 
 /// Writes each event as a line.
-pub(super) struct Events<W> {
-    format: Format,
-    write: W,
-}
+pub(super) struct Events<W>(W);
 
-impl<W: Fn(&str)> Events<W> {
-    /// Hands each line, without its end, to `write`.
-    pub(super) fn new(format: Format, write: W) -> Self {
-        Self { format, write }
+impl<W: Fn(&Line<'_>)> Events<W> {
+    /// Hands each line to `write`.
+    pub(super) fn new(write: W) -> Self {
+        Self(write)
     }
 }
 
-impl<S: Subscriber, W: Fn(&str) + 'static> Layer<S> for Events<W> {
+impl<S: Subscriber, W: Fn(&Line<'_>) + 'static> Layer<S> for Events<W> {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
         let mut fields = Fields::default();
@@ -63,7 +59,7 @@ impl<S: Subscriber, W: Fn(&str) + 'static> Layer<S> for Events<W> {
             exception,
             extra,
         };
-        (self.write)(&line.render(self.format));
+        (self.0)(&line);
     }
 }
 

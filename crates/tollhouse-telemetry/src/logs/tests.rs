@@ -6,12 +6,13 @@ use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
 use tollhouse_core::ids::{CallId, ServerId};
 use tollhouse_core::record::{
-    Attempt, CallRecord, Listener, Outcome, Principal, SessionRef, SessionSource, Times, Traffic,
+    Attempt, CallRecord, Listener, Outcome, Principal, Seen, SessionRef, SessionSource, Times, Traffic,
 };
 use tollhouse_core::trace::TraceContext;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use super::{Format, call_line, events::Events, filter, panic_line};
+use super::line::Line;
+use super::{Format, events::Events, filter, otlp, panic_line};
 
 /// A call of `files__read` that arrived on 6 March 2026 at 10:30 and took 15.23 ms.
 fn record() -> CallRecord {
@@ -42,9 +43,15 @@ fn record() -> CallRecord {
         },
         bytes: Traffic { request: 424, response: 788 },
         arguments: Some(br#"{"path":"/etc/passwd","depth":3}"#[..].into()),
+        answer: None,
+        seen: Seen::default(),
         attempts: [Attempt::default()].into_iter().collect(),
         outcome: Outcome::Ok,
     }
+}
+
+fn call_line(record: &CallRecord, format: Format) -> String {
+    super::call_line(record, format).render(format)
 }
 
 fn json_of(record: &CallRecord) -> Value {
@@ -59,7 +66,7 @@ fn message(record: &CallRecord) -> String {
 fn lines(format: Format, act: impl FnOnce()) -> Vec<String> {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let written = lines.clone();
-    let events = Events::new(format, move |line: &str| written.lock().unwrap().push(line.to_owned()));
+    let events = Events::new(move |line: &Line<'_>| written.lock().unwrap().push(line.render(format)));
     let subscriber = tracing_subscriber::registry().with(filter::parse("debug").unwrap()).with(events);
     tracing::subscriber::with_default(subscriber, act);
     let lines = lines.lock().unwrap();
@@ -277,7 +284,7 @@ fn panic_lines(format: Format, act: fn(&str)) -> Vec<String> {
     let (written, name) = (lines.clone(), format!("panics as {format:?}"));
     let (ours, others) = (name.clone(), std::panic::take_hook());
     std::panic::set_hook(Box::new(move |panic| match std::thread::current().name() {
-        Some(name) if name == ours => written.lock().unwrap().push(panic_line(panic, format)),
+        Some(name) if name == ours => written.lock().unwrap().push(panic_line(panic, format).render(format)),
         _ => others(panic),
     }));
     let thread = std::thread::Builder::new().name(name).spawn(move || act("CANARY")).unwrap();
@@ -304,4 +311,51 @@ fn a_format_is_known_by_its_name() {
     assert_eq!(Format::parse("TEXT"), Some(Format::Text));
     assert_eq!(Format::parse("auto"), Some(Format::auto()));
     assert_eq!(Format::parse("xml"), None);
+}
+
+#[test]
+fn a_log_record_says_what_the_line_says() {
+    use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+    let record = CallRecord { span: [7; 8], outcome: Outcome::Failed(Kind::Timeout.fault()), ..record() };
+    let told = otlp::encode(&super::call_line(&record, Format::Json));
+    assert_eq!((told.trace_id.as_slice(), told.span_id.as_slice()), (&record.trace.trace_id[..], &[7; 8][..]));
+    assert_eq!((told.severity_number, told.severity_text.as_str()), (17, "ERROR"));
+    assert_eq!(told.event_name, "tollhouse.call");
+    assert_eq!(
+        told.body.unwrap().value,
+        Some(Any::StringValue("tools/call files.read - timeout - 15.23ms".to_owned()))
+    );
+    let find = |name: &str| {
+        let found = told.attributes.iter().find(|attribute| attribute.key == name);
+        found.unwrap_or_else(|| panic!("no {name} in {:?}", told.attributes)).value.clone().unwrap().value.unwrap()
+    };
+    for (name, value) in [
+        ("mcp.method.name", "tools/call"),
+        ("gen_ai.tool.name", "files__read"),
+        ("tollhouse.server.name", "files"),
+        ("error.type", "timeout"),
+        ("tollhouse.call.id", &record.id.to_string()),
+        ("tollhouse.logger", "tollhouse.call"),
+    ] {
+        assert_eq!(find(name), Any::StringValue(value.to_owned()), "{name}");
+    }
+    assert_eq!(find("tollhouse.attempts"), Any::IntValue(1));
+    assert!(matches!(find("tollhouse.bytes"), Any::KvlistValue(bytes) if bytes.values.len() == 2));
+    let keys: std::collections::BTreeSet<_> = told.attributes.iter().map(|attribute| &attribute.key).collect();
+    assert_eq!(keys.len(), told.attributes.len());
+}
+
+#[test]
+fn what_the_export_says_is_not_exported() {
+    for (logger, own) in [
+        ("tollhouse.otel", true),
+        ("hyper_util::client::legacy", true),
+        ("h2::codec", true),
+        ("tollhouse_telemetry::otlp::delivery", true),
+        ("tollhouse.http", false),
+        ("h2o", false),
+        ("tollhouse::call", false),
+    ] {
+        assert_eq!(otlp::is_own(logger), own, "{logger}");
+    }
 }

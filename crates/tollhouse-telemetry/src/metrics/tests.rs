@@ -5,7 +5,7 @@ use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
 use tollhouse_core::ids::{CallId, ServerId};
 use tollhouse_core::record::{
-    Attempt, CallRecord, Listener, Outcome, Principal, SessionRef, SessionSource, Times, Traffic,
+    Attempt, CallRecord, Listener, Outcome, Principal, Seen, SessionRef, SessionSource, Times, Traffic,
 };
 use tollhouse_core::trace::TraceContext;
 use tollhouse_core::wire::method::intern;
@@ -40,6 +40,8 @@ pub(super) fn record(tool: &str, outcome: Outcome) -> CallRecord {
         },
         bytes: Traffic { request: 100, response: 200 },
         arguments: None,
+        answer: None,
+        seen: Seen::default(),
         attempts: [Attempt::default()].into_iter().collect(),
         outcome,
     }

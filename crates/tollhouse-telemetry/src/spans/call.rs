@@ -6,6 +6,8 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use tollhouse_core::era::Era;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::{Attempt, CallRecord, Listener, Outcome, Principal, SessionSource, clip};
+use tollhouse_core::redact;
+use tollhouse_core::trace::Hex;
 
 use super::matrix::{self, Verdict};
 use super::written::{Place, Written};
@@ -44,6 +46,7 @@ pub(super) fn write_served(span: &mut Written, record: &CallRecord, listed: bool
     common(span, record);
     span.number("tollhouse.request.size", record.bytes.request);
     span.number("tollhouse.response.size", record.bytes.response);
+    hashes(span, record);
     if let Some(first) = record.times.first_response {
         span.seconds("tollhouse.time_to_first_output", first);
     }
@@ -144,6 +147,37 @@ fn begin(span: &mut Written, place: &Place, record: &CallRecord, name: Option<&s
     if let Some(id) = protocol_session(record) {
         span.text("mcp.session.id", &clip(id));
     }
+}
+
+/// Hashes of what it carried.
+fn hashes(span: &mut Written, record: &CallRecord) {
+    for (key, hash) in [
+        ("tollhouse.content.request.hash", record.seen.request_hash),
+        ("tollhouse.content.response.hash", record.seen.response_hash),
+    ] {
+        if let Some(hash) = hash {
+            span.text(key, &Hex(&hash.0).to_string());
+        }
+    }
+}
+
+/// Adds to the span of a call as it is served what it carried, if that is captured. Of results only successful ones are told.
+pub(super) fn write_content(span: &mut Written, record: &CallRecord, listed: bool) {
+    let Some(content) = record.seen.content.as_deref() else { return };
+    let mut truncated = content.truncated;
+    let tool = &*record.method == "tools/call" && listed;
+    let result = content.result.as_deref().filter(|_| !record.outcome.failed());
+    for (key, side) in
+        [("gen_ai.tool.call.arguments", content.arguments.as_deref()), ("gen_ai.tool.call.result", result)]
+    {
+        if let Some(side) = side.filter(|_| tool) {
+            let fitting = redact::json(side.as_bytes(), span.longest());
+            truncated |= fitting.truncated;
+            span.text(key, &fitting.json);
+        }
+    }
+    span.truth("tollhouse.content.truncated", truncated);
+    span.number("tollhouse.content.redactions", content.redactions.into());
 }
 
 /// How it ended.

@@ -87,6 +87,18 @@ impl Written {
         }
     }
 
+    /// Bytes that a value may have.
+    pub(super) fn longest(&self) -> usize {
+        self.limits.value
+    }
+
+    pub(super) fn truth(&mut self, key: &str, value: bool) {
+        if self.attribute(key, 2) {
+            self.tag(2, VARINT);
+            encode_varint(value.into(), &mut self.bytes);
+        }
+    }
+
     pub(super) fn number(&mut self, key: &str, value: u64) {
         // No size is as large as to be cut here.
         let value = value.min(i64::MAX as u64);

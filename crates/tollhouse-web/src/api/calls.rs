@@ -82,6 +82,25 @@ pub struct CallView {
     pub response_bytes: u64,
     /// The shape of the arguments.
     pub arguments: Option<String>,
+    /// A hash of the arguments: equal ones have the same, while the gateway runs.
+    pub request_hash: Option<String>,
+    /// A hash of the result or the error.
+    pub response_hash: Option<String>,
+    /// What the call carried, without secrets, where that is captured.
+    pub content: Option<ContentView>,
+}
+
+/// What a call carried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ContentView {
+    /// The arguments, as JSON text.
+    pub arguments: Option<String>,
+    /// The result or the error, as JSON text.
+    pub result: Option<String>,
+    /// Something was left out because it was too long.
+    pub truncated: bool,
+    /// Secrets that were replaced.
+    pub redactions: u32,
 }
 
 impl From<&Call> for CallView {
@@ -124,6 +143,14 @@ impl From<&Call> for CallView {
             request_bytes: call.request_bytes,
             response_bytes: call.response_bytes,
             arguments: maybe(&call.shape),
+            request_hash: call.seen.request_hash.map(|hash| Hex(&hash.0).to_string()),
+            response_hash: call.seen.response_hash.map(|hash| Hex(&hash.0).to_string()),
+            content: call.seen.content.as_deref().map(|content| ContentView {
+                arguments: maybe(&content.arguments),
+                result: maybe(&content.result),
+                truncated: content.truncated,
+                redactions: content.redactions,
+            }),
         }
     }
 }

@@ -15,7 +15,7 @@ use tollhouse_store::engine::{Error, Read};
 use tollhouse_store::question::{Bounds, By, Field, Figure, Filter, Numbers, Range, Session};
 
 use super::Asked;
-use super::figures::fitting;
+use super::figures::{SLOTS_IN_ALL, fitting};
 use super::problem::Problem;
 use super::query::{Query, instant};
 use super::traces::parsed;
@@ -266,10 +266,11 @@ impl Seen {
         if let Some(session) = session {
             filter = filter.with(Field::Session, session);
         }
-        let calls = reader.latest(&filter, None, Bounds { limit: LOOKED_AT, ..Bounds::default() })?.calls;
+        let calls = reader.latest(&filter, None, Bounds::quick(LOOKED_AT))?.calls;
         let shown = trace.or_else(|| calls.first().map(|call| call.trace));
         let trace = shown.map_or(Ok(Vec::new()), |trace| reader.trace(trace, LOOKED_AT))?;
-        let numbers = Numbers { range, width: fitting(range), by: By::Server, server: None, over_time: false };
+        let numbers =
+            Numbers { range, width: fitting(range, SLOTS_IN_ALL), by: By::Server, server: None, over_time: false };
         let servers = reader.numbers(&numbers)?;
         let mut sessions = reader.sessions(range, SESSIONS_COUNTED)?;
         sessions.retain(|known| session.is_none_or(|session| *session == *known.id));

@@ -12,6 +12,9 @@ use super::query::Query;
 
 /// Slots that a question may be answered with, if nothing is said about their width.
 const SLOTS: u64 = 400;
+/// Slots that are added up where they are not told apart: whole ones count, so that they may make a range longer by a
+/// hundredth.
+pub(super) const SLOTS_IN_ALL: u64 = 100;
 
 /// Figures of one group in one span of time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -104,7 +107,8 @@ pub(super) async fn list(State(recorded): State<Recorded>, RawQuery(raw): RawQue
         Some(_) => return Err(Problem::question("`by` is one of: all, server, tool, client, method")),
     };
     let width = match query.take("width").as_deref() {
-        None => fitting(range),
+        None if over_time => fitting(range, SLOTS),
+        None => fitting(range, SLOTS_IN_ALL),
         Some("minute") => Width::Minute,
         Some("quarter") => Width::Quarter,
         Some("day") => Width::Day,
@@ -122,9 +126,9 @@ pub(super) async fn list(State(recorded): State<Recorded>, RawQuery(raw): RawQue
     Ok(Json(Figures { schema_version: 1, width, figures: figures.iter().map(FigureView::from).collect() }))
 }
 
-/// The finest width that cuts the time since `range` begins into no more than [`SLOTS`].
-pub(super) fn fitting(range: Range) -> Width {
+/// The finest width that cuts the time since `range` begins into no more than `slots`.
+pub(super) fn fitting(range: Range, slots: u64) -> Width {
     let now_us = tollhouse_core::clock::unix_millis(tollhouse_core::clock::wall()) * 1000;
     let length = range.to_us.min(now_us).saturating_sub(range.from_us);
-    Width::ALL.into_iter().find(|width| length / width.us() <= SLOTS).unwrap_or(Width::Day)
+    Width::ALL.into_iter().find(|width| length / width.us() <= slots).unwrap_or(Width::Day)
 }

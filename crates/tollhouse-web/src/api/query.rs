@@ -95,7 +95,7 @@ impl Query {
 
     /// How far the question goes.
     pub(crate) fn bounds(&mut self) -> Result<Bounds, Problem> {
-        Ok(Bounds { limit: self.limit(100)?, ..Bounds::default() })
+        Ok(Bounds::quick(self.limit(100)?))
     }
 
     /// Nothing else may be there.

@@ -9,7 +9,7 @@ use tollhouse_store::engine::{Error, Read};
 use tollhouse_store::event::Listed;
 use tollhouse_store::question::{By, Figure, Happened, Numbers, Range};
 
-use super::figures::{FigureView, fitting};
+use super::figures::{FigureView, SLOTS_IN_ALL, fitting};
 use super::history::EventView;
 use super::problem::Problem;
 use super::query::Query;
@@ -124,7 +124,7 @@ pub(super) async fn tool(
 }
 
 fn by(by: By, range: Range, server: Option<String>) -> Numbers {
-    Numbers { range, width: fitting(range), by, server, over_time: false }
+    Numbers { range, width: fitting(range, SLOTS_IN_ALL), by, server, over_time: false }
 }
 
 /// Tools that are listed, and what tools did.

@@ -69,7 +69,7 @@ pub(super) async fn list(State(asked): State<Asked>, RawQuery(raw): RawQuery) ->
     let mut query = Query::new(raw.as_deref());
     let (filter, before, limit) = (query.filter()?, query.before()?, query.limit(50)?);
     query.end()?;
-    let bounds = Bounds { limit: LOOKED_AT, ..Bounds::default() };
+    let bounds = Bounds::quick(LOOKED_AT);
     let page = asked.recorded.store().read(move |reader| reader.latest(&filter, before, bounds)).await?;
     let (mut traces, mut next): (Vec<TraceView>, _) = (Vec::new(), page.next);
     for (at, call) in page.calls.iter().enumerate() {

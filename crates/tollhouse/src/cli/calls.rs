@@ -4,10 +4,10 @@ use std::io::{IsTerminal as _, Write};
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use tollhouse_web::api::{CallView, Calls};
+use tollhouse_web::api::CallView;
 
 use super::Common;
-use super::recorded::{Chosen, ask, encoded, fitted, followed, length, lines, now_us, target, time};
+use super::recorded::{Chosen, ask, encoded, fitted, followed, length, lines, newest, now_us, target, time};
 use crate::config::without_controls;
 use crate::exit::Exit;
 
@@ -75,11 +75,10 @@ pub(crate) async fn tail(common: &Common, args: &List, out: &mut impl Write) -> 
 
 async fn list(common: &Common, args: &List, out: &mut impl Write) -> anyhow::Result<Exit> {
     let chosen = args.chosen.query();
-    let page: Calls = match ask(common, &format!("/api/v1/calls?limit={}{chosen}", args.limit)).await? {
-        Ok((page, _)) => page,
+    let (mut calls, more) = match newest(common, &chosen, args.limit).await? {
+        Ok(found) => found,
         Err(exit) => return Ok(exit),
     };
-    let mut calls = page.calls;
     calls.reverse();
     let json = common.json || !std::io::stdout().is_terminal();
     let mut rows = Rows::new(&calls);
@@ -94,7 +93,7 @@ async fn list(common: &Common, args: &List, out: &mut impl Write) -> anyhow::Res
             writeln!(out, "{}", rows.row(call)).context("write the calls")?;
         }
     }
-    if page.cut_short {
+    if more {
         // Without a standard error the list is as good as it was.
         let _ = writeln!(
             std::io::stderr(),

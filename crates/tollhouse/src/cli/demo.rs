@@ -49,6 +49,7 @@ pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
         admin_login: true,
         store: config::Store::default(),
         compat: Vec::new(),
+        capture: config::Capture::default(),
         notices: Vec::new(),
     };
     // The calls are shown by the agent; their log lines would only repeat it.

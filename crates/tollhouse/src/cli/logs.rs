@@ -6,9 +6,9 @@
 use std::io::{IsTerminal as _, Write};
 
 use anyhow::Context as _;
-use tollhouse_web::api::{CallView, Calls};
+use tollhouse_web::api::CallView;
 
-use super::recorded::{Chosen, ask, followed, instant, length, lines, target};
+use super::recorded::{Chosen, followed, instant, length, lines, newest, target};
 use super::{Common, Paint, Tone};
 use crate::config::without_controls;
 use crate::exit::Exit;
@@ -41,11 +41,10 @@ pub(crate) async fn run(common: &Common, args: &Args, paint: Paint, out: &mut im
     let mut chosen = args.chosen.clone();
     chosen.since.get_or_insert_with(|| "24h".to_owned());
     let query = chosen.query();
-    let page: Calls = match ask(common, &format!("/api/v1/calls?limit={}{query}", args.limit)).await? {
-        Ok((page, _)) => page,
+    let (mut calls, more) = match newest(common, &query, args.limit).await? {
+        Ok(found) => found,
         Err(exit) => return Ok(exit),
     };
-    let mut calls = page.calls;
     calls.reverse();
     let json = common.json || !std::io::stdout().is_terminal();
     if json {
@@ -55,7 +54,7 @@ pub(crate) async fn run(common: &Common, args: &Args, paint: Paint, out: &mut im
             writeln!(out, "{}", line(call, paint)).context("write the calls")?;
         }
     }
-    if page.cut_short {
+    if more {
         // Without a standard error the list is as good as it was.
         let _ =
             writeln!(std::io::stderr(), "there may be more: the search ended at its limit; narrow it with `--since`");

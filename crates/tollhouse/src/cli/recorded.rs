@@ -10,15 +10,18 @@ use bytes::Bytes;
 use http::{Request, StatusCode, Uri};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tollhouse_web::api::CallView;
+use tokio::time::Instant;
+use tollhouse_web::api::{CallView, Calls};
 
 use super::{Common, status};
 use crate::client::Client;
 use crate::config::without_controls;
 use crate::exit::Exit;
 
-/// A question that looks through many calls ends after two seconds by itself.
+/// How long it is waited for an answer, and gone on with a search.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Calls that are asked for at once.
+const PAGE: usize = 1000;
 
 /// What `calls`, `tail` and their like choose by.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -114,6 +117,33 @@ pub(crate) fn question(common: &Common, path: &str) -> anyhow::Result<(Client, R
     let url: Uri = format!("http://{}{path}", common.running_admin()).parse().context("make a URL of this")?;
     let request = common.known_to(Request::get(url.clone())).body(Bytes::new()).context("make a request of this")?;
     Ok((Client::new(&url, PATIENCE)?, request))
+}
+
+/// The newest calls that `chosen` wants, newest first, and whether there may be more; or the exit code after a refusal was
+/// told. The gateway answers with what it finds at once: this goes on where it ended.
+pub(crate) async fn newest(
+    common: &Common,
+    chosen: &str,
+    limit: usize,
+) -> anyhow::Result<Result<(Vec<CallView>, bool), Exit>> {
+    let (began, mut calls, mut before) = (Instant::now(), Vec::new(), String::new());
+    loop {
+        let wanted = limit.saturating_sub(calls.len()).min(PAGE);
+        let page: Calls = match ask(common, &format!("/api/v1/calls?limit={wanted}{chosen}{before}")).await? {
+            Ok((page, _)) => page,
+            Err(exit) => return Ok(Err(exit)),
+        };
+        calls.extend(page.calls);
+        match page.next {
+            Some(next) if calls.len() < limit => {
+                if began.elapsed() > PATIENCE {
+                    return Ok(Ok((calls, true)));
+                }
+                before = format!("&before={next}");
+            }
+            _ => return Ok(Ok((calls, false))),
+        }
+    }
 }
 
 /// Writes calls that `chosen` wants as they come, each as `row` makes it, until somebody has enough.

@@ -6,6 +6,7 @@ mod look;
 mod screen;
 mod table;
 mod terminal;
+mod view;
 
 use std::io::{IsTerminal as _, Write};
 use std::time::Duration;
@@ -15,8 +16,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::look::{Look, Looked};
-use self::screen::{Screen, View};
+use self::screen::Screen;
 use self::terminal::{Key, Terminal};
+use self::view::View;
 use super::{Common, Paint, status};
 use crate::exit::Exit;
 

@@ -9,8 +9,8 @@ use tollhouse_proxy::settings::{self, Prefix, SessionRule};
 use tollhouse_store::sqlite::Keep;
 
 use super::block::{List, Map, block};
-use super::telemetry::Telemetry;
-use super::values::{Address, Count, Kept, Length, OneOf, Rule, Share, Size, Template, Text, Words};
+use super::telemetry::{self, Telemetry, Tool};
+use super::values::{Address, Age, Count, Kept, Length, OneOf, Rule, Share, Size, Template, Text, Words};
 
 /// Where MCP clients connect, if nothing else is said.
 pub(crate) const LISTEN_DEFAULT: &str = "127.0.0.1:7070";
@@ -110,10 +110,15 @@ block! {
         /// Holds the arguments of calls against the input schemas of its tools, and answers itself where they do not fit.
         /// Else they pass as they are.
         validate_arguments: bool = false,
+        /// What is kept of the content of its calls, arguments and results: `none` or `redacted`. Goes before that of
+        /// `telemetry`.
+        capture: OneOf<telemetry::Kept>,
+        /// What holds for single tools, by the server's own names for them.
+        tools: Map<Tool>,
         /// Takes secrets that are written out in this server's entry, with a warning instead of an error.
         allow_literal_secrets: bool = false,
     }
-    later: ["class", "trusted", "stateful", "capture", "inject", "tools"]
+    later: ["class", "trusted", "stateful", "inject"]
     foreign: [
         ("type", "leave it out, or write `transport: http` or `transport: sse` beside `url`"),
         ("timeout", "write `timeouts: { idle: … }`"),
@@ -236,15 +241,15 @@ block! {
         /// `--data-dir` goes before it.
         path: Text,
         /// For how long each call is kept.
-        calls: Length = kept_for(Keep::default().calls_us),
+        calls: Age = kept_for(Keep::default().calls_us),
         /// For how long sessions are kept after their last call.
-        sessions: Length = kept_for(Keep::default().sessions_us),
+        sessions: Age = kept_for(Keep::default().sessions_us),
         /// For how long sums per minute are kept.
-        minutes: Length = kept_for(Keep::default().minutes_us),
+        minutes: Age = kept_for(Keep::default().minutes_us),
         /// For how long sums per quarter of an hour are kept.
-        quarters: Length = kept_for(Keep::default().quarters_us),
+        quarters: Age = kept_for(Keep::default().quarters_us),
         /// For how long sums per day, kinds of errors and events are kept.
-        days: Length = kept_for(Keep::default().days_us),
+        days: Age = kept_for(Keep::default().days_us),
         /// What all files of calls may take together; beyond it the oldest calls go, whatever their age.
         disk_budget: Size = Size::written(ByteSize(Keep::default().disk)),
     }

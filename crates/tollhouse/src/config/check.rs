@@ -22,7 +22,8 @@ use super::expand::{expand, holds_key, writes_out};
 use super::finding::{Code, Finding, Findings, Place, Report, Severity};
 use super::node::At;
 use super::secret;
-use super::values::{Count, Kept, Length, Size, Template};
+use super::telemetry::Capture;
+use super::values::{Age, Count, Kept, Length, Size, Template};
 
 /// The idle clock where one of the blocks `tool_config` and `timeout_handling` is written.
 const BLOCK_IDLE: Duration = Duration::from_secs(30);
@@ -68,6 +69,8 @@ pub(crate) struct Loaded {
     pub(crate) store: Store,
     /// Names that metrics and spans have beside their own.
     pub(crate) compat: Vec<Set>,
+    /// Whose content is captured.
+    pub(crate) capture: Capture,
     /// What the operator should know, in the order of the file.
     pub(crate) notices: Vec<Finding>,
 }
@@ -188,6 +191,7 @@ pub(crate) fn own(file: &File, root: &Place, env: &dyn Environment, findings: &m
         admin_login: file.admin_login.as_ref().is_none_or(|asks| asks.value),
         store: file.store.as_ref().map(|store| store_of(&store.value, findings)).unwrap_or_default(),
         compat: file.telemetry.as_ref().map(|telemetry| telemetry.value.compat()).unwrap_or_default(),
+        capture: Capture::of(file),
         notices: Vec::new(),
     }
 }
@@ -235,6 +239,7 @@ fn defaults(servers: Vec<Server>, env: &dyn Environment) -> Loaded {
         admin_login: true,
         store: Store::default(),
         compat: Vec::new(),
+        capture: Capture::default(),
         notices: Vec::new(),
     }
 }
@@ -267,7 +272,7 @@ fn log_of(log: &blocks::Log) -> Log {
 
 fn store_of(store: &blocks::Store, findings: &mut Findings) -> Store {
     let default = Keep::default();
-    let us = |written: &Option<At<Length>>, default| {
+    let us = |written: &Option<At<Age>>, default| {
         written.as_ref().map_or(default, |at| u64::try_from(at.value.0.as_micros()).unwrap_or(u64::MAX))
     };
     let path = store.path.as_ref().map(|at| PathBuf::from(&at.value.0));

@@ -110,6 +110,8 @@ fn server(entry: &Entry, findings: &mut Findings) -> Option<At<Server>> {
     let env = with(env, passed(of("env_vars"), findings));
     let start = of("startup_timeout_sec").and_then(|node| seconds(node, findings));
     let server = Server {
+        capture: None,
+        tools: None,
         command: of("command").and_then(|node| Value::read_at(node, findings)),
         args: of("args").and_then(|node| Value::read_at(node, findings)),
         env,

@@ -35,6 +35,7 @@ pub(crate) use expand::{fits, variables};
 pub(crate) use finding::{Code, Finding, Report, Severity, without_controls};
 pub(crate) use near::nearest;
 pub(crate) use reference::{reference, schema};
+pub(crate) use telemetry::Capture;
 pub(crate) use written::{Entry, Outline, Spot, Tree, Written, outline};
 
 use block::Value;

@@ -165,36 +165,68 @@ impl Length {
 impl Value for Length {
     fn read(node: &Node, findings: &mut Findings) -> Option<Self> {
         const EXPECTED: &str = "a duration such as `500ms`, `30s` or `5min`";
-        let text = match &node.content {
-            Content::Text(text) => text,
-            Content::Number(number) => {
-                refuse(node, Code::Value, "has no unit", EXPECTED, findings)
-                    .hint(format!("write `{number}s` or `{number}ms`"));
-                return None;
-            }
-            Content::Nothing | Content::Bool(..) | Content::List(_) | Content::Map(_) => {
-                refuse_type(node, EXPECTED, findings);
-                return None;
-            }
-        };
-        match quantity(text, &TIME_UNITS) {
-            Ok(millis) => {
-                let length = Duration::from_millis(millis);
-                if !length.is_zero() && length <= LENGTH_MAX {
-                    return Some(Self(length));
-                }
-                refuse(node, Code::Value, "is out of range", "a duration from 1ms to 30d", findings);
-            }
-            Err(Slip::Unit) => {
-                refuse(node, Code::Value, "has a unit that is not known", EXPECTED, findings).hint(
-                    meant_unit(text, &TIME_SLIPS).unwrap_or_else(|| "the units are ms, s, min, h and d".to_owned()),
-                );
-            }
-            Err(Slip::Number) => {
-                refuse(node, Code::Value, "is no duration", EXPECTED, findings);
-            }
+        let bounds = (Duration::from_millis(1), LENGTH_MAX, "a duration from 1ms to 30d");
+        duration(node, EXPECTED, bounds, findings).map(Self)
+    }
+}
+
+/// Reads a duration; the bounds are the least, the most, and both in words.
+fn duration(
+    node: &Node,
+    expected: &'static str,
+    (least, most, bounds): (Duration, Duration, &'static str),
+    findings: &mut Findings,
+) -> Option<Duration> {
+    let text = match &node.content {
+        Content::Text(text) => text,
+        Content::Number(number) => {
+            refuse(node, Code::Value, "has no unit", expected, findings)
+                .hint(format!("write `{number}s` or `{number}ms`"));
+            return None;
         }
-        None
+        Content::Nothing | Content::Bool(..) | Content::List(_) | Content::Map(_) => {
+            refuse_type(node, expected, findings);
+            return None;
+        }
+    };
+    match quantity(text, &TIME_UNITS) {
+        Ok(millis) => {
+            let length = Duration::from_millis(millis);
+            if (least..=most).contains(&length) {
+                return Some(length);
+            }
+            refuse(node, Code::Value, "is out of range", bounds, findings);
+        }
+        Err(Slip::Unit) => {
+            refuse(node, Code::Value, "has a unit that is not known", expected, findings)
+                .hint(meant_unit(text, &TIME_SLIPS).unwrap_or_else(|| "the units are ms, s, min, h and d".to_owned()));
+        }
+        Err(Slip::Number) => {
+            refuse(node, Code::Value, "is no duration", expected, findings);
+        }
+    }
+    None
+}
+
+/// How long something is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Age(pub(crate) Duration);
+
+/// Nobody reads what is older.
+const AGE_MAX: Duration = Duration::from_hours(3650 * 24);
+
+impl Value for Age {
+    fn read(node: &Node, findings: &mut Findings) -> Option<Self> {
+        let bounds = (Duration::from_mins(1), AGE_MAX, "a duration from 1min to 3650d");
+        duration(node, "a duration such as `12h` or `30d`", bounds, findings).map(Self)
+    }
+}
+
+impl JsonSchema for Age {
+    inline_schema!("Age");
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Length::json_schema(generator)
     }
 }
 

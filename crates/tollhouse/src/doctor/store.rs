@@ -42,7 +42,7 @@ pub(super) fn look(dir: &Path, running: bool, env: &dyn Environment, say: Say<'_
             say(Word::Well("store".to_owned(), format!("{place}, in use by the gateway")));
         }
         Err(error @ Error::Locked { .. }) => {
-            say(ill(error.to_string(), "end that process, or start with another `--data-dir`"))
+            say(ill(error.to_string(), "end that process, or start with another `--data-dir`"));
         }
         Err(error @ Error::Newer { .. }) => {
             say(ill(error.to_string(), "use the version that wrote it, or start with another `--data-dir`"));

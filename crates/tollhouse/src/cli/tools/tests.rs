@@ -84,7 +84,7 @@ async fn behind_a_gateway(work: impl AsyncFnOnce(Common)) {
     let (_, door) = tokio::sync::watch::channel(loaded.settings.front_door.clone());
     tokio::select! {
         _ = server => panic!("the server ended"),
-        _ = tollhouse_web::serve(web, tollhouse_web::Shown { health: told, recorded: None, metrics: None }, door, stop.clone()) => panic!("the listener ended"),
+        _ = tollhouse_web::serve(web, tollhouse_web::Shown { health: told, recorded: None, metrics: None, login: None }, door, stop.clone()) => panic!("the listener ended"),
         () = work(common) => {}
     }
 }

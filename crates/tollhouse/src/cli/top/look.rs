@@ -9,8 +9,8 @@ use tollhouse_web::{Report, State, Status};
 
 use super::super::recorded::{encoded, length, now_us, question};
 use super::super::{Common, Tone};
-use super::screen::View;
 use super::table::{Cell, Column, Row, Table, number, word};
+use super::view::View;
 use crate::config::without_controls;
 
 /// Rows that are asked for.

@@ -6,53 +6,13 @@ use super::super::recorded::{fitted, now_us, time};
 use super::super::{Paint, Tone};
 use super::look::Look;
 use super::terminal::{Key, Size};
+use super::view::View;
 
 /// Spans of time that `r` goes through.
 const SPANS: [&str; 6] = ["5m", "15m", "1h", "6h", "24h", "7d"];
 /// Lines above the table's rows, and below.
 const AROUND: usize = 6;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-
-/// What is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum View {
-    /// Tools, prompts and methods
-    Tools,
-    /// Servers and how they stand
-    Servers,
-    /// Conversations
-    Sessions,
-    /// What fails
-    Errors,
-}
-
-impl View {
-    const ALL: [Self; 4] = [Self::Tools, Self::Servers, Self::Sessions, Self::Errors];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Tools => "Tools",
-            Self::Servers => "Servers",
-            Self::Sessions => "Sessions",
-            Self::Errors => "Errors",
-        }
-    }
-
-    /// The column by which it is sorted at first.
-    fn order(self) -> Option<usize> {
-        match self {
-            Self::Tools => Some(0),
-            Self::Servers => None,
-            Self::Sessions => Some(4),
-            Self::Errors => Some(3),
-        }
-    }
-
-    fn after(self, steps: usize) -> Self {
-        let at = Self::ALL.iter().position(|view| *view == self).unwrap_or_default();
-        Self::ALL[(at + steps) % Self::ALL.len()]
-    }
-}
 
 /// What follows from a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -145,9 +145,9 @@ mod tests {
             table.lines(0, Some(0), 9, 40, Paint::Plain),
             [
                 "tool                    calls▾  state   ",
-                "a-tool-with-a-very-l…      20  ok      ",
-                "a                           1  ok      ",
-                "b                           1  ok      ",
+                "a-tool-with-a-very-lo…      20  ok      ",
+                "a                            1  ok      ",
+                "b                            1  ok      ",
             ]
             .map(str::to_owned)
         );

@@ -13,7 +13,9 @@ use tollhouse_core::units::ByteSize;
 use tollhouse_proxy::settings::{Command, Limits, Naming, OverHttp, Prefix, Server, Timeouts, Transport};
 
 use super::env::{Environment, Process};
-use super::{ADMIN_DEFAULT, Code, LISTEN_DEFAULT, Loaded, Report, Severity, check_listen, load, reference, schema};
+use super::{
+    ADMIN_DEFAULT, Code, LISTEN_DEFAULT, Loaded, Report, Severity, Store, check_listen, load, reference, schema,
+};
 
 const BAD: &str = "src/config/tests/bad";
 const EXAMPLES: &str = "../../examples";
@@ -437,6 +439,18 @@ fn an_address_that_others_reach_is_refused_without_authentication() {
 }
 
 #[test]
+fn what_is_kept_and_where_is_read_and_nothing_else_is_needed() {
+    let store = |yaml: &str| accepted("t.yaml", &format!("servers: {{ s: {{ command: x }} }}\n{yaml}\n")).store;
+    assert_eq!(store(""), Store::default());
+    let told = store("store: { path: /var/lib/t, calls: 3d, disk_budget: 2GiB }");
+    assert_eq!((told.off, told.path.as_deref()), (false, Some(Path::new("/var/lib/t"))));
+    assert_eq!((told.keep.calls_us, told.keep.disk), (3 * 86_400_000_000, 2 << 30));
+    assert_eq!(told.keep.sessions_us, Store::default().keep.sessions_us);
+    assert!(store("store: { enabled: false }").off);
+    assert_eq!(codes(loaded("t.yaml", "servers: { s: { command: x } }\nstore: { path: here }\n")), [Code::Value]);
+}
+
+#[test]
 fn the_schema_knows_every_key_and_default_that_is_read() {
     let schema = schema();
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
@@ -453,6 +467,7 @@ fn the_schema_knows_every_key_and_default_that_is_read() {
                 "Log" => "log",
                 "Retry" => "retry",
                 "Observability" => "observability",
+                "Store" => "store",
                 "ToolConfig" => "tool_config",
                 "TimeoutHandling" => "timeout_handling",
                 "SessionRecovery" => "session_recovery",

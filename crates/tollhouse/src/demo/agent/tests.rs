@@ -25,13 +25,13 @@ async fn the_script_played_once_is_answered_throughout_and_summed_up_in_a_table(
     let mut out = Vec::new();
     let played = run(&targets, Play::Once, &mut out, stop.clone()).await.unwrap();
     let text = String::from_utf8(out).unwrap();
-    assert_eq!((played.calls, played.lost), (34, 0), "{text}");
+    assert_eq!((played.calls, played.lost), (44, 0), "{text}");
     let (lines, table) = text.split_once("\n\n").unwrap();
-    assert_eq!(lines.lines().count(), 1 + 34);
+    assert_eq!(lines.lines().count(), 1 + 44);
     assert!(table.starts_with("server    tool              calls  errors"), "{table}");
     let stars = table.lines().find(|line| line.contains("star_tonight")).unwrap();
     let counts: Vec<&str> = stars.split_whitespace().take(4).collect();
-    assert_eq!(counts, ["almanac", "star_tonight", "8", "2"], "{table}");
+    assert_eq!(counts, ["almanac", "star_tonight", "10", "2"], "{table}");
     stop.cancel();
     while let Some(ended) = tasks.join_next().await {
         ended.unwrap().unwrap();

@@ -1,0 +1,421 @@
+//! What leaves for a collector: which spans a call has, and that no collector, however bad, is noticed by calls.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hyper::header::HeaderValue;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::client::{legacy, modern};
+use crate::gateway::{Builder, Gateway, gateway};
+use crate::http::request;
+use crate::sink::{Does, Sink, texts};
+use crate::stdio::child;
+use crate::upstream::{self, text};
+use crate::wait::{eventually, until};
+
+const SERVER: i32 = 2;
+const CLIENT: i32 = 3;
+const INTERNAL: i32 = 1;
+
+/// A gateway that exports there, without waiting for more.
+fn exporting(sink: &Sink) -> Builder {
+    gateway().env("OTEL_EXPORTER_OTLP_ENDPOINT", &sink.url()).env("OTEL_BSP_SCHEDULE_DELAY", "10")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// What `/metrics` says of items of spans, by outcome and reason.
+async fn items(gateway: &Gateway) -> BTreeMap<String, u64> {
+    let response = request(gateway.admin, "GET", "/metrics").send().await;
+    let text = String::from_utf8_lossy(&response.body).into_owned();
+    let of = |line: &str| -> Option<(String, u64)> {
+        let (labels, value) = line.strip_prefix("tollhouse_otlp_items_total{")?.split_once("} ")?;
+        let label = |name: &str| {
+            let (_, rest) = labels.split_once(&format!("{name}=\""))?;
+            rest.split_once('"').map(|(value, _)| value)
+        };
+        (label("signal") == Some("traces")).then(|| {
+            let key = label("reason").or(label("outcome")).unwrap_or_default().to_owned();
+            (key, value.split(['.', ' ']).next().and_then(|whole| whole.parse().ok()).unwrap_or_default())
+        })
+    };
+    text.lines().filter_map(of).collect()
+}
+
+#[tokio::test]
+async fn a_call_arrives_as_a_span_of_each_side_below_its_callers() {
+    for grpc in [false, true] {
+        let sink = if grpc { Sink::grpc().await } else { Sink::http().await };
+        let upstream = upstream::echo().start().await;
+        let builder = exporting(&sink).env("OTEL_EXPORTER_OTLP_PROTOCOL", if grpc { "grpc" } else { "http/protobuf" });
+        let builder = builder.env("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip").env("OTEL_SERVICE_NAME", "the-gateway");
+        let gateway = builder.env("OTEL_EXPORTER_OTLP_HEADERS", "x-scope=one").with(&upstream).start().await;
+        let context = "\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\"";
+        modern(&gateway).tool("echo").raw_arguments("{}").meta("traceparent", context).send().await;
+        let spans = sink.spans(2).await;
+        let [served, sent] = &spans[..] else { panic!("{spans:?}") };
+        assert_eq!((served.kind, sent.kind), (SERVER, CLIENT));
+        assert_eq!(hex(&served.trace_id), "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(hex(&served.parent_span_id), "b7ad6b7169203331");
+        assert_eq!((&sent.trace_id, &sent.parent_span_id), (&served.trace_id, &served.span_id));
+        let told = upstream.last_call().meta("traceparent");
+        assert_eq!(
+            told,
+            json!(format!("00-{}-{}-01", hex(&served.trace_id), hex(&sent.span_id))),
+            "the server is told of ours"
+        );
+        assert!(served.start_time_unix_nano <= sent.start_time_unix_nano);
+        assert!(sent.end_time_unix_nano <= served.end_time_unix_nano);
+        {
+            let got = sink.got();
+            assert_eq!(got.resource["service.name"], "the-gateway");
+            assert_eq!(got.headers.get("x-scope").map(HeaderValue::as_bytes), Some(&b"one"[..]));
+        }
+        let first = gateway.stderr().lines().next().unwrap_or_default().to_owned();
+        let (protocol, path) = if grpc { ("grpc", "") } else { ("http/protobuf", "/v1/traces") };
+        let url = sink.url();
+        assert_eq!(first, format!("[telemetry] OpenTelemetry initialized — endpoint={url}{path} protocol={protocol}"));
+        gateway.ends_well(&["ok"]).await;
+    }
+}
+
+#[tokio::test]
+async fn without_an_endpoint_nothing_leaves_and_nothing_is_told() {
+    let upstream = upstream::echo().start().await;
+    for (name, value) in [("OTEL_SERVICE_NAME", "x"), ("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")] {
+        let sink = Sink::http().await;
+        let mut builder = gateway().env(name, value).with(&upstream);
+        if name != "OTEL_SERVICE_NAME" {
+            builder = builder.env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &sink.url());
+        }
+        let gateway = builder.start().await;
+        let context = "\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\"";
+        modern(&gateway).tool("echo").raw_arguments("{}").meta("traceparent", context).send().await;
+        let passed = upstream.last_call().meta("traceparent").to_string();
+        assert_eq!(passed, context, "what the caller says goes on as it came");
+        assert!(!gateway.stderr().contains("[telemetry]"));
+        assert_eq!(items(&gateway).await, BTreeMap::new());
+        gateway.ends_well(&["ok"]).await;
+        assert_eq!(sink.got().connections, 0, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_call_has_a_span_for_each_attempt() {
+    let sink = Sink::http().await;
+    let upstream = upstream::echo().closed();
+    // A server that was away for longer than all pauses is not asked again, so these are long.
+    let gateway = exporting(&sink).with(&upstream).retry("{attempts: 2, backoff: 1s}").start().await;
+    let answer = modern(&gateway).call("echo", json!({})).await;
+    assert_eq!(answer.outcome(), "not_executed");
+    let spans = sink.spans(4).await;
+    let attempts: Vec<_> =
+        spans.iter().filter(|span| span.kind == CLIENT).map(|span| texts(&span.attributes)).collect();
+    let of = |key: &str| attempts.iter().map(|attempt| attempt[key].clone()).collect::<Vec<_>>();
+    assert_eq!(of("tollhouse.attempt"), ["#1", "#2", "#3"]);
+    assert_eq!(of("error.type"), ["connection_refused"; 3]);
+    let served = spans.iter().find(|span| span.kind == SERVER).expect("a span of the call");
+    let served = texts(&served.attributes);
+    assert_eq!((served["error.type"].as_str(), served["tollhouse.fault"].as_str()), ("5030", "connection_refused"));
+    gateway.ends_well(&["not_executed"]).await;
+}
+
+/// A server that is misunderstood at once.
+fn answering(answer: &str) -> upstream::Builder {
+    upstream::echo().answers([text(answer)])
+}
+
+#[tokio::test]
+async fn every_span_is_as_the_conventions_have_it() {
+    let error = |code: i64| format!(r#"{{"jsonrpc":"2.0","id":$ID,"error":{{"code":{code},"message":"no"}}}}"#);
+    let failed = r#"{"jsonrpc":"2.0","id":$ID,"result":{"content":[],"isError":true}}"#;
+    // What the server answers; then error.type and code of the attempt, and of the call.
+    let rows: [(&str, [Option<&str>; 4]); 6] = [
+        ("$FINAL", [None; 4]),
+        (failed, [Some("tool_error"), None, Some("tool_error"), None]),
+        (&error(-32602), [Some("-32602"), Some("-32602"), None, Some("-32602")]),
+        (&error(-32603), [Some("-32603"), Some("-32603"), Some("-32603"), Some("-32603")]),
+        (&error(77), [Some("77"), Some("77"), Some("77"), Some("77")]),
+        ("no JSON", [Some("invalid_response"), None, Some("5041"), None]),
+    ];
+    for (answer, expected) in rows {
+        let sink = Sink::http().await;
+        let upstream = answering(answer).start().await;
+        let gateway = exporting(&sink).with(&upstream).start().await;
+        let call = modern(&gateway).call("echo", json!({"secret": "canary-4711"})).await;
+        let outcome = call.outcome();
+        let spans = sink.spans(2).await;
+        let [served, sent] = &spans[..] else { panic!("{spans:?}") };
+        let of = |span: &Span, key: &str| texts(&span.attributes).get(key).cloned();
+        let (error, code) = ("error.type", "rpc.response.status_code");
+        let found = [of(sent, error), of(sent, code), of(served, error), of(served, code)];
+        assert_eq!(found.each_ref().map(Option::as_deref), expected, "{answer}");
+        gateway.ends_well(&[&outcome]).await;
+        sink.got().spans.iter().for_each(conforms);
+    }
+}
+
+/// Attributes there may be: on which kind of span, and of which type (`s`, `#`, `~`).
+const ATTRIBUTES: &[(&str, &[i32], char)] = &[
+    ("mcp.method.name", &[SERVER, CLIENT], 's'),
+    ("mcp.protocol.version", &[SERVER, CLIENT, INTERNAL], 's'),
+    ("mcp.session.id", &[SERVER, CLIENT, INTERNAL], 's'),
+    ("mcp.resource.uri", &[SERVER, CLIENT], 's'),
+    ("gen_ai.tool.name", &[SERVER, CLIENT], 's'),
+    ("gen_ai.prompt.name", &[SERVER, CLIENT], 's'),
+    ("gen_ai.operation.name", &[SERVER, CLIENT], 's'),
+    ("gen_ai.conversation.id", &[SERVER, CLIENT], 's'),
+    ("error.type", &[SERVER, CLIENT], 's'),
+    ("rpc.response.status_code", &[SERVER, CLIENT], 's'),
+    ("jsonrpc.request.id", &[SERVER], 's'),
+    ("network.transport", &[SERVER, CLIENT, INTERNAL], 's'),
+    ("network.protocol.name", &[SERVER, CLIENT, INTERNAL], 's'),
+    ("server.address", &[CLIENT], 's'),
+    ("server.port", &[CLIENT], '#'),
+    ("enduser.pseudo.id", &[SERVER], 's'),
+    ("tollhouse.session.id", &[SERVER, CLIENT, INTERNAL], 's'),
+    ("tollhouse.session.source", &[SERVER, CLIENT, INTERNAL], 's'),
+    ("tollhouse.server.name", &[SERVER, CLIENT], 's'),
+    ("tollhouse.server.tool.name", &[SERVER, CLIENT], 's'),
+    ("tollhouse.decision", &[SERVER], 's'),
+    ("tollhouse.fault", &[SERVER, CLIENT], 's'),
+    ("tollhouse.attempt", &[CLIENT], '#'),
+    ("tollhouse.request.size", &[SERVER], '#'),
+    ("tollhouse.response.size", &[SERVER], '#'),
+    ("tollhouse.content.request.hash", &[SERVER], 's'),
+    ("tollhouse.content.response.hash", &[SERVER], 's'),
+    ("tollhouse.result.type", &[SERVER], 's'),
+    ("tollhouse.recovery.action", &[SERVER, CLIENT], 's'),
+    ("tollhouse.recovery.outcome", &[SERVER, CLIENT], 's'),
+    ("tollhouse.time_to_first_output", &[SERVER, CLIENT], '~'),
+    ("tollhouse.overhead.duration", &[SERVER], '~'),
+    ("tollhouse.sampling.reason", &[SERVER], 's'),
+];
+
+/// Attributes that a span of that kind must have.
+const REQUIRED: &[(&str, &[i32])] = &[
+    ("mcp.method.name", &[SERVER, CLIENT]),
+    ("mcp.protocol.version", &[SERVER, CLIENT, INTERNAL]),
+    ("network.transport", &[SERVER, CLIENT, INTERNAL]),
+    ("tollhouse.session.id", &[SERVER, CLIENT, INTERNAL]),
+    ("tollhouse.decision", &[SERVER]),
+    ("tollhouse.request.size", &[SERVER]),
+    ("tollhouse.attempt", &[CLIENT]),
+    ("tollhouse.server.name", &[CLIENT]),
+];
+
+/// Is the span as the catalogue has it?
+fn conforms(span: &Span) {
+    let attributes = texts(&span.attributes);
+    assert_eq!(attributes.len(), span.attributes.len(), "no attribute stands there twice: {span:?}");
+    for (key, value) in &attributes {
+        let row = ATTRIBUTES.iter().find(|(name, ..)| name == key);
+        let Some((_, kinds, kind)) = row else { panic!("nobody knows the attribute {key} of {span:?}") };
+        assert!(kinds.contains(&span.kind), "{key} on a span of kind {}", span.kind);
+        let of = value.chars().next().filter(|first| matches!(first, '#' | '~')).unwrap_or('s');
+        assert_eq!(of, *kind, "the type of {key}");
+        assert!(!value.contains("canary-4711"), "{key} holds an argument");
+    }
+    for (key, kinds) in REQUIRED {
+        assert!(!kinds.contains(&span.kind) || attributes.contains_key(*key), "{key} is missing on {span:?}");
+    }
+    let method = attributes.get("mcp.method.name").map_or("tollhouse.session", String::as_str);
+    let named = attributes.get("gen_ai.tool.name").or(attributes.get("gen_ai.prompt.name"));
+    let with = named.map(|name| format!("{method} {name}"));
+    assert!(
+        span.name == method || span.name == format!("{method} _OTHER") || Some(&span.name) == with.as_ref(),
+        "{span:?}"
+    );
+    assert_eq!(named.is_some(), matches!(method, "tools/call" | "prompts/get"));
+    assert_eq!(attributes.contains_key("gen_ai.operation.name"), method == "tools/call");
+    let failed = span.status.as_ref().is_some_and(|status| status.code == 2);
+    assert_eq!(failed, attributes.contains_key("error.type"), "{span:?}");
+    assert_eq!((span.trace_id.len(), span.span_id.len()), (16, 8));
+    assert!(matches!(span.parent_span_id.len(), 0 | 8) && span.start_time_unix_nano <= span.end_time_unix_nano);
+    assert_eq!(span.flags & 0xff, 1, "only sampled spans are told");
+}
+
+#[tokio::test]
+async fn calls_of_a_session_stand_below_its_root() {
+    let sink = Sink::http().await;
+    let upstream = upstream::echo().start().await;
+    let gateway = exporting(&sink).with(&upstream).start().await;
+    let client = legacy(&gateway, "2025-11-25").await;
+    for _ in 0..3 {
+        client.call("echo", json!({})).await;
+    }
+    let spans = sink.spans(7).await;
+    let root = spans.iter().find(|span| span.kind == INTERNAL).expect("a root");
+    assert!(root.parent_span_id.is_empty());
+    for served in spans.iter().filter(|span| span.kind == SERVER) {
+        assert_eq!((&served.trace_id, &served.parent_span_id), (&root.trace_id, &root.span_id));
+    }
+    sink.got().spans.iter().for_each(conforms);
+    gateway.ends_well(&["ok"; 3]).await;
+}
+
+#[tokio::test]
+async fn calls_over_a_pipe_stand_below_the_root_of_their_process() {
+    let sink = Sink::http().await;
+    let server = child();
+    let builder = exporting(&sink).with(&server).alone();
+    let mut process = builder.run("stdio", std::process::Stdio::piped());
+    let mut input = process.child.stdin.take().expect("it is piped");
+    let version = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#;
+    let client = r#""io.modelcontextprotocol/clientInfo":{"name":"t","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}"#;
+    for id in 1..=3 {
+        let call = format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"echo","arguments":{{}},"_meta":{{{version},{client}}}}}}}"#
+        );
+        input.write_all(format!("{call}\n").as_bytes()).await.expect("it reads");
+    }
+    let spans = sink.spans(7).await;
+    let root = spans.iter().find(|span| span.kind == INTERNAL).expect("a root");
+    let of_root = texts(&root.attributes);
+    assert_eq!((of_root["network.transport"].as_str(), root.parent_span_id.len()), ("pipe", 0));
+    for span in spans.iter().filter(|span| span.kind == SERVER) {
+        assert_eq!((&span.trace_id, &span.parent_span_id), (&root.trace_id, &root.span_id));
+    }
+    for span in spans.iter().filter(|span| span.kind == CLIENT) {
+        assert_eq!(texts(&span.attributes)["network.transport"], "pipe");
+    }
+    sink.got().spans.iter().for_each(conforms);
+    drop(input);
+    process.exit().await;
+}
+
+#[tokio::test]
+async fn what_waits_leaves_at_the_end() {
+    let sink = Sink::http().await;
+    let upstream = upstream::echo().start().await;
+    let builder = gateway().env("OTEL_EXPORTER_OTLP_ENDPOINT", &sink.url()).env("OTEL_BSP_SCHEDULE_DELAY", "600000");
+    let mut gateway = builder.with(&upstream).start().await;
+    modern(&gateway).call("echo", json!({})).await;
+    gateway.signal(Signal::TERM);
+    gateway.process.exit().await;
+    assert_eq!(sink.spans(2).await.len(), 2);
+    let got = sink.got();
+    assert!(got.metrics.iter().any(|name| name == "mcp.server.operation.duration"), "{:?}", got.metrics);
+}
+
+#[tokio::test]
+async fn samplers_and_lists_choose_and_errors_are_kept() {
+    let sink = Sink::http().await;
+    let good = upstream::echo().start().await;
+    let bad = answering(r#"{"jsonrpc":"2.0","id":$ID,"result":{"content":[],"isError":true}}"#).start().await;
+    let builder =
+        exporting(&sink).env("OTEL_TRACES_SAMPLER", "parentbased_traceidratio").env("OTEL_TRACES_SAMPLER_ARG", "0");
+    let builder = builder.env("MCP_TRACING_DISABLED_TOOLS", "hid*").with(&good).server("bad", &bad);
+    let gateway = builder.server("hidden", &bad).start().await;
+    let client = modern(&gateway);
+    // The first calls of a tool are told whatever the sampler says.
+    for _ in 0..12 {
+        client.call("echo", json!({})).await;
+    }
+    assert_eq!(upstream_flag(&good), "00", "the server is told that nothing is recorded");
+    modern(&gateway).at("/servers/hidden/mcp").call("echo", json!({})).await;
+    modern(&gateway).at("/servers/bad/mcp").call("echo", json!({})).await;
+    let spans = sink.spans(22).await;
+    let reasons: Vec<_> =
+        spans.iter().filter_map(|span| texts(&span.attributes).get("tollhouse.sampling.reason").cloned()).collect();
+    assert_eq!((reasons.iter().filter(|why| *why == "new").count(), reasons.len()), (10, 11), "{reasons:?}");
+    assert_eq!(reasons.last().map(String::as_str), Some("error"));
+    let servers: Vec<_> = spans.iter().map(|span| texts(&span.attributes)["tollhouse.server.name"].clone()).collect();
+    assert!(!servers.contains(&"hidden".to_owned()), "{servers:?}");
+}
+
+/// The flags that the server was told.
+fn upstream_flag(upstream: &upstream::Upstream) -> String {
+    let told = upstream.last_call().head.get("traceparent").to_owned();
+    told.rsplit('-').next().unwrap_or_default().to_owned()
+}
+
+/// A collector as it must not be, and the reason drops are counted under.
+enum Bad {
+    Dead,
+    Does(Does),
+}
+
+#[tokio::test]
+async fn a_81_no_collector_is_noticed_by_calls_and_drops_are_counted_by_their_reason() {
+    for (bad, reason) in [
+        (Bad::Dead, "unavailable"),
+        (Bad::Does(Does::Stalls), "timeout"),
+        (Bad::Does(Does::Refuses(401)), "refused"),
+        (Bad::Does(Does::Refuses(503)), "unavailable"),
+        (Bad::Does(Does::Rejects(1)), "rejected"),
+    ] {
+        let sink = Sink::http().await;
+        let mut url = sink.url();
+        match bad {
+            // Port 1 of the loopback: reserved, and refused at once.
+            Bad::Dead => url = "http://127.0.0.1:1".to_owned(),
+            Bad::Does(does) => sink.does(does),
+        }
+        let upstream = upstream::echo().start().await;
+        let builder = gateway().env("OTEL_EXPORTER_OTLP_ENDPOINT", &url).env("OTEL_BSP_SCHEDULE_DELAY", "10");
+        let builder = builder.env("OTEL_BSP_EXPORT_TIMEOUT", "1500").env("OTEL_METRICS_EXPORTER", "none");
+        let builder = builder.env("OTEL_EXPORTER_OTLP_TIMEOUT", "1000").env("OTEL_BSP_MAX_QUEUE_SIZE", "64");
+        let gateway = builder.with(&upstream).start().await;
+        let client = modern(&gateway);
+        let mut outcomes = Vec::new();
+        let began = std::time::Instant::now();
+        for _ in 0..100 {
+            outcomes.push(client.call("echo", json!({})).await.outcome());
+        }
+        // A call that waited for a second would make them far longer.
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+        assert_eq!(outcomes, ["ok"; 100]);
+        let counted = eventually("drops are counted", async || {
+            let items = items(&gateway).await;
+            items.get(reason).is_some_and(|count| *count > 0).then_some(items)
+        })
+        .await;
+        assert!(counted.values().sum::<u64>() <= 200, "{counted:?}");
+        gateway.ends_well(&["ok"; 100]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_collector_that_comes_back_gets_what_follows() {
+    let sink = Sink::http().await;
+    sink.does(Does::Refuses(401));
+    let upstream = upstream::echo().start().await;
+    let gateway = exporting(&sink).with(&upstream).start().await;
+    let client = legacy(&gateway, "2025-11-25").await;
+    client.call("echo", json!({})).await;
+    until("a request was refused", || sink.got().requests > 0).await;
+    eventually("drops are counted", async || items(&gateway).await.get("refused").filter(|count| **count > 0).copied())
+        .await;
+    sink.does(Does::Takes);
+    client.call("echo", json!({})).await;
+    let spans = sink.spans(3).await;
+    let root = spans.iter().find(|span| span.kind == INTERNAL).expect("its root was lost, and is told again");
+    assert!(spans.iter().filter(|span| span.kind == SERVER).all(|span| span.parent_span_id == root.span_id));
+    gateway.ends_well(&["ok"; 2]).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_followed_is_warned_of_and_costs_no_start() {
+    let upstream = upstream::echo().start().await;
+    let builder = gateway().env("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://user:s3cret@somewhere");
+    let gateway = builder.env("OTEL_TRACES_SAMPLER", "s3cret").with(&upstream).start().await;
+    assert_eq!(modern(&gateway).call("echo", json!({})).await.outcome(), "ok");
+    let told = gateway.stderr();
+    let lines: Vec<Value> = told.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let warned = |text: &str| {
+        lines
+            .iter()
+            .any(|line| line["level"] == "WARNING" && line["message"].as_str().is_some_and(|said| said.contains(text)))
+    };
+    assert!(warned("OTEL: Failed to create exporter, falling back to noop tracer"), "{told}");
+    assert!(warned("OTEL: OTEL_TRACES_SAMPLER"), "{told}");
+    assert!(!told.contains("s3cret"));
+    gateway.ends_well(&["ok"]).await;
+}
