@@ -55,7 +55,7 @@ export function keys({ show, say, copy, store }) {
   function step(by) {
     const rows = [...document.querySelectorAll(ROWS)];
     if (rows.length === 0) return false;
-    const open = rows.findIndex((row) => row.hasAttribute("aria-current"));
+    const open = rows.findIndex((row) => row.matches("[aria-current], [aria-selected='true']"));
     const at = rows.findIndex((row) => row.contains(document.activeElement));
     const from = at >= 0 ? at : open;
     const row = rows[from < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, from + by))];

@@ -4,7 +4,6 @@
 //! that lets anybody in stays in an address. A program sends the token with each request. A cookie says until when it is good, sealed with the
 //! token: nothing has to be kept about it, a restart ends no login, and another token ends them all.
 
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 

@@ -4,7 +4,7 @@
 // `playwright-core` and `axe-core` are, PICTURES the folder for what pages look like. Prints what is wrong, and ends with 1 if
 // anything is.
 
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 
@@ -41,8 +41,8 @@ async function visitor(options) {
   });
   page.on("pageerror", (error) => heard.push(`thrown: ${error.message}`));
   page.on("requestfailed", (request) => {
-    // A stream ends with its page.
-    if (!request.url().includes("/events")) heard.push(`failed: ${request.url()} ${request.failure()?.errorText}`);
+    // A stream ends with its page, and so does what is under way when a page is left.
+    if (request.failure()?.errorText !== "net::ERR_ABORTED") heard.push(`failed: ${request.url()} ${request.failure()?.errorText}`);
   });
   const raw = await context.newCDPSession(page);
   return { context, page, heard: () => heard.splice(0), raw };
@@ -58,7 +58,6 @@ async function run(raw, expression) {
 async function picture(raw, name) {
   // Not Playwright's own, which puts a style sheet into the page.
   const { data } = await raw.send("Page.captureScreenshot", { format: "png", captureBeyondViewport: false });
-  const { writeFileSync } = await import("node:fs");
   writeFileSync(path.join(pictures, `${name}.png`), Buffer.from(data, "base64"));
 }
 

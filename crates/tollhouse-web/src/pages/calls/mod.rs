@@ -7,7 +7,6 @@ mod peek;
 mod row;
 mod words;
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use askama::Template;
