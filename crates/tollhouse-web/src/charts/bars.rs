@@ -67,18 +67,12 @@ fn told(slot: &Slot, name: &str, counts: &[u64], total: u64) -> String {
     format!("{}: {name} ({} of {total})", slot.when, all.join(" + "))
 }
 
-/// How high the parts of a bar are. Each that counts anything can be seen; what that takes, the highest gives.
+/// How high the parts of a bar are. Each that counts anything can be seen; the rest of the height is shared by count.
 fn heights(counts: &[u64], height: f64) -> Vec<f64> {
     let total: u64 = counts.iter().sum();
-    let parts = number(counts.iter().filter(|count| **count > 0).count() as u64);
-    let height = height.max(LEAST * parts);
-    let mut heights: Vec<f64> =
-        counts.iter().map(|count| if *count == 0 { 0.0 } else { share(*count, total, height).max(LEAST) }).collect();
-    let over = heights.iter().sum::<f64>() - height;
-    if let Some(highest) = heights.iter_mut().max_by(|a, b| a.total_cmp(b)) {
-        *highest -= over;
-    }
-    heights
+    let least = LEAST * number(counts.iter().filter(|count| **count > 0).count() as u64);
+    let rest = (height - least).max(0.0);
+    counts.iter().map(|count| if *count == 0 { 0.0 } else { LEAST + share(*count, total, rest) }).collect()
 }
 
 /// Where bars begin.

@@ -93,7 +93,6 @@ struct Tile {
 }
 
 struct Row {
-    key: String,
     name: String,
     server: Option<String>,
     error: String,
@@ -207,7 +206,6 @@ impl Page {
             }
             let field = if group.name.contains('/') { "method" } else { "tool" };
             Row {
-                key: format!("{} {} {}", seen(&group.server), seen(&group.name), seen(&group.error)),
                 name: seen(&group.name),
                 server: Some(seen(&group.server)).filter(|server| !server.is_empty()),
                 error: seen(&group.error),

@@ -56,7 +56,9 @@ async fn offered(pages: &Pages, address: &address::Address) -> Result<(Vec<Strin
         // Methods stand there too; only they have a slash.
         tools.extend((!name.is_empty() && !name.contains('/')).then(|| name.into()));
     }
-    Ok((servers.into_iter().collect(), tools.into_iter().collect()))
+    // What cannot be seen cannot be chosen from a list.
+    let seen = |names: BTreeSet<String>| names.into_iter().filter(|name| text::seen(name) == *name).collect();
+    Ok((seen(servers), seen(tools)))
 }
 
 pub(crate) fn routes(pages: Pages) -> Router {
@@ -105,6 +107,12 @@ pub(crate) fn broken() -> Response {
 #[cfg(test)]
 pub(crate) fn rfc3339(at_us: u64) -> String {
     text::rfc3339(at_us)
+}
+
+/// Foreign text as it may be shown.
+#[cfg(test)]
+pub(crate) fn seen(text: &str) -> String {
+    text::seen(text)
 }
 
 /// Text as it may stand in an address.

@@ -49,7 +49,7 @@ impl Pick {
             let chosen = chosen.map(|at| terms.remove(at).value);
             let mut names: Vec<&str> = names.iter().map(String::as_str).take(CHOICES_MAX).collect();
             // What is chosen can be seen and kept, also where it is not offered any more.
-            names.extend(chosen.as_deref().filter(|chosen| !names.contains(chosen)));
+            names.extend(chosen.as_deref().filter(|chosen| !names.contains(chosen) && seen(chosen) == *chosen));
             *choices = names
                 .into_iter()
                 .map(|name| Choice {
@@ -71,7 +71,7 @@ impl Pick {
             of(&pick.servers, Field::Server) || of(&pick.tools, Field::Name)
         };
         let mut hidden = address.hidden(&["errors", "min_ms", "before", "row", "q"]);
-        hidden.retain(|(key, value)| !(key == "f" && (value.is_empty() || chosen(value))));
+        hidden.retain(|(key, value)| !(key == "f" && (value.is_empty() || chosen(value))) && seen(value) == *value);
         pick.hidden = hidden;
         pick
     }

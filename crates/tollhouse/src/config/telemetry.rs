@@ -51,13 +51,16 @@ impl Words for Kept {
     const WORDS: &'static [(&'static str, Self)] = &[("none", Self::None), ("redacted", Self::Redacted)];
 }
 
+/// What is said of one server, and of its tools.
+type OfServer = (Option<bool>, HashMap<Box<str>, bool>);
+
 /// Whose content is captured.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Capture {
     /// Of whom nothing else is said; `None` if nothing is said of anybody.
     all: Option<bool>,
     /// By server, then by tool.
-    servers: HashMap<Box<str>, (Option<bool>, HashMap<Box<str>, bool>)>,
+    servers: HashMap<Box<str>, OfServer>,
 }
 
 impl Capture {
