@@ -1,6 +1,8 @@
 //! What is counted: every name, kind, unit and label that a busy gateway tells is in the program's table, and the other
 //! way round.
 
+#![expect(clippy::float_cmp, reason = "counts are whole numbers, and written as such")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};

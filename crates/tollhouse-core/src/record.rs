@@ -18,9 +18,11 @@ use crate::wire::method::Method;
 
 pub use attempts::{Attempt, Attempts, Failed};
 pub use content::{CONTENT_MAX, Content, Digest, Seen};
+pub use roots::Roots;
 
 mod attempts;
 mod content;
+mod roots;
 
 /// One finished call.
 #[derive(Debug, Clone)]

@@ -10,10 +10,8 @@ use std::fmt;
 
 use crate::clock;
 
-pub use roots::Roots;
 pub use sampler::{Root, Sampler};
 
-mod roots;
 mod sampler;
 
 /// A `traceparent` of version 00 has this length; later versions may append to it.

@@ -10,7 +10,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::{HeaderMap, Uri};
 use tollhouse_core::ids::ServerId;
-use tollhouse_core::trace::{Roots, Sampler};
+use tollhouse_core::record::Roots;
+use tollhouse_core::trace::Sampler;
 use tollhouse_core::units::ByteSize;
 
 use crate::retry;

@@ -15,8 +15,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use tollhouse_core::ids::ServerId;
-use tollhouse_core::record::CallRecord;
-use tollhouse_core::trace::{Roots, Sampler};
+use tollhouse_core::record::{CallRecord, Roots};
+use tollhouse_core::trace::Sampler;
 
 use crate::compat::{self, Set};
 use crate::environment::{Limits, Tools};

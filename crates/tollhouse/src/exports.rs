@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tollhouse_core::record::CallRecord;
-use tollhouse_core::trace::Roots;
+use tollhouse_core::record::Roots;
 use tollhouse_proxy::settings::{self, Tracing, Transport};
 use tollhouse_telemetry::environment;
 use tollhouse_telemetry::environment::content::Content;
 use tollhouse_telemetry::environment::metrics::Metrics;
-use tollhouse_telemetry::metrics::export::Destinations;
+use tollhouse_telemetry::metrics::export::{Destinations, Settings};
 use tollhouse_telemetry::metrics::{self, Target};
 use tollhouse_telemetry::otlp::{Counts, Exporter, Signal};
 use tollhouse_telemetry::spans::{self, Peer, Spans};
@@ -105,10 +105,10 @@ impl Exports {
     }
 
     /// Where metrics go, if anywhere, and how.
-    pub(crate) fn metrics(&self) -> Option<(Destinations, Metrics)> {
+    pub(crate) fn metrics(&self) -> Option<(Destinations, Settings)> {
         let metrics = &self.environment.metrics;
         let to = Destinations { otlp: self.exporter(Signal::Metrics).cloned(), console: metrics.console };
-        metrics.active().then(|| (to, self.metrics.clone()))
+        metrics.active().then(|| (to, self.metrics.settings()))
     }
 
     /// What is said of metrics.

@@ -692,6 +692,6 @@ mod tests {
             size_of::<F>()
         }
         let bytes = size(|(client, request): (Client, Request<Incoming>)| client.serve(request));
-        assert!(bytes <= 6 << 10, "{bytes} bytes");
+        assert!(bytes <= 7 << 10, "{bytes} bytes");
     }
 }

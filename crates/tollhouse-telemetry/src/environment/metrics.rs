@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::metrics::Examples;
+use crate::metrics::export::Settings;
 use crate::metrics::otlp::Temporality;
 
 /// What they say.
@@ -33,6 +34,11 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// How often and in which form metrics are told.
+    pub fn settings(&self) -> Settings {
+        Settings { interval: self.interval, temporality: self.temporality, exponential: self.exponential }
+    }
+
     /// Reads the variables that `lookup` knows; a blank one is unset.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Self {
         let text = |name: &str| lookup(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());

@@ -7,10 +7,9 @@ use tokio::time::{MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use tollhouse_core::clock;
 
-use super::otlp::Encoder;
+use super::otlp::{Encoder, Temporality};
 use super::snapshot::Snapshot;
 use super::text::open_metrics;
-use crate::environment::metrics::Metrics as Settings;
 use crate::otlp::Exporter;
 
 /// Where metrics go.
@@ -20,6 +19,17 @@ pub struct Destinations {
     pub otlp: Option<Exporter>,
     /// To standard error, as text.
     pub console: bool,
+}
+
+/// How often and in which form they are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// How often everything is told.
+    pub interval: Duration,
+    /// Since when what is told was counted.
+    pub temporality: Temporality,
+    /// Are histograms of calls told in ranges that grow by a factor?
+    pub exponential: bool,
 }
 
 /// Tells what `take` finds every interval, and once more at the end, when `stop` is cancelled. Waits for no collector: the

@@ -260,23 +260,3 @@ fn a_span_is_limited() {
         assert_eq!(span.status.as_ref().map(|status| status.code), Some(2));
     }
 }
-
-/// `cargo test --release -p tollhouse-telemetry -- --ignored --nocapture what_the_spans_of_a_call_cost`
-#[tokio::test]
-#[ignore = "its figure is for people"]
-async fn what_the_spans_of_a_call_cost() {
-    const CALLS: u32 = 512;
-    const ROUNDS: u32 = 400;
-    let calls = vec![record(Outcome::Ok); CALLS as usize];
-    let mut spans = Spans::new(Config::default());
-    let mut best = Duration::MAX;
-    let mut bytes = 0;
-    for _ in 0..ROUNDS {
-        let mut batch = calls.clone();
-        let began = tokio::time::Instant::now();
-        let items = spans.of(&mut batch);
-        best = best.min(began.elapsed() / CALLS);
-        bytes = items.iter().map(Items::size).sum::<usize>() / CALLS as usize;
-    }
-    println!("{best:?} and {bytes} bytes for the two spans of a call");
-}

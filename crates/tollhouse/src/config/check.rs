@@ -17,13 +17,13 @@ use tollhouse_web::Setting;
 
 use super::block::List;
 use super::blocks::{self, File, LogFormat};
+use super::capture::Capture;
 use super::client::slug;
 use super::env::Environment;
 use super::expand::{expand, holds_key, writes_out};
 use super::finding::{Code, Finding, Findings, Place, Report, Severity};
 use super::node::At;
 use super::secret;
-use super::telemetry::Capture;
 use super::values::{Age, Count, Kept, Length, Size, Template};
 
 /// The idle clock where one of the blocks `tool_config` and `timeout_handling` is written.

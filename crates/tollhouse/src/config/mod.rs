@@ -6,6 +6,7 @@
 
 mod block;
 mod blocks;
+mod capture;
 mod check;
 mod client;
 mod effective;
@@ -30,6 +31,7 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 pub(crate) use blocks::{ADMIN_DEFAULT, LISTEN_DEFAULT, LogFormat};
+pub(crate) use capture::Capture;
 pub(crate) use check::{Loaded, Log, Store, check_listen, one};
 pub(crate) use client::slug;
 pub(crate) use effective::{defaults, variables as environment};
@@ -37,7 +39,6 @@ pub(crate) use expand::{fits, variables};
 pub(crate) use finding::{Code, Finding, Report, Severity, without_controls};
 pub(crate) use near::nearest;
 pub(crate) use reference::{reference, schema};
-pub(crate) use telemetry::Capture;
 pub(crate) use written::{Entry, Outline, Spot, Tree, Written, outline};
 
 use block::Value;

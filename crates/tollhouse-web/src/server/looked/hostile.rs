@@ -113,7 +113,8 @@ fn harmless(text: &str, pages: &[String], plain: &[String]) {
         };
         assert!(!page.contains(hidden), "{text:?} in {page}");
         assert!(!page.contains("href=\"javascript:"), "{text:?}");
-        assert!(page.len() < 1 << 20, "{} bytes", page.len());
+        // Records hold texts of 128 characters; even with longer ones a page stays a page.
+        assert!(page.len() < 4 << 20, "{} bytes", page.len());
         let mut ids: Vec<&str> = page.split(" id=\"").skip(1).map(|rest| rest.split_once('"').unwrap().0).collect();
         let all = ids.len();
         ids.sort_unstable();

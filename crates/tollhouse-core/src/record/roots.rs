@@ -8,8 +8,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::TraceContext;
-use crate::record::{Listener, SessionRef, SessionSource};
+use super::{Listener, SessionRef, SessionSource};
+use crate::trace::TraceContext;
 
 const HOUR: u64 = 3600;
 
