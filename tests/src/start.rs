@@ -14,7 +14,8 @@ async fn a_start_is_told_in_one_line_for_each_address_and_each_server() {
     until("every server is connected", || gateway.stderr().matches("\"connected\"").count() == 3).await;
     let (mcp, told) = (gateway.mcp, gateway.stderr());
     assert!(told.contains(&format!("each server by itself at http://{mcp}/servers/<id>/mcp: one, other, ")), "{told}");
-    assert_eq!(told.lines().count(), 3 + 3, "{told}");
+    assert!(told.contains("`tollhouse dashboard` gives a link to the pages"), "{told}");
+    assert_eq!(told.lines().count(), 4 + 3, "{told}");
     gateway.ends_well(&[]).await;
 }
 
