@@ -73,12 +73,13 @@ fn paths(call: &Call) -> Vec<String> {
     let row = call.id;
     let encoded = |text: &str| crate::pages::encoded(text).replace('/', "%2F");
     let trace = Hex(&call.trace).to_string();
-    let mut paths: Vec<String> =
-        ["/", "/calls", "/traces", "/sessions", "/errors", "/servers"].map(|path| format!("{path}?range=1h")).into();
-    paths.extend(["summary", "request", "copy", "raw"].map(|tab| format!("/calls?range=1h&row={row}&tab={tab}")));
-    paths.extend(["", "&errors=true"].map(|more| format!("/traces/{trace}?row={row}{more}")));
-    // An address has room for so much; longer ones are refused before they are read.
+    let tabs = ["summary", "request", "copy", "raw"].map(|tab| format!("/calls?range=1h&row={row}&tab={tab}"));
+    let listed = |path: &str| format!("{path}?range=1h");
+    let mut paths: Vec<String> = ["/", "/calls"].map(listed).into_iter().chain(tabs).collect();
+    // Texts longer than any that is kept only have to leave pages standing that are looked at all the time.
     if call.session.len() < 1000 {
+        paths.extend(["/traces", "/sessions", "/errors", "/servers"].map(listed));
+        paths.extend(["", "&errors=true"].map(|more| format!("/traces/{trace}?row={row}{more}")));
         paths.push(format!("/sessions/{}?principal={}", encoded(&call.session), encoded(&call.principal)));
         paths.push(format!("/servers/{}", encoded(call.server.as_deref().unwrap_or_default())));
     }

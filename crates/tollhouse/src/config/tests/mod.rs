@@ -468,6 +468,7 @@ fn the_schema_knows_every_key_and_default_that_is_read() {
                 "Retry" => "retry",
                 "Observability" => "observability",
                 "Store" => "store",
+                "Telemetry" => "telemetry",
                 "ToolConfig" => "tool_config",
                 "TimeoutHandling" => "timeout_handling",
                 "SessionRecovery" => "session_recovery",
