@@ -233,7 +233,11 @@ pub(crate) fn in_force(loaded: &Loaded, wanted: &Wanted) -> Arc<[Setting]> {
                 (setting.value, setting.origin, setting.place) = (value, Origin::CommandLine, String::new());
             }
             None => {
-                settings.push(Setting { key: key.to_owned(), value, origin: Origin::Default, place: String::new() });
+                let block = key.split('.').next().unwrap_or_default();
+                let beside = |setting: &Setting| setting.key.split('.').next() == Some(block);
+                let at = settings.iter().position(beside).unwrap_or(settings.len());
+                let setting = Setting { key: key.to_owned(), value, origin: Origin::Default, place: String::new() };
+                settings.insert(at, setting);
             }
         }
     }
