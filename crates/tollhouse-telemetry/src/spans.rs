@@ -2,7 +2,7 @@
 //!
 //! A call is a SERVER span from its receipt to the last byte of its answer, and a CLIENT span for each attempt below it.
 //! Both were minted when the call arrived, since servers are told of them. Here, when the call is over, it is decided
-//! whether it is told ([`tail`]), and only then a span is written: straight into its protobuf form, since a vector of
+//! whether it is told (`tail`), and only then a span is written: straight into its protobuf form, since a vector of
 //! attributes for each would cost more than everything else.
 //!
 //! Sessions whose calls name no trace have a root span, which leaves before the first call below it.
