@@ -84,8 +84,8 @@ fn value_after(text: &str, at: usize) -> Option<(usize, usize)> {
         start = next + blanks;
     }
     let end = end_of(start);
-    // What is cut into by a mark is one that was made before.
-    let taken = slice(text, start, text.len()).starts_with(MARK);
+    // What a mark stands in is a value that was taken before, perhaps by the second of two signs.
+    let taken = slice(text, start, text.len()).trim_start_matches(['=', ':']).starts_with(MARK);
     // `${NAME}` names a secret and is none.
     let named = slice(text, start, end).starts_with("${");
     (end > start && !taken && !named).then_some((start, end))
