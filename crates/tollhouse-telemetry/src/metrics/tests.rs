@@ -1,6 +1,5 @@
 use std::time::{Duration, SystemTime};
 
-use tokio::time::Instant;
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
 use tollhouse_core::ids::{CallId, ServerId};
@@ -196,22 +195,4 @@ fn the_process_is_told_of_where_the_system_tells_it() {
         let line = text.lines().find(|line| line.starts_with(name));
         assert!(cfg!(not(target_os = "linux")) || line.is_some(), "{name} in {text}");
     }
-}
-
-/// Not a promise, a look: `cargo test --release -p tollhouse-telemetry -- --ignored --nocapture counting`.
-#[test]
-#[ignore = "a measurement"]
-fn counting_a_call_costs_little() {
-    let metrics = metrics();
-    let tools: Vec<_> = (0..20).map(|n| record(&format!("tool-{n}"), Outcome::Ok)).collect();
-    for _ in 0..3 {
-        let began = Instant::now();
-        for n in 0..1_000_000 {
-            metrics.count(&tools[n % tools.len()]);
-        }
-        eprintln!("{} ns a call", began.elapsed().as_nanos() / 1_000_000);
-    }
-    let began = Instant::now();
-    let length = text(&metrics).len();
-    eprintln!("{length} bytes of text in {:?}", began.elapsed());
 }
