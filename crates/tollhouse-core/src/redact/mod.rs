@@ -32,6 +32,9 @@ use std::sync::OnceLock;
 /// Text that is longer is not looked through but withheld: nothing that is shown is as long.
 const LEN_MAX: usize = 256 << 10;
 
+/// How often the steps are gone through at most, each time because something was found. Three are known to be needed.
+const ROUNDS_MAX: usize = 8;
+
 /// How what took the place of a secret begins.
 const MARK: &str = "[REDACTED:";
 
@@ -40,16 +43,21 @@ pub fn text(text: &str) -> Cow<'_, str> {
     if text.len() > LEN_MAX {
         return Cow::Owned(mark("length", text));
     }
-    // Names and ids, mostly one word: only two of the steps can find anything in it.
-    let steps: &[fn(&str) -> Option<String>] = if forms::is_word(text) {
-        &[known::replace, forms::replace_word]
-    } else {
-        &[known::replace, urls::replace, pairs::replace, forms::replace]
-    };
-    steps.iter().fold(Cow::Borrowed(text), |text, step| match step(&text) {
-        Some(changed) => Cow::Owned(changed),
-        None => text,
-    })
+    let known = known::replace(text).map_or(Cow::Borrowed(text), Cow::Owned);
+    // Names and ids, mostly one word: only one step can find anything in it.
+    let steps: &[fn(&str) -> Option<String>] =
+        if forms::is_word(&known) { &[forms::replace_word] } else { &[urls::replace, pairs::replace, forms::replace] };
+    // What one step leaves may be what another looks for: a mark can end a word, and so make credentials of what was a path.
+    let (mut text, mut found, mut round) = (known, true, 0);
+    while found && round < ROUNDS_MAX {
+        (found, round) = (false, round + 1);
+        for step in steps {
+            if let Some(changed) = step(&text) {
+                (text, found) = (Cow::Owned(changed), true);
+            }
+        }
+    }
+    text
 }
 
 /// What takes the place of `secret`.

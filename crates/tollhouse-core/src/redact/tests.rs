@@ -106,6 +106,12 @@ fn the_secrets_of_the_configuration_are_known_in_other_forms_too() {
 }
 
 #[test]
+fn what_a_mark_makes_of_the_rest_is_looked_at_again() {
+    check("://token://,@", "://");
+    check("got https://token://,@host", "got https://host");
+}
+
+#[test]
 fn equal_secrets_have_equal_marks() {
     let (one, same, other) = (text("token=abc"), text("token=abc"), text("token=xyz"));
     assert_eq!(one, same);
