@@ -30,6 +30,9 @@ use crate::session::legacy::{Asked, Endpoint, Outlet, Session};
 use crate::traced::{Telling, Traced};
 use crate::upstream::{CANCELLED, LISTEN};
 
+/// Of one call in so many it is measured how long its ids took.
+const MINTED_EVERY: u64 = 64;
+
 /// A request as it arrived, its era decided.
 pub(crate) struct Arrived {
     pub(crate) received: Instant,
@@ -126,7 +129,11 @@ impl Arrived {
             accept,
             passed,
         };
-        Call::new(self.received, self.received_at, self.envelope, params, caller)
+        let call = Call::new(self.received, self.received_at, self.envelope, params, caller);
+        if call.id.salt().is_multiple_of(MINTED_EVERY) {
+            gateway.tally.minted(self.received.elapsed());
+        }
+        call
     }
 
     /// The answer that refuses it, and the record that says so.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tollhouse_core::era::Version;
-use tollhouse_core::histogram::{ByKey, CALL, CALLS, Counted, Histogram, LONG};
+use tollhouse_core::histogram::{ByKey, CALL, CALLS, Counted, FINE, Histogram, LONG};
 
 /// How a session came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,7 @@ pub(crate) struct Tally {
     session_calls: Histogram,
     streams: ByKey<&'static str>,
     requests: ByKey<HttpRequest>,
+    minted: Histogram,
 }
 
 /// What was counted.
@@ -52,6 +53,8 @@ pub struct Counts {
     pub streams: Vec<(&'static str, Counted)>,
     /// Seconds from the head of a request to the head of its response.
     pub requests: Vec<(HttpRequest, Counted)>,
+    /// Seconds from the head of a request to the ids of its trace and span, of some calls.
+    pub minted: Counted,
 }
 
 impl Default for Tally {
@@ -62,6 +65,7 @@ impl Default for Tally {
             session_calls: Histogram::new(&CALLS),
             streams: ByKey::new(&LONG),
             requests: ByKey::new(&CALL),
+            minted: Histogram::new(&FINE),
         }
     }
 }
@@ -85,6 +89,11 @@ impl Tally {
         self.requests.observe(request, took.as_secs_f64());
     }
 
+    /// The ids of a call's trace and span were there so long after its head.
+    pub(crate) fn minted(&self, took: Duration) {
+        self.minted.observe(took.as_secs_f64());
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         let ended = |kind: Ended| self.ended[kind as usize].load(Ordering::Relaxed);
         Counts {
@@ -97,6 +106,7 @@ impl Tally {
             session_calls: self.session_calls.counted(),
             streams: self.streams.counted(),
             requests: self.requests.counted(),
+            minted: self.minted.counted(),
         }
     }
 }

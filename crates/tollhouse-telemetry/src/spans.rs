@@ -130,6 +130,7 @@ impl Spans {
                 push(&mut self.scratch, &self.config.compat, &mut own);
                 all.push(own);
             }
+            items.ended(record.received_at + record.times.done);
             let exposed = self.tail.listed(record);
             call::write_served(&mut self.scratch, record, exposed, why);
             if self.config.content {

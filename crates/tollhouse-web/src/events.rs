@@ -5,7 +5,7 @@
 //! event `reset` says so. A watcher gets four messages a second at most, what came between them in one; one that reads slowly gets
 //! fewer, and misses nothing that it would not fetch anyway.
 //!
-//! `topics=sums` waits until calls are summed up too, and `topics=health` tells of servers beside; `f`, `errors` and `min_ms` choose calls as in the API.
+//! `view` names the page that asks, for the figures of the dashboard itself. `topics=sums` waits until calls are summed up too, and `topics=health` tells of servers beside; `f`, `errors` and `min_ms` choose calls as in the API.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -27,6 +27,7 @@ use crate::api::problem::Problem;
 use crate::api::query::Query;
 use crate::feed::Seen;
 use crate::health::{Health, Server};
+use crate::usage::{Open, View};
 
 /// Between two messages.
 const PACE: Duration = Duration::from_millis(250);
@@ -67,6 +68,7 @@ pub(crate) async fn follow(
     let topics = query.take("topics").unwrap_or_default();
     let filter = Filter { range: tollhouse_store::question::Range::ALL, ..query.filter()? };
     let after = query.take("after");
+    let view = query.take("view").and_then(|word| View::parse(&word));
     query.end()?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let Ok(place) = events.places.clone().try_acquire_owned() else {
@@ -84,6 +86,7 @@ pub(crate) async fn follow(
             Some(text) => Seen::parse(text),
         },
         sums: topic("sums"),
+        open: view.map(|view| Open::new(events.recorded.usage().clone(), view)),
         servers: topic("health").then(|| events.health.snapshot().servers),
         filter,
         events,
@@ -117,6 +120,8 @@ struct Watcher {
     sums: bool,
     /// How servers stood, if that is told.
     servers: Option<Vec<Server>>,
+    /// The page that asks, if it says which.
+    open: Option<Open>,
     begun: bool,
     /// When the next message may be sent.
     next: Instant,
@@ -128,7 +133,7 @@ impl Watcher {
     async fn line(&mut self) -> Option<String> {
         if !std::mem::replace(&mut self.begun, true) {
             // At once, so that a browser knows that it is connected, and what it missed.
-            return Some(format!("retry: 1000\n\n{}", self.news().await.unwrap_or_default()));
+            return Some(format!("retry: 1000\n\n{}", self.told().await.unwrap_or_default()));
         }
         let alive = Instant::now() + HEARTBEAT;
         loop {
@@ -139,7 +144,7 @@ impl Watcher {
                 () = sleep(glance.min(alive.saturating_duration_since(Instant::now()))) => {}
             }
             sleep_until(self.next).await;
-            if let Some(news) = self.news().await {
+            if let Some(news) = self.told().await {
                 return Some(news);
             }
             if Instant::now() >= alive {
@@ -150,6 +155,15 @@ impl Watcher {
                 return Some(format!(": alive\n{seen}\n"));
             }
         }
+    }
+
+    /// What is to be told, counted as a change of the page.
+    async fn told(&mut self) -> Option<String> {
+        let news = self.news().await?;
+        if let Some(open) = &self.open {
+            open.refreshed();
+        }
+        Some(news)
     }
 
     /// What has changed, if anything has that this stream tells of.

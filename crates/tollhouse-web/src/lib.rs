@@ -18,6 +18,7 @@ pub mod health;
 pub mod settings;
 mod charts;
 mod tree;
+pub mod usage;
 
 pub use api::Recorded;
 pub use health::{Health, Losses, Phase, Reload, Reloads, Report, Server, Snapshot, State, Status, Taken};

@@ -33,6 +33,7 @@ use crate::health::{Health, Phase, Report};
 use crate::login::{self, Entrance, Login};
 use crate::pages::{self, Pages};
 use crate::settings::Settings;
+use crate::usage::Usage;
 
 /// After the stop, an answer under way gets this long; a health answer takes microseconds.
 const FINISH: Duration = Duration::from_secs(2);
@@ -106,7 +107,8 @@ pub async fn serve(
     front_door: watch::Receiver<FrontDoor>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let door = Door { bound: listener.local_addr().map_err(Error::Address)?, configured: front_door };
+    let usage = shown.recorded.as_ref().map(|recorded| recorded.usage().clone());
+    let door = Door { bound: listener.local_addr().map_err(Error::Address)?, configured: front_door, usage };
     let service = TowerToHyperService::new(routes(shown, door, stop.clone()));
     let mut connections = JoinSet::new();
     loop {
@@ -151,10 +153,11 @@ async fn connection(stream: TcpStream, service: TowerToHyperService<Router>, sto
     drop(ended);
 }
 
-/// Which names are let in at this moment.
+/// Which names are let in at this moment, and what is counted of who comes.
 struct Door {
     bound: SocketAddr,
     configured: watch::Receiver<FrontDoor>,
+    usage: Option<Arc<Usage>>,
 }
 
 fn routes(shown: Shown, door: Door, stop: CancellationToken) -> Router {
@@ -205,11 +208,15 @@ fn nothing(request: &Request, kept: bool) -> Response {
 async fn check(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     // A probe asks a few times a minute: the names need not be kept.
     let names = Names::new(door.bound, &door.configured.borrow());
+    let path = door.usage.as_ref().map(|_| request.uri().path().to_owned());
     let mut response = match names.admit(request.uri(), request.headers()) {
         // Whatever breaks while one answer is made must not look like a listener that has gone.
         Ok(()) => AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| pages::broken()),
         Err(refusal) => (StatusCode::FORBIDDEN, format!("{refusal}\n")).into_response(),
     };
+    if let (Some(usage), Some(path)) = (&door.usage, path) {
+        usage.asked(&path, response.status());
+    }
     for (name, value) in HEADERS {
         response.headers_mut().entry(name).or_insert(value);
     }

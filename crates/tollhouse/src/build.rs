@@ -24,11 +24,12 @@ use tracing::{error, info, warn};
 
 use crate::config::env::{Environment as _, Process};
 use crate::config::{self, Capture, Finding, Loaded};
+use crate::consistency::{self, Consistency};
 use crate::exports::{Exports, Peers};
 use crate::history;
 use crate::pipeline::{self, Capturing};
 use crate::secrets;
-use crate::standing::Figures;
+use crate::standing::{Beside, Figures};
 use crate::token::Token;
 
 /// Which listeners are wanted, and where calls are kept.
@@ -138,7 +139,12 @@ impl Program {
             let (handle, reloads) = (handle.clone(), reloads.clone());
             tasks.spawn(history::watch(handle, reloads, recorded.clone(), stop_admin.clone()));
         }
-        let figures = Arc::new(Figures::new(metrics, handle.clone(), kept.clone(), exports.clone()));
+        let consistency = Arc::<Consistency>::default();
+        if let Some(recorded) = kept.clone() {
+            tasks.spawn(consistency::watch(metrics.clone(), recorded, consistency.clone(), stop_admin.clone()));
+        }
+        let beside = Beside { recorded: kept.clone(), exports: exports.clone(), consistency };
+        let figures = Arc::new(Figures::new(metrics, handle.clone(), beside));
         let collector = exports.metrics().map(|(to, how)| {
             let (figures, stop) = (figures.clone(), CancellationToken::new());
             (tasks.spawn(metrics::export::run(to, how, move || figures.snapshot(), stop.clone())), stop)

@@ -14,6 +14,7 @@ mod build;
 mod secrets;
 mod standing;
 mod history;
+mod consistency;
 mod pipeline;
 mod exports;
 

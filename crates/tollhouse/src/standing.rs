@@ -9,15 +9,23 @@ use tollhouse_telemetry::metrics::word::Word;
 use tollhouse_telemetry::metrics::{Metrics, Standing};
 use tollhouse_telemetry::otlp::{Reason, Signal};
 use tollhouse_web::Recorded;
+use tollhouse_web::usage::{Outcome, Usage, View};
 
+use crate::consistency::Consistency;
 use crate::exports::Exports;
 
 /// All metrics, for those who ask and for those who are told.
 pub(crate) struct Figures {
     metrics: Arc<Metrics>,
-    recorded: Option<Recorded>,
-    exports: Exports,
+    beside: Beside,
     source: Mutex<Source>,
+}
+
+/// What counts beside the gateway and the metrics themselves.
+pub(crate) struct Beside {
+    pub(crate) recorded: Option<Recorded>,
+    pub(crate) exports: Exports,
+    pub(crate) consistency: Arc<Consistency>,
 }
 
 /// Where it is read how things stand.
@@ -28,8 +36,8 @@ enum Source {
 }
 
 impl Figures {
-    pub(crate) fn new(metrics: Arc<Metrics>, handle: Handle, recorded: Option<Recorded>, exports: Exports) -> Self {
-        Self { metrics, recorded, exports, source: Mutex::new(Source::Running(handle)) }
+    pub(crate) fn new(metrics: Arc<Metrics>, handle: Handle, beside: Beside) -> Self {
+        Self { metrics, beside, source: Mutex::new(Source::Running(handle)) }
     }
 
     /// As `/metrics` has them.
@@ -50,14 +58,14 @@ impl Figures {
 
     fn standing(&self) -> Standing {
         match &*self.source.lock().unwrap_or_else(PoisonError::into_inner) {
-            Source::Running(handle) => standing(handle, self.recorded.as_ref(), &self.exports),
+            Source::Running(handle) => standing(handle, &self.beside),
             Source::Ended(standing) => standing.clone(),
         }
     }
 }
 
 /// How things stand.
-fn standing(handle: &Handle, recorded: Option<&Recorded>, exports: &Exports) -> Standing {
+fn standing(handle: &Handle, beside: &Beside) -> Standing {
     let now = handle.snapshot();
     let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     let ours = |word: &'static str| Some(Word::Ours(word));
@@ -98,15 +106,20 @@ fn standing(handle: &Handle, recorded: Option<&Recorded>, exports: &Exports) -> 
     ] {
         standing.count(Id::Losses, [ours(kind)], lost);
     }
-    if let Some(recorded) = recorded {
+    standing.ranges(Id::TraceRoot, [ours("mint")], now.tally.minted);
+    if let Some(recorded) = &beside.recorded {
         let calls = recorded.store().counts();
         for (outcome, calls) in [("written", calls.written), ("overflowed", calls.overflowed), ("failed", calls.failed)]
         {
             standing.count(Id::StoreCalls, [ours(outcome)], calls);
         }
         standing.ranges(Id::TraceDelay, [ours("stored")], recorded.store().delays());
+        dashboard(recorded.usage(), &mut standing);
+        for (result, minutes) in beside.consistency.counts() {
+            standing.count(Id::DashboardConsistency, [ours(result)], minutes);
+        }
     }
-    for (signal, counts) in exports.counts() {
+    for (signal, counts) in beside.exports.counts() {
         let mut items = |outcome, reason: Option<Reason>, items| {
             let labels =
                 [ours(signal.as_str()), ours("out"), ours(outcome), reason.and_then(|reason| ours(reason.as_str()))];
@@ -123,6 +136,26 @@ fn standing(handle: &Handle, recorded: Option<&Recorded>, exports: &Exports) -> 
             standing.count(Id::SpanQueueCapacity, component(), counts.capacity);
         }
     }
+    if let Some(spans) = beside.exports.exporter(Signal::Traces) {
+        standing.ranges(Id::TraceDelay, [ours("exported")], spans.delays());
+    }
     standing.number(Id::ProcessUptime, [], now.uptime.as_secs_f64());
     standing
+}
+
+/// How the dashboard does.
+fn dashboard(usage: &Usage, standing: &mut Standing) {
+    let ours = |word: &'static str| Some(Word::Ours(word));
+    standing.ranges(Id::TraceRoot, [ours("assemble")], usage.assembling());
+    for view in View::ALL {
+        for outcome in Outcome::ALL {
+            let requests = usage.requests(view, outcome);
+            standing.count(Id::DashboardRequests, [ours(view.as_str()), ours(outcome.as_str())], requests);
+        }
+        // Of the others nobody is told that they change.
+        if matches!(view, View::Overview | View::Calls) {
+            standing.count(Id::DashboardRefreshes, [ours(view.as_str())], usage.refreshes(view));
+            standing.count(Id::DashboardViews, [ours(view.as_str())], usage.open(view));
+        }
+    }
 }

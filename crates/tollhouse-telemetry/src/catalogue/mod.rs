@@ -115,7 +115,7 @@ label! {
     FATE "outcome" Values::Words(&["recorded", "dropped"]);
     KEPT "outcome" Values::Words(&["written", "overflowed", "failed"]);
     LOST "kind" Values::Words(&["message", "connection_cut", "connection_refused", "record_body"]);
-    STAGE "stage" Values::Words(&["stored"]);
+    STAGE "stage" Values::Words(&["stored", "exported"]);
     SIGNAL "signal" Values::Words(&["traces", "metrics", "logs"]);
     WAY "direction" Values::Words(&["out"]);
     TAKEN "outcome" Values::Words(&["accepted", "rejected", "dropped"]);
@@ -126,6 +126,10 @@ label! {
     ASPECT "aspect" Values::Words(&["trace_root", "session_state", "tool_output", "tool_content"]);
     COVERED "covered" Values::Words(&["yes", "no"]);
     CAPTURED "content" Values::Words(&["yes", "no"]);
+    BUILT "stage" Values::Words(&["mint", "assemble"]);
+    VIEW "view" Values::Words(&["overview", "calls", "traces", "sessions", "errors", "servers", "settings", "api"]);
+    ANSWERED "outcome" Values::Words(&["ok", "refused", "failed"]);
+    COMPARED "result" Values::Words(&["equal", "different", "skipped"]);
     HTTP_METHOD "http.request.method" Values::Words(&["GET", "HEAD", "POST", "DELETE", "OPTIONS", "_OTHER"]);
     HTTP_STATUS "http.response.status_code" Values::Statuses;
     HTTP_ROUTE "http.route" Values::Words(&["/mcp", "/servers/{id}/mcp", "/servers/{id}/sse", "/servers/{id}/sse/message", "/sse", "/sse/message", "/healthz",
@@ -198,7 +202,7 @@ metrics! {
     Losses "tollhouse.losses" Counter "{loss}" [], [LOST] Gateway
         "What was given up at a limit: messages nobody fetched, slow clients, arguments no record had room for.";
     TraceDelay "tollhouse.trace.delay" Histogram "s" CALL, [STAGE] Gateway
-        "From the end of a call to its record being visible.";
+        "From the end of a call to its record being visible here, or taken by a collector: of calls told together, the one that waited longest.";
     Overhead "tollhouse.overhead.duration" Histogram "s" FINE, [METHOD] Gateway
         "Time of a call that was not spent at its server.";
     Observe "tollhouse.overhead.observe.duration" Histogram "s" FINE, [LAYER] Gateway
@@ -221,6 +225,16 @@ metrics! {
         "The part of tool calls of the last five minutes whose session is known by what client or protocol say, not by the trace or a guess.";
     OutputVisibility "tollhouse.tool_output.visibility" Gauge "1" [], [CAPTURED] Gateway
         "The part of tool calls of the last five minutes whose input and output are known by size and hash, or whose content is captured.";
+    TraceRoot "tollhouse.dashboard.trace_root.duration" Histogram "s" FINE, [BUILT] Gateway
+        "What a trace waits for its root: from the head of a request to its ids, of one call in 64, and from a trace being asked for to its tree.";
+    DashboardRequests "tollhouse.dashboard.requests" Counter "{request}" [], [VIEW ANSWERED] Gateway
+        "Pages and answers of the API asked for: given, refused because the question was wrong, or failed.";
+    DashboardRefreshes "tollhouse.dashboard.refreshes" Counter "{refresh}" [], [VIEW] Gateway
+        "How often open pages were told to change.";
+    DashboardViews "tollhouse.dashboard.views.open" UpDown "{view}" [], [VIEW] Gateway
+        "Pages that are open and told of changes.";
+    DashboardConsistency "tollhouse.dashboard.consistency" Counter "{comparison}" [], [COMPARED] Gateway
+        "Minutes of which calls and failures as counted, as summed up and as stored were held against each other.";
     HttpRequest "http.server.request.duration" Histogram "s" CALL,
         [HTTP_METHOD HTTP_ROUTE HTTP_SCHEME HTTP_STATUS] Gateway
         "From the head of an HTTP request of a client to the head of its response.";

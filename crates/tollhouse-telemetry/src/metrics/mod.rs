@@ -14,6 +14,7 @@
 
 mod calls;
 mod coverage;
+mod minutes;
 mod process;
 mod share;
 mod sets;
@@ -37,11 +38,13 @@ use tollhouse_core::record::CallRecord;
 use crate::catalogue::{Group, Id, METRICS};
 use crate::compat::Set;
 
+pub use minutes::Minute;
 pub use standing::Standing;
 
 use calls::Calls;
 use cells::{Cells, lock};
 use coverage::Coverage;
+use minutes::Minutes;
 use sets::ours;
 use share::Share;
 use snapshot::{Family, Head, Series, Snapshot, Value};
@@ -135,6 +138,7 @@ pub struct Metrics {
     observe: Cells<Histogram>,
     share: Share,
     coverage: Coverage,
+    minutes: Minutes,
     /// What the spans of a call take.
     spans: Cells<Histogram>,
     /// The servers there were when it was last asked.
@@ -152,6 +156,7 @@ impl Metrics {
             observe: Cells::new(Id::Observe).exponential(exponential),
             share: Share::default(),
             coverage: Coverage::default(),
+            minutes: Minutes::default(),
             spans: Cells::new(Id::TraceSize),
             servers: Mutex::default(),
         }
@@ -166,6 +171,12 @@ impl Metrics {
         };
         self.calls.count(record, example);
         self.coverage.count(record);
+        self.minutes.count(record);
+    }
+
+    /// What was counted of the calls that arrived in this minute, one of the last few.
+    pub fn minute(&self, number: u64) -> Minute {
+        self.minutes.of(number)
     }
 
     /// So many calls, which took `calls` together, were told of in `took`.

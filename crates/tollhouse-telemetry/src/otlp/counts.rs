@@ -1,6 +1,9 @@
 //! What became of the items of one signal.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use tollhouse_core::histogram::{CALL, Counted, Histogram};
 
 /// Why an item was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,14 +59,31 @@ impl Counts {
 }
 
 /// The same while they are counted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tally {
     accepted: AtomicU64,
     rejected: AtomicU64,
     dropped: [AtomicU64; Reason::ALL.len()],
+    delays: Histogram,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        let (accepted, rejected, dropped) = Default::default();
+        Self { accepted, rejected, dropped, delays: Histogram::new(&CALL) }
+    }
 }
 
 impl Tally {
+    /// What tells of a call that was over at `ended` was taken at `now`.
+    pub(super) fn delayed(&self, ended: SystemTime, now: SystemTime) {
+        self.delays.observe(now.duration_since(ended).unwrap_or_default().as_secs_f64());
+    }
+
+    pub(super) fn delays(&self) -> Counted {
+        self.delays.counted()
+    }
+
     pub(super) fn accept(&self, items: usize, rejected: u64) {
         let items = items as u64;
         let rejected = rejected.min(items);

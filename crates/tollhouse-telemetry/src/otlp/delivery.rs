@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -45,13 +45,14 @@ impl Delivery {
     /// Dropped, it has counted nothing.
     pub(super) async fn deliver(self: Arc<Self>, batch: Vec<Items>) {
         let count = batch.iter().map(Items::count).sum();
+        let ended: Vec<SystemTime> = batch.iter().filter_map(Items::first_ended).collect();
         let until = Instant::now() + self.patience;
         let body = self.body(batch).await;
         let mut pause = PAUSE;
         let failure = loop {
             let ends = until.min(Instant::now() + self.wire.timeout());
             let failure = match timeout_at(ends, self.wire.send(body.clone())).await {
-                Ok(Ok(taken)) => return self.taken(count, &taken),
+                Ok(Ok(taken)) => return self.taken(count, &taken, &ended),
                 Ok(Err(failure)) => failure,
                 Err(_) => Failure::timeout(),
             };
@@ -71,8 +72,12 @@ impl Delivery {
         self.tally.lose(count, failure.reason);
     }
 
-    fn taken(&self, count: usize, taken: &Taken) {
+    fn taken(&self, count: usize, taken: &Taken, ended: &[SystemTime]) {
         self.tally.accept(count, taken.rejected);
+        let now = clock::wall();
+        for at in ended {
+            self.tally.delayed(*at, now);
+        }
         let signal = self.signal.as_str();
         if taken.rejected > 0 {
             let (rejected, cause) = (taken.rejected, taken.message.as_str());

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
+use tollhouse_core::histogram::Counted;
 use tracing::debug;
 
 use super::counts::Tally;
@@ -116,6 +117,11 @@ impl Exporter {
     /// What became of all items so far.
     pub fn counts(&self) -> Counts {
         self.shared.tally.read(self.shared.queue.count(), self.shared.capacity)
+    }
+
+    /// Seconds from the end of calls until what tells of them was taken: of those told together, the longest.
+    pub fn delays(&self) -> Counted {
+        self.shared.tally.delays()
     }
 
     /// The signal it tells of.

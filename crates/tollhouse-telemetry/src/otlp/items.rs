@@ -1,5 +1,7 @@
 //! Spans, metrics or log records as they lie in a request, and what stands around them.
 
+use std::time::SystemTime;
+
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1;
 use prost::Message;
@@ -14,6 +16,8 @@ pub struct Items {
     bytes: Vec<u8>,
     count: usize,
     kept: bool,
+    /// When the first of the calls they tell of was over.
+    ended: Option<SystemTime>,
 }
 
 impl Items {
@@ -53,6 +57,16 @@ impl Items {
     /// Are there none?
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// They tell of a call that was over at `at`.
+    pub(crate) fn ended(&mut self, at: SystemTime) {
+        self.ended = Some(self.ended.map_or(at, |first| first.min(at)));
+    }
+
+    /// When the first of the calls they tell of was over, if they tell of any.
+    pub(crate) fn first_ended(&self) -> Option<SystemTime> {
+        self.ended
     }
 
     /// May they use the part of the queue that is held for what is always kept?

@@ -41,6 +41,7 @@ use self::openapi::{BEFORE, ERRORS, Form, LIMIT, Operation, SERVER};
 use crate::feed::Feed;
 use crate::health::Health;
 use crate::settings::Settings;
+use crate::usage::Usage;
 
 /// Calls that a follower may be behind. Beyond that it misses some, and is told how many.
 const FOLLOWED: usize = 1000;
@@ -53,13 +54,19 @@ pub struct Recorded {
     followers: broadcast::Sender<Arc<Call>>,
     /// The newest calls, for pages.
     feed: Arc<Feed>,
+    usage: Arc<Usage>,
 }
 
 impl Recorded {
     /// What `store` keeps; nothing is followed yet.
     pub fn new(store: Arc<Store>) -> Self {
         // Full: followers miss the oldest, and are told.
-        Self { store, followers: broadcast::Sender::new(FOLLOWED), feed: Arc::new(Feed::new()) }
+        Self {
+            store,
+            followers: broadcast::Sender::new(FOLLOWED),
+            feed: Arc::new(Feed::new()),
+            usage: Arc::new(Usage::new()),
+        }
     }
 
     /// Shows a call to whoever follows. Never waits.
@@ -75,6 +82,11 @@ impl Recorded {
     /// The newest calls, as pages watch them.
     pub(crate) fn feed(&self) -> &Feed {
         &self.feed
+    }
+
+    /// How the dashboard itself does.
+    pub fn usage(&self) -> &Arc<Usage> {
+        &self.usage
     }
 
     /// The store itself.

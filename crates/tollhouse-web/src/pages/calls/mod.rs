@@ -81,7 +81,7 @@ async fn shown(pages: Pages, address: Address, puzzling: Option<(String, String)
     let (found, one) = found.await?;
     let (mut frame, live) = (Frame::new(CALLS, address.clone()), address.live());
     frame.ranged = true;
-    frame.stream = live.then(|| format!("/events?topics=calls{}&after={after}", asked_of(&address)));
+    frame.stream = live.then(|| format!("/events?view=calls&topics=calls{}&after={after}", asked_of(&address)));
     let listen = pages.health.snapshot().listen;
     let peek = asked.map(|_| match one {
         Some((call, others)) => Peek::of(&address, &call, &others, &found.calls, listen, now_us),

@@ -111,7 +111,8 @@ pub(super) async fn page(State(pages): State<Pages>, uri: Uri) -> Answer {
     page.facts.push(["Recorded since the start".to_owned(), count(counts.written)]);
     let lost = counts.overflowed + counts.failed + report.records_dropped;
     page.facts.push(["Records lost".to_owned(), count(lost)]);
-    page.frame.stream = page.frame.address.live().then(|| format!("/events?topics=calls,sums,health&after={after}"));
+    page.frame.stream =
+        page.frame.address.live().then(|| format!("/events?view=overview&topics=calls,sums,health&after={after}"));
     let nonce = page.frame.nonce().clone();
     Ok(Frame::answer(&page, &nonce))
 }

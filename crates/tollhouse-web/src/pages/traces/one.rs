@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::extract::{Path, State};
 use http::Uri;
+use tokio::time::Instant;
 use tollhouse_core::era::Era;
 use tollhouse_core::trace::Hex;
 use tollhouse_store::Call;
@@ -66,11 +67,13 @@ pub(super) struct Peek {
 
 pub(in super::super) async fn page(State(pages): State<Pages>, Path(id): Path<String>, uri: Uri) -> Answer {
     let trace = parsed(&id).ok_or_else(|| Missing::unknown("A trace id has 32 hexadecimal digits."))?;
+    let asked = Instant::now();
     let calls = pages.recorded.store().read(move |reader| reader.trace(trace, CALLS_MAX)).await?;
     if calls.is_empty() {
         return Err(Missing::unknown(format!("No call of the trace {} is kept.", seen(&id))));
     }
     let page = Page::new(&Address::read(uri.path(), uri.query()), &trace, &calls, now_us());
+    pages.recorded.usage().assembled(asked.elapsed());
     let nonce = page.frame.nonce().clone();
     Ok(Frame::answer(&page, &nonce))
 }
