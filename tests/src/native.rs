@@ -135,9 +135,9 @@ async fn families(gateway: &Gateway) -> BTreeMap<String, Family> {
 }
 
 /// The families and the text of a gateway that has answered one call.
-async fn told(config: &str) -> (BTreeMap<String, Family>, String) {
+async fn told(telemetry: &str) -> (BTreeMap<String, Family>, String) {
     let upstream = upstream::echo().start().await;
-    let gateway = gateway().config(config).with(&upstream).start().await;
+    let gateway = gateway().telemetry(telemetry).with(&upstream).start().await;
     assert_eq!(modern(&gateway).call("echo", json!({"nonce": "n"})).await.outcome(), "ok");
     let families = eventually("the call is counted", async || {
         let families = families(&gateway).await;
@@ -157,7 +157,7 @@ fn call(families: &BTreeMap<String, Family>) -> &Histogram {
 
 #[tokio::test]
 async fn protobuf_says_what_text_says() {
-    let (families, text) = told("").await;
+    let (families, text) = told("{}").await;
     let (mut kind, mut unit, mut help, mut known) = (0, "", "", 0);
     for line in text.lines() {
         if let Some(words) = line.strip_prefix("# TYPE ") {
@@ -208,7 +208,7 @@ async fn protobuf_says_what_text_says() {
 #[tokio::test]
 async fn native_ranges_are_told_where_the_configuration_says_so() {
     for (word, buckets, exemplars) in [("native", 0, 1), ("both", 15, 0)] {
-        let (families, text) = told(&format!("telemetry: {{ metrics: {{ histograms: {word} }} }}\n")).await;
+        let (families, text) = told(&format!("{{ metrics: {{ histograms: {word} }} }}")).await;
         let call = call(&families);
         assert_eq!((call.bucket.len(), call.exemplar.len(), call.count, call.native()), (buckets, exemplars, 1, 1));
         assert_eq!((call.schema, call.zero), (8, 0));

@@ -1,5 +1,3 @@
-#![expect(clippy::float_cmp, reason = "bounds that are powers of two")]
-
 use std::time::{Duration, SystemTime};
 
 use tollhouse_core::histogram::{Histogram as Ranges, Place};
