@@ -1,8 +1,6 @@
 //! What a Prometheus that asks for protobuf is told: everything that text says, and native histograms where the
 //! configuration says so.
 
-#![expect(clippy::float_cmp, reason = "counts are whole numbers, and bounds are written as they are")]
-
 use std::collections::BTreeMap;
 
 use prost::Message;

@@ -86,6 +86,6 @@ fn play(
     let gateway = Gateway::start_in(site, &format!("otlp-{name}"), &json!({ "servers": servers }), &more)?;
 
     let mut agent = site.command(python);
-    agent.arg(site.brought("otlp/agent.py")).arg(gateway.origin()).arg(sink.to_string()).envs(sending);
+    agent.arg(site.brought("otlp/agent.py")).arg(gateway.origin()).args([&sink.to_string(), protocol]).envs(sending);
     peer::run(agent, &site.logs.join(format!("agent-{name}")), PLAY_LIMIT)?.well()
 }
