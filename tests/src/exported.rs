@@ -49,6 +49,60 @@ async fn items(gateway: &Gateway) -> BTreeMap<String, u64> {
 }
 
 #[tokio::test]
+async fn all_signals_leave_as_json_where_it_is_asked_for() {
+    let sink = Sink::http().await;
+    sink.does(Does::Rejects(1));
+    let upstream = upstream::echo().start().await;
+    let builder = exporting(&sink).env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json");
+    let builder = builder.env("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip").env("OTEL_LOGS_EXPORTER", "otlp");
+    let builder = builder.env("OTEL_BLRP_SCHEDULE_DELAY", "10").env("OTEL_METRIC_EXPORT_INTERVAL", "1000");
+    let gateway = builder.with(&upstream).start().await;
+    let context = "\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\"";
+    modern(&gateway).tool("echo").raw_arguments("{}").meta("traceparent", context).send().await;
+    let items = |signal: &str, place: &str| -> Vec<Value> {
+        let got = sink.got();
+        let of = got.json.iter().filter(|(path, _)| path == &format!("/v1/{signal}"));
+        let items = of.filter_map(|(_, document)| document.pointer(place)?.as_array().cloned());
+        items.flatten().collect()
+    };
+    let spans = eventually("both sides of the call arrive", async || {
+        let spans = items("traces", "/resourceSpans/0/scopeSpans/0/spans");
+        let spans: Vec<_> = spans.into_iter().filter(|span| span["name"] == "tools/call echo").collect();
+        (spans.len() == 2).then_some(spans)
+    })
+    .await;
+    let span = spans.iter().find(|span| span["kind"] == SERVER).expect("the served side");
+    assert_eq!(span["traceId"], "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!((&span["parentSpanId"], span["spanId"].as_str().map(str::len)), (&json!("b7ad6b7169203331"), Some(16)));
+    let nanos = |name: &str| span[name].as_str().and_then(|nanos| nanos.parse::<u64>().ok()).expect("a string");
+    assert!(nanos("startTimeUnixNano") <= nanos("endTimeUnixNano"));
+    let size = span["attributes"].as_array().into_iter().flatten().find(|told| told["key"] == "tollhouse.request.size");
+    assert!(size.and_then(|size| size["value"]["intValue"].as_str()).is_some_and(|size| size.parse::<u64>().is_ok()));
+    let record = eventually("the line of the call arrives", async || {
+        let records = items("logs", "/resourceLogs/0/scopeLogs/0/logRecords");
+        records.into_iter().find(|record| record["traceId"] == "0af7651916cd43dd8448eb211c80319c")
+    })
+    .await;
+    assert!(record["body"]["stringValue"].is_string() && record["timeUnixNano"].is_string(), "{record}");
+    eventually("the call is counted", async || {
+        let metrics = items("metrics", "/resourceMetrics/0/scopeMetrics/0/metrics");
+        let metric = metrics.into_iter().find(|metric| metric["name"] == "mcp.server.operation.duration")?;
+        assert_eq!(metric.pointer("/histogram/dataPoints/0/count"), Some(&json!("1")), "{metric}");
+        Some(())
+    })
+    .await;
+    assert_eq!(sink.got().raw.len(), 0, "nothing is sent as protobuf");
+    eventually("what the collector rejects is counted", async || {
+        items_rejected(&gateway).await.filter(|rejected| *rejected > 0)
+    })
+    .await;
+}
+
+async fn items_rejected(gateway: &Gateway) -> Option<u64> {
+    items(gateway).await.get("rejected").copied()
+}
+
+#[tokio::test]
 async fn a_call_arrives_as_a_span_of_each_side_below_its_callers() {
     for grpc in [false, true] {
         let sink = if grpc { Sink::grpc().await } else { Sink::http().await };

@@ -100,6 +100,7 @@ pub(crate) struct Builder {
     retry: Option<String>,
     limits: Option<String>,
     names: Option<String>,
+    telemetry: Option<String>,
     alone: bool,
     raw: Option<String>,
     arguments: Vec<String>,
@@ -147,6 +148,12 @@ impl Builder {
     /// Says what tools are called, written as a YAML mapping.
     pub(crate) fn names(mut self, yaml: &str) -> Self {
         self.names = Some(yaml.to_owned());
+        self
+    }
+
+    /// Says how others are told of calls, written as a YAML mapping.
+    pub(crate) fn telemetry(mut self, yaml: &str) -> Self {
+        self.telemetry = Some(yaml.to_owned());
         self
     }
 
@@ -202,6 +209,9 @@ impl Builder {
         }
         if let Some(names) = &self.names {
             let _ = writeln!(yaml, "names: {names}");
+        }
+        if let Some(telemetry) = &self.telemetry {
+            let _ = writeln!(yaml, "telemetry: {telemetry}");
         }
         yaml
     }

@@ -33,6 +33,7 @@ mod ids;
 mod kept;
 mod many;
 mod metrics;
+mod native;
 mod mirrored;
 mod notices;
 mod names;

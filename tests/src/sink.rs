@@ -46,6 +46,8 @@ pub(crate) struct Got {
     /// Names of metrics.
     pub(crate) metrics: Vec<String>,
     pub(crate) logs: Vec<LogRecord>,
+    /// Paths and documents of requests in JSON, which are not read any further.
+    pub(crate) json: Vec<(String, serde_json::Value)>,
     /// Every request, unzipped.
     pub(crate) raw: Vec<Vec<u8>>,
     /// Of the last request.
@@ -169,6 +171,15 @@ async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respon
     } else {
         body.to_vec()
     };
+    if head.headers.get("content-type").is_some_and(|value| value == "application/json") {
+        let document = serde_json::from_slice(&message).expect("JSON");
+        let mut got = shared.got();
+        got.json.push((head.uri.path().to_owned(), document));
+        let rejected = if let Does::Rejects(items) = does { items } else { 0 };
+        let answer = format!(r#"{{"partialSuccess":{{"rejectedSpans":"{rejected}"}}}}"#);
+        let response = Response::builder().header("content-type", "application/json");
+        return Ok(response.body(body_of(answer.into(), None)).expect("a response"));
+    }
     take(&shared, head.uri.path(), &message);
     let mut answer = Vec::new();
     if let Does::Rejects(items) = does {

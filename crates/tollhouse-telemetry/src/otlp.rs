@@ -24,6 +24,7 @@ pub use transport::{Protocol, Tls, Transport, TransportError};
 mod exporter;
 mod queue;
 mod delivery;
+mod json;
 mod wire;
 mod transport;
 mod counts;

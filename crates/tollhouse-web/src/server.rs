@@ -15,8 +15,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::FutureExt as _;
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -54,8 +56,9 @@ const HEADERS: [(HeaderName, HeaderValue); 6] = [
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
 ];
 
-/// What counts, written as OpenMetrics text when it is asked for. Must not block or wait.
-pub type Figures = Arc<dyn Fn() -> String + Send + Sync>;
+/// What counts, written when it is asked for: for what the header `Accept` says, the media type and what is written in it. Must not
+/// block or wait.
+pub type Figures = Arc<dyn Fn(&str) -> (&'static str, Vec<u8>) + Send + Sync>;
 
 /// What the listener shows.
 #[derive(Clone)]
@@ -185,7 +188,7 @@ fn routes(shown: Shown, door: Door, stop: CancellationToken) -> Router {
         .route("/health", get(report))
         .with_state(health);
     let metrics =
-        metrics.map(|text| Router::new().route("/metrics", get(fetched)).with_state(text)).unwrap_or_default();
+        metrics.map(|figures| Router::new().route("/metrics", get(fetched)).with_state(figures)).unwrap_or_default();
     Router::new()
         .merge(health)
         .merge(guarded)
@@ -223,8 +226,10 @@ async fn check(State(door): State<Arc<Door>>, request: Request, next: Next) -> R
     response
 }
 
-async fn fetched(State(text): State<Figures>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text())
+async fn fetched(State(figures): State<Figures>, headers: HeaderMap) -> impl IntoResponse {
+    let accepted: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let (media_type, written) = figures(&accepted.join(","));
+    ([(CONTENT_TYPE, media_type)], written)
 }
 
 async fn ready(State(health): State<Arc<dyn Health>>) -> (StatusCode, &'static str) {

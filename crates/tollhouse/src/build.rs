@@ -161,7 +161,7 @@ impl Program {
             });
             let figures = Arc::new({
                 let figures = figures.clone();
-                move || figures.render()
+                move |accepted: &str| figures.expose(accepted)
             });
             let settings = shown.subscribe();
             let shown =
@@ -252,7 +252,7 @@ pub(crate) fn in_force(loaded: &Loaded, wanted: &Wanted) -> Arc<[Setting]> {
     settings.into()
 }
 
-/// Which metrics are told, by the environment.
+/// Which metrics are told, by the file and the environment.
 fn counted(loaded: &Loaded, exports: &Exports) -> metrics::Config {
     let variable =
         |name| Process.var(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty());
@@ -260,6 +260,7 @@ fn counted(loaded: &Loaded, exports: &Exports) -> metrics::Config {
     config.compat.clone_from(&loaded.compat);
     config.target = exports.target().clone();
     config.exponential = exports.of_metrics().exponential;
+    config.histograms = loaded.histograms;
     config.examples = exports.of_metrics().examples.unwrap_or_default();
     if let Some(groups) = variable("MCP_METRICS_GROUPS") {
         match metrics::left_out(&groups) {

@@ -40,9 +40,9 @@ impl Figures {
         Self { metrics, beside, source: Mutex::new(Source::Running(handle)) }
     }
 
-    /// As `/metrics` has them.
-    pub(crate) fn render(&self) -> String {
-        self.metrics.render(self.standing())
+    /// As `/metrics` has them, for who accepts this.
+    pub(crate) fn expose(&self, accepted: &str) -> (&'static str, Vec<u8>) {
+        self.metrics.expose(self.standing(), accepted)
     }
 
     /// All of them, at this moment.

@@ -1,10 +1,11 @@
 """Asks a Prometheus every question of the PromQL cookbook and of the dashboards, after calls whose number it knows.
 
-    ask.py GATEWAY ADMIN PROMETHEUS COOKBOOK BOARDS COLLECTOR
+    ask.py GATEWAY ADMIN PROMETHEUS COOKBOOK BOARDS COLLECTOR NATIVE
 
 The first three are origins: of the gateway before `almanac`, `notes` (the demonstration's servers) and `gone` (nobody is
 there), of its admin listener, and of a Prometheus that fetches from it every second. COOKBOOK is the cookbook as JSON, BOARDS a list
-of the dashboards' queries with their places, COLLECTOR the port where the gateway expects one.
+of the dashboards' queries with their places, COLLECTOR the port where the gateway expects one, NATIVE the origin of another
+Prometheus, which takes native histograms.
 Prints what is wrong, and ends with 1 if anything is.
 
 `rate` and `increase` guess what happened before the first and after the last scrape of a range: about a second more than
@@ -146,9 +147,9 @@ ROUND_SENT = PHASES + 6
 CALLS = ROUNDS * (ROUND_SENT + 1) + SESSIONS * 3
 
 
-def ask(query, path="query", **more):
+def ask(query, path="query", of=PROMETHEUS, **more):
     words = urllib.parse.urlencode({"query": query, **more})
-    status, _, said = request(f"{PROMETHEUS}/api/v1/{path}?{words}")
+    status, _, said = request(f"{of}/api/v1/{path}?{words}")
     answer = json.loads(said)
     if status != 200 or answer["status"] != "success":
         raise AssertionError(f"{query}: {said}")
@@ -325,6 +326,55 @@ def exemplars(text, began):
         yield f"the gateway does not know the trace of an exemplar: {status}"
 
 
+DURATION = "mcp_server_operation_duration_seconds"
+# Of a range, as a classic histogram has them around an answer.
+BOUNDS = [0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300]
+
+
+def number(query, of):
+    """The one number that this Prometheus answers with."""
+    found = ask(query, of=of)["result"]
+    assert len(found) == 1, f"{query}: {found}"
+    return float(found[0]["value"][1])
+
+
+def native(began):
+    """A Prometheus that takes native histograms has the same calls, and says more closely how long they took."""
+    of, end = sys.argv[7], time.monotonic() + SETTLED
+    counted = lambda: sum(float(one["value"][1]) for one in ask(f"histogram_count({DURATION})", of=of)["result"])
+    expected = sum(figures(f"sum({DURATION}_count)").values())
+    while (told := counted()) != expected:
+        if time.monotonic() > end:
+            yield f"{expected} calls are in classic histograms, {told} in native ones"
+            return
+        time.sleep(0.2)
+    if ask(f"{DURATION}_bucket", of=of)["result"]:
+        yield "there are classic ranges where native ones were asked for"
+    said = []
+    for part in (0.5, 0.95):
+        # The same moment for both, so that the same scrapes are in the range; one that has just begun may differ.
+        classic = number(f"histogram_quantile({part}, sum by (le) (rate({DURATION}_bucket[1m])))", PROMETHEUS)
+        close = number(f"histogram_quantile({part}, sum(rate({DURATION}[1m])))", of)
+        said.append(f"{part}: {close:.6f} s of native, {classic:.6f} s of classic ranges")
+        at = next(at for at, bound in enumerate(BOUNDS) if classic <= bound)
+        # Scrapes of the two lie apart by up to a second, so that a quantile may fall into the range beside.
+        low, high = BOUNDS[max(at - 2, 0)], BOUNDS[min(at + 1, len(BOUNDS) - 1)]
+        if not low < close <= high:
+            yield f"the {part} quantile is {close} by native ranges and {classic} by classic ones"
+    known = ask(DURATION, "query_exemplars", of=of, start=began, end=time.time())
+    if TRACE not in {one["labels"]["trace_id"] for found in known for one in found["exemplars"]}:
+        yield f"the trace of all calls is no exemplar of a native histogram: {known}"
+    print(f"native histograms: {told:.0f} calls; {'; '.join(said)}; exemplars of {len(known)} series")
+    # What rules compute of classic histograms is not told by the gateway.
+    scraped = "count by (__name__) ({job='tollhouse', __name__!~'.*:.*|mcp_.*|.*_bucket'})"
+    names = lambda of: {one["metric"]["__name__"] for one in ask(scraped, of=of)["result"]}
+    here, there = names(PROMETHEUS), names(of)
+    # A native histogram is one series, under the name of its family.
+    missing = {name for name in here - there if not re.search("_(count|sum)$", name)}
+    if missing:
+        yield f"{missing} are in text and not in protobuf"
+
+
 def rules():
     """Every rule was computed, and the one alert that has a reason is on its way."""
     status, _, said = request(f"{PROMETHEUS}/api/v1/rules")
@@ -372,6 +422,7 @@ def main():
         wrong += board(panel)
     print(f"{len(panels)} queries of dashboards have an answer")
     wrong += exemplars(exposed(), began)
+    wrong += native(began)
     wrong += rules()
     kept.end()
     for line in wrong:

@@ -1,5 +1,5 @@
 //! A real collector, and agents and servers with the SDK of OpenTelemetry: the traces of agents go on through the gateway
-//! to servers, and what the gateway sends of them is understood, over gRPC and over HTTP, with gzip.
+//! to servers, and what the gateway sends of them is understood, over gRPC and over HTTP, as protobuf and as JSON, with gzip.
 
 use std::path::Path;
 use std::time::Duration;
@@ -27,7 +27,7 @@ const PLAY_LIMIT: Duration = Duration::from_secs(150);
 pub(super) fn take(site: &Site<'_>) -> anyhow::Result<()> {
     let python = tools::python(site, "otlp", &PACKAGES)?.join("python");
     let rotel = tools::rotel(site, &python)?;
-    for protocol in ["grpc", "http/protobuf"] {
+    for protocol in ["grpc", "http/protobuf", "http/json"] {
         let name = protocol.replace('/', "-");
         let (grpc, http, sink) = (peer::free_port()?, peer::free_port()?, peer::free_port()?);
         let _collector = collector(site, &rotel, &name, [grpc, http, sink])?;
@@ -61,7 +61,9 @@ fn play(
     endpoint: &str,
     sink: u16,
 ) -> anyhow::Result<String> {
-    let sending = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)];
+    // The SDK of agent and servers writes no JSON.
+    let theirs = if protocol == "http/json" { "http/protobuf" } else { protocol };
+    let sending = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), ("OTEL_EXPORTER_OTLP_PROTOCOL", theirs)];
     let script = site.brought("otlp/server.py");
     let listening = peer::free_port()?;
     let mut two = site.command(python);
@@ -73,16 +75,17 @@ fn play(
     let one = json!({ "command": python, "args": [script, "one"], "env": env });
     let servers = json!({ "one": one, "two": { "url": format!("http://127.0.0.1:{listening}/mcp") } });
     let more = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
         ("OTEL_LOGS_EXPORTER", "otlp"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "1000"),
         ("OTEL_BSP_SCHEDULE_DELAY", "200"),
         ("OTEL_BLRP_SCHEDULE_DELAY", "200"),
     ];
-    let all: Vec<(&str, &str)> = sending.into_iter().chain(more).collect();
-    let gateway = Gateway::start_in(site, &format!("otlp-{name}"), &json!({ "servers": servers }), &all)?;
+    let gateway = Gateway::start_in(site, &format!("otlp-{name}"), &json!({ "servers": servers }), &more)?;
 
     let mut agent = site.command(python);
-    agent.arg(site.brought("otlp/agent.py")).arg(gateway.origin()).arg(sink.to_string()).envs(sending);
+    agent.arg(site.brought("otlp/agent.py")).arg(gateway.origin()).args([&sink.to_string(), protocol]).envs(sending);
     peer::run(agent, &site.logs.join(format!("agent-{name}")), PLAY_LIMIT)?.well()
 }

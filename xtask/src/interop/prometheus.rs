@@ -66,8 +66,11 @@ pub(super) fn take(site: &Site<'_>) -> anyhow::Result<()> {
         ("TOLLHOUSE_ADMIN_TOKEN", TOKEN.to_owned()),
     ];
     let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let gateway = Gateway::start_in(site, "scraped", &json!({ "servers": servers }), &env)?;
-    let (_prometheus, origin) = start(site, &folder, gateway.admin())?;
+    let telemetry = json!({ "metrics": { "histograms": "both" } });
+    let gateway = Gateway::start_in(site, "scraped", &json!({ "servers": servers, "telemetry": telemetry }), &env)?;
+    let (_prometheus, origin) = start(site, &folder, gateway.admin(), "exemplar-storage")?;
+    // One more that takes native histograms, and then no classic ones of the same name.
+    let (_native, native) = start(site, &folder, gateway.admin(), "native-histograms,exemplar-storage")?;
 
     let boards = deploy::names::boards();
     let boards: Value = boards.into_iter().map(|query| json!({ "place": query.place, "query": query.text })).collect();
@@ -78,7 +81,7 @@ pub(super) fn take(site: &Site<'_>) -> anyhow::Result<()> {
         fs::write(&file, questions.to_string()).with_context(|| format!("write {}", file.display()))?;
         python.arg(file);
     }
-    python.arg(collector.to_string()).env("TOLLHOUSE_ADMIN_TOKEN", TOKEN);
+    python.args([collector.to_string(), native]).env("TOLLHOUSE_ADMIN_TOKEN", TOKEN);
     let told = peer::run(python, &site.logs.join("ask"), ASK_LIMIT)?.well()?;
     for line in told.lines() {
         eprintln!("  {line}");
@@ -86,9 +89,10 @@ pub(super) fn take(site: &Site<'_>) -> anyhow::Result<()> {
     judge(site, gateway.admin())
 }
 
-/// Starts one that fetches from the gateway every second, and answers with its origin.
-fn start(site: &Site<'_>, files: &Path, admin: &str) -> anyhow::Result<(Peer, String)> {
-    let own = site.scratch.path().join("prometheus");
+/// Starts one that fetches from the gateway every second, with these features, and answers with its origin.
+fn start(site: &Site<'_>, files: &Path, admin: &str, features: &str) -> anyhow::Result<(Peer, String)> {
+    let name = format!("prometheus-{}", features.replace(',', "-"));
+    let own = site.scratch.path().join(&name);
     fs::create_dir_all(&own).with_context(|| format!("make {}", own.display()))?;
     for name in ["prometheus.yml", "rules.yml", "alerts.yml"] {
         let text = fs::read_to_string(files.join(name)).with_context(|| format!("read {name}"))?;
@@ -105,8 +109,8 @@ fn start(site: &Site<'_>, files: &Path, admin: &str) -> anyhow::Result<(Peer, St
     let mut prometheus = site.command("prometheus");
     prometheus.arg(option("--config.file", &own.join("prometheus.yml")));
     prometheus.arg(option("--storage.tsdb.path", &own.join("data")));
-    prometheus.arg(format!("--web.listen-address={address}")).arg("--enable-feature=exemplar-storage");
-    let mut peer = Peer::start(prometheus, &site.logs.join("prometheus"))?;
+    prometheus.arg(format!("--web.listen-address={address}")).arg(format!("--enable-feature={features}"));
+    let mut peer = Peer::start(prometheus, &site.logs.join(name))?;
     peer.says(START_LIMIT, |said| said.contains("Server is ready to receive web requests").then_some(()))?;
     Ok((peer, format!("http://{address}")))
 }

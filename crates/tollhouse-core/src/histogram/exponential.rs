@@ -99,6 +99,14 @@ impl Exponential {
         since
     }
 
+    /// The same values, in ranges that are no finer than at this scale.
+    #[must_use]
+    pub fn at_most(&self, scale: i32) -> Self {
+        let mut coarse = self.clone();
+        coarse.coarsen((self.scale - scale).max(0));
+        coarse
+    }
+
     /// How many values there were.
     pub fn count(&self) -> u64 {
         self.zero + self.counts.iter().sum::<u64>()
@@ -172,6 +180,17 @@ mod tests {
                 prop_assert!(base.powi(index) <= value * (1.0 + 1e-6) && value <= base.powi(index + 1) * (1.0 + 1e-6));
                 let at = usize::try_from(index - all.offset).unwrap();
                 prop_assert!(all.counts[at] > 0);
+            }
+        }
+
+        #[test]
+        fn coarser_ranges_hold_the_same_values(values in prop::collection::vec(1e-6..1e3_f64, 0..50), scale in -4..=20) {
+            let coarse = of(&values).at_most(scale);
+            prop_assert!(coarse.scale <= scale);
+            prop_assert_eq!(coarse.count(), values.len() as u64);
+            for value in values {
+                let at = usize::try_from(index(value, coarse.scale) - coarse.offset).unwrap();
+                prop_assert!(coarse.counts[at] > 0);
             }
         }
 

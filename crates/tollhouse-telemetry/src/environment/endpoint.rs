@@ -26,9 +26,11 @@ pub(super) fn transport(reader: &mut Reader<'_>, signal: Signal, by: Activation)
     let (url, protocol) = match (&own, &all) {
         (Some(own), _) => url(reader, signal, own, asked, false),
         (None, Some(all)) => url(reader, signal, all, asked, true),
-        (None, None) if by == Activation::Asked => match asked {
-            Some(Protocol::Grpc) => ("http://localhost:4317".to_owned(), Protocol::Grpc),
-            _ => (format!("http://localhost:4318{}", signal.path()), Protocol::Http),
+        (None, None) if by == Activation::Asked => match asked.unwrap_or(Protocol::Http) {
+            Protocol::Grpc => ("http://localhost:4317".to_owned(), Protocol::Grpc),
+            protocol @ (Protocol::Http | Protocol::Json) => {
+                (format!("http://localhost:4318{}", signal.path()), protocol)
+            }
         },
         (None, None) => return None,
     };
@@ -89,7 +91,7 @@ fn url(
     let port = url.parse::<http::Uri>().ok().and_then(|url| url.port_u16());
     let usual = if schemeless || port == Some(4317) { Protocol::Grpc } else { Protocol::Http };
     let protocol = asked.unwrap_or(usual);
-    if base && protocol == Protocol::Http {
+    if base && protocol != Protocol::Grpc {
         let (front, query) = match url.split_once('?') {
             Some((front, query)) => (front.to_owned(), format!("?{query}")),
             None => (url, String::new()),
@@ -113,12 +115,9 @@ fn protocol(reader: &mut Reader<'_>, signal: Signal) -> Option<Protocol> {
     match text(reader, signal, "PROTOCOL")?.to_ascii_lowercase().as_str() {
         "grpc" => Some(Protocol::Grpc),
         "http/protobuf" | "http" => Some(Protocol::Http),
-        "http/json" => {
-            reader.warn("OTEL_EXPORTER_OTLP_PROTOCOL: http/json is not spoken; http/protobuf is".to_owned());
-            Some(Protocol::Http)
-        }
+        "http/json" => Some(Protocol::Json),
         _ => {
-            reader.warn("OTEL_EXPORTER_OTLP_PROTOCOL is neither grpc nor http/protobuf".to_owned());
+            reader.warn("OTEL_EXPORTER_OTLP_PROTOCOL is none of grpc, http/protobuf and http/json".to_owned());
             None
         }
     }

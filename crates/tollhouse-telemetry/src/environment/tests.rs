@@ -88,8 +88,9 @@ fn a_protocol_that_is_named_counts() {
     ];
     assert_eq!(endpoints(&own)[0].as_deref(), Some("grpc http://c:1234"));
     let json = read(&[(ALL, "http://c"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")]);
-    assert_eq!(json.traces.otlp.map(|transport| transport.protocol), Some(Protocol::Http));
-    assert_eq!(json.warnings, ["OTEL_EXPORTER_OTLP_PROTOCOL: http/json is not spoken; http/protobuf is"]);
+    assert_eq!(json.traces.otlp.as_ref().map(|transport| transport.protocol), Some(Protocol::Json));
+    assert_eq!(json.traces.otlp.map(|transport| transport.to_string()).as_deref(), Some("http://c/v1/traces"));
+    assert!(json.warnings.is_empty(), "{:?}", json.warnings);
 }
 
 #[test]

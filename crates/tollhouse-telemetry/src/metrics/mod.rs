@@ -23,7 +23,9 @@ mod cells;
 
 pub mod compat;
 pub mod export;
+pub mod exposition;
 pub mod otlp;
+pub mod protobuf;
 pub mod snapshot;
 pub mod text;
 pub mod word;
@@ -44,6 +46,7 @@ pub use standing::Standing;
 use calls::Calls;
 use cells::{Cells, lock};
 use coverage::Coverage;
+use exposition::Form;
 use minutes::Minutes;
 use sets::ours;
 use share::Share;
@@ -62,8 +65,10 @@ pub struct Config {
     pub off: Vec<Group>,
     /// Whose traces stand as examples for the ranges they fell into.
     pub examples: Examples,
-    /// Are calls counted in ranges that grow by a factor, too?
+    /// Are calls counted in ranges that grow by a factor, too, for those who are told so over OTLP?
     pub exponential: bool,
+    /// In which ranges a Prometheus is told of calls.
+    pub histograms: Histograms,
     /// What this process is, for `target_info`.
     pub target: Target,
 }
@@ -78,6 +83,18 @@ pub enum Examples {
     Sampled,
     /// Of none.
     Off,
+}
+
+/// In which ranges a Prometheus is told of calls, if it takes both kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Histograms {
+    /// In those of the table.
+    #[default]
+    Classic,
+    /// In ranges that grow by a factor. Texts cannot say them, and keep to those of the table.
+    Native,
+    /// In both.
+    Both,
 }
 
 /// What a process says of itself.
@@ -95,7 +112,14 @@ impl Config {
     /// Everything, of the program in this version.
     pub fn of(version: &str) -> Self {
         let target = Target { service: "tollhouse".to_owned(), version: version.to_owned(), instance: instance() };
-        Self { compat: Vec::new(), off: Vec::new(), examples: Examples::default(), exponential: false, target }
+        Self {
+            compat: Vec::new(),
+            off: Vec::new(),
+            examples: Examples::default(),
+            exponential: false,
+            histograms: Histograms::default(),
+            target,
+        }
     }
 }
 
@@ -148,7 +172,7 @@ pub struct Metrics {
 impl Metrics {
     /// Nothing counted yet.
     pub fn new(config: Config) -> Self {
-        let exponential = config.exponential;
+        let exponential = config.exponential || config.histograms != Histograms::Classic;
         let calls = Calls::new(compat::bounds(&config.compat), exponential);
         Self {
             config,
@@ -222,9 +246,10 @@ impl Metrics {
         Snapshot { families }
     }
 
-    /// Everything as OpenMetrics text.
-    pub fn render(&self, standing: Standing) -> String {
-        text::open_metrics(&self.snapshot(standing))
+    /// Everything, for who accepts this, by the header `Accept`: the media type and what is written in it.
+    pub fn expose(&self, standing: Standing, accepted: &str) -> (&'static str, Vec<u8>) {
+        let form = Form::of(accepted);
+        (form.media_type(), form.write(&self.snapshot(standing), self.config.histograms))
     }
 
     /// Servers come and go; what was counted of one that is gone goes with it.

@@ -51,7 +51,11 @@ fn metrics() -> Metrics {
 }
 
 fn text(metrics: &Metrics) -> String {
-    metrics.render(Standing::default())
+    rendered(metrics, Standing::default())
+}
+
+fn rendered(metrics: &Metrics, standing: Standing) -> String {
+    String::from_utf8(metrics.expose(standing, "").1).unwrap()
 }
 
 fn lines(metrics: &Metrics, start: &str) -> Vec<String> {
@@ -128,7 +132,7 @@ fn a_server_that_is_gone_leaves_no_series() {
         for server in servers {
             standing.count(Id::ServerState, [Some(Word::server(server)), ours("connected")], 1);
         }
-        metrics.render(standing)
+        rendered(&metrics, standing)
     };
     let text = with(&["files", "web"]);
     assert!(text.contains("files") && text.contains(r#"gen_ai_tool_name="read""#) && text.ends_with("# EOF\n"));

@@ -13,6 +13,7 @@ use tollhouse_core::clock;
 use tracing::{info, warn};
 
 use super::counts::Tally;
+use super::json;
 use super::wire::{Failure, Retry, Taken, Wire};
 use super::{Items, Protocol, Reason, Resource, Signal};
 
@@ -103,6 +104,12 @@ impl Delivery {
         let room = if grpc { PREFIX } else { 0 };
         let mut body = self.resource.request(&batch, room);
         drop(batch);
+        if self.wire.protocol() == Protocol::Json {
+            // It reads all of it again, which is more work than packing it.
+            let signal = self.signal;
+            let written = tokio::task::spawn_blocking(move || json::request(signal, &body)).await;
+            body = written.ok().and_then(Result::ok).unwrap_or_default();
+        }
         if self.wire.gzip() {
             // Some hundred kilobytes are milliseconds: not on the threads of calls.
             let plain = Bytes::from(body);

@@ -16,6 +16,8 @@ pub enum Protocol {
     Grpc,
     /// POSTs of protobuf messages over HTTP/1.1.
     Http,
+    /// POSTs of the same messages as JSON.
+    Json,
 }
 
 impl Protocol {
@@ -24,6 +26,7 @@ impl Protocol {
         match self {
             Self::Grpc => "grpc",
             Self::Http => "http/protobuf",
+            Self::Json => "http/json",
         }
     }
 }
@@ -102,7 +105,7 @@ impl Transport {
     pub(super) fn target(&self, signal: Signal) -> Uri {
         let path = match self.protocol {
             Protocol::Grpc => PathAndQuery::from_static(signal.method()),
-            Protocol::Http => self.path.clone(),
+            Protocol::Http | Protocol::Json => self.path.clone(),
         };
         let scheme = if self.secure { "https" } else { "http" };
         let parts = Uri::builder().scheme(scheme).authority(self.authority.clone()).path_and_query(path);
@@ -123,7 +126,7 @@ impl fmt::Display for Transport {
         write!(f, "{scheme}://{}", self.authority)?;
         match (self.protocol, self.path.path()) {
             (Protocol::Grpc, _) | (_, "/") => Ok(()),
-            (Protocol::Http, path) => f.write_str(path),
+            (Protocol::Http | Protocol::Json, path) => f.write_str(path),
         }
     }
 }

@@ -99,7 +99,7 @@ impl Wire {
     /// Dropped, the request may or may not have been taken; its connection is given up.
     pub(super) async fn send(&self, body: Bytes) -> Result<Taken, Failure> {
         match self.transport.protocol {
-            Protocol::Http => self.post(body).await,
+            Protocol::Http | Protocol::Json => self.post(body).await,
             Protocol::Grpc => self.call(body).await,
         }
     }
@@ -130,6 +130,8 @@ impl Wire {
             }
         }
         match head.status {
+            // The answer is in the request's form.
+            status if status.is_success() && self.transport.protocol == Protocol::Json => Ok(taken_json(&body)),
             status if status.is_success() => Ok(taken(&body)),
             status @ (StatusCode::TOO_MANY_REQUESTS
             | StatusCode::BAD_GATEWAY
@@ -219,10 +221,12 @@ fn headers(transport: &Transport) -> HeaderMap {
     headers.insert(USER_AGENT, HeaderValue::from_static(agent));
     let gzip = HeaderValue::from_static("gzip");
     match transport.protocol {
-        Protocol::Http => {
+        Protocol::Http | Protocol::Json => {
             let host = HeaderValue::from_str(transport.authority.as_str());
             headers.insert(HOST, host.expect("an authority is a valid header"));
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+            let json = transport.protocol == Protocol::Json;
+            let content = if json { "application/json" } else { "application/x-protobuf" };
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content));
             if transport.gzip {
                 headers.insert(CONTENT_ENCODING, gzip);
             }
@@ -244,6 +248,18 @@ fn taken(answer: &[u8]) -> Taken {
     let partial = ExportTraceServiceResponse::decode(answer).ok().and_then(|answer| answer.partial_success);
     let Some(partial) = partial else { return Taken::default() };
     Taken { rejected: u64::try_from(partial.rejected_spans).unwrap_or(0), message: clip(&partial.error_message) }
+}
+
+/// The same of an answer in JSON, where the count is a number or a string, and nothing rejected may be written as `null`.
+fn taken_json(answer: &[u8]) -> Taken {
+    let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
+    let partial = &answer["partialSuccess"];
+    let count = ["rejectedSpans", "rejectedDataPoints", "rejectedLogRecords"].into_iter().find_map(|name| {
+        let count = &partial[name];
+        count.as_u64().or_else(|| count.as_str()?.parse().ok())
+    });
+    let message = partial["errorMessage"].as_str().unwrap_or_default();
+    Taken { rejected: count.unwrap_or_default(), message: clip(message) }
 }
 
 /// When the collector wants to be asked again.
@@ -323,6 +339,20 @@ mod tests {
     use base64::engine::general_purpose::STANDARD_NO_PAD;
 
     use super::*;
+
+    #[test]
+    fn an_answer_in_json_says_what_was_not_taken() {
+        for (answer, rejected, message) in [
+            ("{}", 0, ""),
+            ("", 0, ""),
+            (r#"{"partialSuccess":null}"#, 0, ""),
+            (r#"{"partialSuccess":{"rejectedSpans":"3","errorMessage":"too old"}}"#, 3, "too old"),
+            (r#"{"partialSuccess":{"rejectedDataPoints":2}}"#, 2, ""),
+        ] {
+            let expected = Taken { rejected, message: message.to_owned() };
+            assert_eq!(taken_json(answer.as_bytes()), expected, "{answer}");
+        }
+    }
 
     fn trailers(code: &str, details: Option<&[u8]>) -> HeaderMap {
         let mut trailers = HeaderMap::new();

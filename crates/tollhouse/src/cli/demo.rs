@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Context as _;
 use tollhouse_proxy::settings::{FrontDoor, Limits, Naming, SessionRule, Settings, Tracing};
+use tollhouse_telemetry::metrics::Histograms;
 
 use super::Common;
 use crate::build::{Keep, Wanted};
@@ -49,6 +50,7 @@ pub(crate) async fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
         admin_login: true,
         store: config::Store::default(),
         compat: Vec::new(),
+        histograms: Histograms::default(),
         capture: config::Capture::default(),
         shown: config::defaults(),
         notices: Vec::new(),

@@ -13,6 +13,7 @@ use tollhouse_proxy::settings::{
 };
 use tollhouse_store::sqlite::Keep;
 use tollhouse_telemetry::compat::Set;
+use tollhouse_telemetry::metrics::Histograms;
 use tollhouse_web::Setting;
 
 use super::block::List;
@@ -70,6 +71,8 @@ pub(crate) struct Loaded {
     pub(crate) store: Store,
     /// Names that metrics and spans have beside their own.
     pub(crate) compat: Vec<Set>,
+    /// In which ranges a Prometheus is told of calls.
+    pub(crate) histograms: Histograms,
     /// Whose content is captured.
     pub(crate) capture: Capture,
     /// Every key with its value, to be shown.
@@ -194,6 +197,7 @@ pub(crate) fn own(file: &File, root: &Place, env: &dyn Environment, findings: &m
         admin_login: file.admin_login.as_ref().is_none_or(|asks| asks.value),
         store: file.store.as_ref().map(|store| store_of(&store.value, findings)).unwrap_or_default(),
         compat: file.telemetry.as_ref().map(|telemetry| telemetry.value.compat()).unwrap_or_default(),
+        histograms: file.telemetry.as_ref().map(|telemetry| telemetry.value.histograms()).unwrap_or_default(),
         capture: Capture::of(file),
         shown: Vec::new(),
         notices: Vec::new(),
@@ -243,6 +247,7 @@ fn defaults(servers: Vec<Server>, env: &dyn Environment) -> Loaded {
         admin_login: true,
         store: Store::default(),
         compat: Vec::new(),
+        histograms: Histograms::default(),
         capture: Capture::default(),
         shown: super::defaults(),
         notices: Vec::new(),

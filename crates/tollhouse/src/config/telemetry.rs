@@ -1,6 +1,7 @@
 //! The block `telemetry` as it is written.
 
 use tollhouse_telemetry::compat::Set;
+use tollhouse_telemetry::metrics::Histograms;
 
 use super::block::{List, block};
 use super::values::{OneOf, Words};
@@ -16,11 +17,24 @@ block! {
         /// What is kept of the content of calls, arguments and results, at servers and tools that say nothing else: `none`, or
         /// `redacted`, up to 32 KiB of each side with secrets replaced. Sizes, hashes and the shape of arguments are always kept.
         capture: OneOf<Kept> = "none",
+        /// How metrics are told.
+        metrics: Metrics,
     }
     later: [
-        "session_root", "identity", "sampling", "adaptive", "profile", "critical_tools", "level", "logs", "metrics",
-        "semconv", "error_threshold"
+        "session_root", "identity", "sampling", "adaptive", "profile", "critical_tools", "level", "logs", "semconv",
+        "error_threshold"
     ]
+}
+
+block! {
+    /// How metrics are told. Read when the program starts.
+    struct Metrics {
+        /// In which ranges calls are counted for a Prometheus that fetches protobuf: `classic`, those of the table; `native`,
+        /// ranges that grow by a factor and become as fine as 160 of them allow; `both`. Text has the classic ones
+        /// in any case. With `classic` the others are not counted.
+        histograms: OneOf<Histograms> = "classic",
+    }
+    later: ["off"]
 }
 
 block! {
@@ -52,7 +66,19 @@ impl Words for Set {
         &[("dashboard", Self::Dashboard), ("gateway", Self::Gateway), ("proxy", Self::Proxy), ("tools", Self::Tools)];
 }
 
+impl Words for Histograms {
+    const NAME: &'static str = "Histograms";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("classic", Self::Classic), ("native", Self::Native), ("both", Self::Both)];
+}
+
 impl Telemetry {
+    /// In which ranges a Prometheus is told of calls.
+    pub(crate) fn histograms(&self) -> Histograms {
+        let written = self.metrics.as_ref().and_then(|metrics| metrics.value.histograms.as_ref());
+        written.map(|word| word.value.0).unwrap_or_default()
+    }
+
     /// The sets of other names, each once.
     pub(crate) fn compat(&self) -> Vec<Set> {
         let written = self.compat.iter().flat_map(|list| &list.value.0);

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tollhouse_core::units::ByteSize;
 use tollhouse_proxy::settings::{Command, Limits, Naming, OverHttp, Prefix, Server, Timeouts, Transport};
+use tollhouse_telemetry::metrics::Histograms;
 
 use super::env::{Environment, Process};
 use super::{
@@ -451,6 +452,16 @@ fn what_is_kept_and_where_is_read_and_nothing_else_is_needed() {
 }
 
 #[test]
+fn calls_are_told_in_classic_ranges_unless_others_are_asked_for() {
+    let told = |yaml: &str| accepted("t.yaml", &format!("servers: {{ s: {{ command: x }} }}\n{yaml}\n")).histograms;
+    assert_eq!(told(""), Histograms::Classic);
+    assert_eq!(told("telemetry: { metrics: { histograms: native } }"), Histograms::Native);
+    assert_eq!(told("telemetry: { metrics: { histograms: both } }"), Histograms::Both);
+    let refused = "servers: { s: { command: x } }\ntelemetry: { metrics: { off: [tool] } }\n";
+    assert_eq!(codes(loaded("t.yaml", refused)), [Code::Later]);
+}
+
+#[test]
 fn the_schema_knows_every_key_and_default_that_is_read() {
     let schema = schema();
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
@@ -469,13 +480,16 @@ fn the_schema_knows_every_key_and_default_that_is_read() {
                 "Observability" => "observability",
                 "Store" => "store",
                 "Telemetry" => "telemetry",
+                "Metrics" => "telemetry.metrics",
                 "ToolConfig" => "tool_config",
                 "TimeoutHandling" => "timeout_handling",
                 "SessionRecovery" => "session_recovery",
                 "Server" | "Timeouts" => continue,
                 other => panic!("{other} has defaults and no place in this test"),
             };
-            accepted("t.yaml", &format!("servers: {{ s: {{ command: x }} }}\n{path}: {{ {key}: {default} }}\n"));
+            let within = |inner: String, block: &str| format!("{block}: {{ {inner} }}");
+            let written = path.rsplit('.').fold(format!("{key}: {default}"), within);
+            accepted("t.yaml", &format!("servers: {{ s: {{ command: x }} }}\n{written}\n"));
         }
     }
 }
