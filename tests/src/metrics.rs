@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::client::{legacy, modern};
 use crate::gateway::{Gateway, gateway, tables};
-use crate::http::request;
+use crate::http::{ADMIN_TOKEN, request};
 use crate::upstream;
 use crate::wait::eventually;
 
@@ -195,4 +195,23 @@ async fn groups_are_left_out_where_the_environment_says_so() {
     .await;
     assert!(!told.kinds.contains_key("mcp_server_operation_duration_seconds"));
     assert!(told.kinds.contains_key("tollhouse_session_ended"));
+}
+
+#[tokio::test]
+async fn the_dashboard_counts_what_is_asked_of_it_and_pages_that_watch() {
+    let upstream = upstream::echo().start().await;
+    let gateway = gateway().with(&upstream).start().await;
+    busy(&gateway).await;
+    for (path, status) in [("/", 200), ("/calls", 200), ("/calls/made-up", 404), ("/api/v1/calls", 200)] {
+        let asked = request(gateway.admin, "GET", path).field("Authorization", &format!("Bearer {ADMIN_TOKEN}"));
+        assert_eq!(asked.send().await.status(), status, "{path}");
+    }
+    let dashboard =
+        |told: &Told, name: &str, view: &str| told.sum(&format!("tollhouse_dashboard_{name}"), "view", view);
+    let told = Told::by(&gateway).await;
+    let requests = |view| dashboard(&told, "requests_total", view);
+    assert!(requests("overview") >= 1.0 && requests("calls") >= 2.0 && requests("api") >= 1.0);
+    assert!(told.sum("tollhouse_dashboard_requests_total", "outcome", "refused") >= 1.0);
+    assert_eq!(told.sum("tollhouse_dashboard_requests_total", "outcome", "failed"), 0.0);
+    assert_eq!(dashboard(&told, "views_open", "calls"), 0.0);
 }

@@ -1,4 +1,5 @@
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -47,6 +48,8 @@ fn what_was_kept_is_there_after_an_end_in_order_and_ids_go_on() {
 
 /// The environment variable by which this test program is told to be the process that is killed.
 const VICTIM: &str = "TOLLHOUSE_STORE_VICTIM";
+/// The one that names the file by which it says that it has written something.
+const WRITES: &str = "TOLLHOUSE_STORE_VICTIM_WRITES";
 
 /// Not a test of its own: writes until it is killed, if it is told where.
 #[test]
@@ -58,6 +61,9 @@ fn victim() {
     for batch in 0.. {
         let first = from + batch * 50;
         writer.append(&(first..first + 50).map(call).collect::<Vec<_>>()).unwrap();
+        if let Some(writes) = std::env::var_os(WRITES).filter(|_| batch == 0) {
+            std::fs::write(writes, "").unwrap();
+        }
         if batch % 3 == 0 {
             writer.flush().unwrap();
         }
@@ -67,18 +73,23 @@ fn victim() {
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a test starts what it kills")]
 fn a_kill_at_any_moment_loses_no_commit_and_leaves_no_half_batch() {
-    let dir = dir();
+    let (dir, beside) = (dir(), dir());
     let program = std::env::current_exe().unwrap();
     let mut kept = 0;
     for round in 0..200 {
         let mut victim = Command::new(&program)
             .args(["--exact", "sqlite::tests::victim"])
             .env(VICTIM, dir.path())
+            .env(WRITES, beside.path().join(round.to_string()))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(15 + (round * 7) % 31));
+        // One in four dies at any moment, perhaps while it opens; the others once they have begun to write, however busy the machine is.
+        if round % 4 != 0 {
+            until_it_is_there(&beside.path().join(round.to_string()), &mut victim);
+        }
+        std::thread::sleep(Duration::from_millis((round * 7) % 31));
         victim.kill().unwrap();
         victim.wait().unwrap();
         if round % 20 != 19 {
@@ -105,7 +116,19 @@ fn a_kill_at_any_moment_loses_no_commit_and_leaves_no_half_batch() {
         kept = count;
         writer.close().unwrap();
     }
-    assert!(kept > 300, "only {kept} calls were written in all");
+    assert!(kept >= 150 * 50, "only {kept} calls were written in all");
+}
+
+/// Waits until the victim has made this file.
+fn until_it_is_there(file: &Path, victim: &mut Child) {
+    for _ in 0..10_000 {
+        if file.exists() {
+            return;
+        }
+        assert_eq!(victim.try_wait().unwrap(), None, "the victim ended by itself");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    panic!("the victim writes nothing");
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 /// Characters of one foreign text that are shown.
 const SHOWN_MAX: usize = 4096;
+/// Levels by which JSON is set in, at most: what lies deeper starts where they end.
+const DEPTH_SHOWN: usize = 32;
 
 /// Characters of a name in a list. The store keeps no more of what callers say.
 const BRIEF_MAX: usize = 160;
@@ -23,6 +25,53 @@ pub(super) fn brief(text: &str) -> String {
 /// The same for text of several lines.
 pub(super) fn seen_lines(text: &str) -> String {
     visible(text, 8 * SHOWN_MAX, true)
+}
+
+/// JSON with each member on a line of its own; names, numbers and their order stay as they are written.
+pub(super) fn indented(json: &str) -> String {
+    let mut out = String::with_capacity(json.len() * 2);
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    let line = |out: &mut String, depth: usize| {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", depth.min(DEPTH_SHOWN)));
+    };
+    let mut letters = json.chars().peekable();
+    while let Some(letter) = letters.next() {
+        if quoted {
+            out.push(letter);
+            quoted = escaped || letter != '"';
+            escaped = !escaped && letter == '\\';
+            continue;
+        }
+        match letter {
+            ' ' | '\t' | '\r' | '\n' => {}
+            '{' | '[' => {
+                while letters.next_if(|next| next.is_ascii_whitespace()).is_some() {}
+                out.push(letter);
+                if let Some(close) = letters.next_if(|next| matches!(next, '}' | ']')) {
+                    out.push(close);
+                } else {
+                    depth += 1;
+                    line(&mut out, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut out, depth);
+                out.push(letter);
+            }
+            ',' => {
+                out.push(letter);
+                line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            _ => {
+                quoted = letter == '"';
+                out.push(letter);
+            }
+        }
+    }
+    out
 }
 
 fn visible(text: &str, max: usize, lines: bool) -> String {
@@ -157,6 +206,11 @@ pub(super) fn seconds(seconds: u64) -> String {
     }
 }
 
+/// How long something took that may be over in no time: `840 ms`, else as [`seconds`].
+pub(super) fn lasted(us: u64) -> String {
+    if us < 1_000_000 { format!("{} ms", us.div_ceil(1000)) } else { seconds(us / 1_000_000) }
+}
+
 /// A share in percent: `0 %`, `0.4 %`, `12 %`, `<0.1 %`.
 pub(super) fn percent(part: u64, whole: u64) -> String {
     if part == 0 || whole == 0 {
@@ -172,6 +226,30 @@ pub(super) fn percent(part: u64, whole: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_is_spread_over_lines_and_says_the_same() {
+        let json = r#"{"b":1.50,"a":[{},[ ],"x,{\"y\":1}\\",{"deep":null}],"n":-1e3}"#;
+        let expected = r#"{
+  "b": 1.50,
+  "a": [
+    {},
+    [],
+    "x,{\"y\":1}\\",
+    {
+      "deep": null
+    }
+  ],
+  "n": -1e3
+}"#;
+        assert_eq!(indented(json), expected);
+        for text in ["", "\"unfinished \\", "}}]]", "[[[[", "plain"] {
+            let letters = |text: &str| text.chars().filter(|letter| !letter.is_whitespace()).collect::<String>();
+            assert_eq!(letters(&indented(text)), letters(text));
+        }
+        let deep = "[".repeat(100_000);
+        assert!(indented(&deep).len() < 100_000 * 70);
+    }
 
     #[test]
     fn what_cannot_be_seen_is_made_visible_and_what_is_long_cut() {

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 
 use tollhouse_core::era::Era;
-use tollhouse_core::record::Listener;
+use tollhouse_core::record::{Content, Listener};
 use tollhouse_core::trace::Hex;
 use tollhouse_store::Call;
 use tollhouse_store::question::Sum;
 
 use super::super::address::{Address, encoded};
-use super::super::text::{ago, brief, bytes, count, millis, rfc3339, seen, seen_lines, time};
+use super::super::text::{ago, brief, bytes, count, indented, millis, rfc3339, seen, seen_lines, time};
 use super::row::{Cell, Status};
 use crate::api::CallView;
 
@@ -54,10 +54,21 @@ pub(super) struct Shown {
     pub(super) request_id: String,
     pub(super) request_bytes: String,
     pub(super) response_bytes: String,
+    pub(super) request_hash: Option<String>,
+    pub(super) response_hash: Option<String>,
     pub(super) shape: Option<String>,
+    pub(super) content: Option<Captured>,
     pub(super) hints: Vec<[String; 2]>,
     pub(super) copies: Vec<Copied>,
     pub(super) raw: String,
+}
+
+/// What is kept of what it carried: JSON without secrets.
+pub(super) struct Captured {
+    pub(super) arguments: Option<String>,
+    pub(super) result: Option<String>,
+    /// What was taken out or cut off, if anything was.
+    pub(super) note: Option<String>,
 }
 
 /// A part of the panel.
@@ -145,13 +156,33 @@ impl Peek {
             request_id: brief(&call.request_id),
             request_bytes: bytes(call.request_bytes),
             response_bytes: bytes(call.response_bytes),
+            request_hash: call.seen.request_hash.map(|hash| Hex(&hash.0).to_string()),
+            response_hash: call.seen.response_hash.map(|hash| Hex(&hash.0).to_string()),
             shape: call.shape.as_deref().map(seen_lines),
+            content: call.seen.content.as_deref().map(Captured::of),
             hints: call.hints.iter().map(|(key, value)| [brief(key), brief(value)]).collect(),
             copies: copies(call, listen),
             raw: serde_json::to_string_pretty(&CallView::from(call))
                 .map_or_else(|error| error.to_string(), |raw| seen_lines(&raw)),
         };
         Self { close: plain.to_string(), call: Some(Box::new(shown)) }
+    }
+}
+
+impl Captured {
+    fn of(content: &Content) -> Self {
+        let side = |side: &Option<Box<str>>| side.as_deref().map(|json| seen_lines(&indented(json)));
+        let taken = (content.redactions > 0).then(|| match content.redactions {
+            1 => "one secret is taken out".to_owned(),
+            many => format!("{} secrets are taken out", count(u64::from(many))),
+        });
+        let cut = content.truncated.then(|| "what is too long is cut off".to_owned());
+        let note: Vec<String> = taken.into_iter().chain(cut).collect();
+        Self {
+            arguments: side(&content.arguments),
+            result: side(&content.result),
+            note: (!note.is_empty()).then(|| note.join("; ")),
+        }
     }
 }
 

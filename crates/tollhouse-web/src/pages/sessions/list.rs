@@ -8,7 +8,7 @@ use tollhouse_store::question::{Field, Filter, Session};
 use super::super::address::{Address, encoded, now_us};
 use super::super::frame::{Frame, SESSIONS};
 use super::super::pick::Pick;
-use super::super::text::{ago, count, rfc3339, seconds, seen};
+use super::super::text::{ago, count, lasted, rfc3339, seen};
 use super::super::{Answer, Pages, offered};
 use super::{inferred, state};
 
@@ -86,7 +86,7 @@ impl Row {
             failed: count(session.failed),
             any_failed: session.failed > 0,
             servers: session.servers.iter().map(|server| seen(server)).collect(),
-            lasted: seconds(session.last_us.saturating_sub(session.first_us) / 1_000_000),
+            lasted: lasted(session.last_us.saturating_sub(session.first_us)),
             at: rfc3339(session.last_us),
             ago: ago(session.last_us, now_us),
         }

@@ -9,7 +9,7 @@ use tollhouse_store::Call;
 
 use super::super::address::{Address, now_us};
 use super::super::frame::{Frame, Missing, SESSIONS};
-use super::super::text::{ago, count, millis, rfc3339, seconds, seen, time};
+use super::super::text::{ago, count, lasted, millis, rfc3339, seen, time};
 use super::super::traces::stretch;
 use super::super::{Answer, Pages};
 use super::round::{Round, rounds};
@@ -123,7 +123,7 @@ impl Page {
             any_failed: failed > 0,
             last: ago(to_us, now_us),
             last_at: rfc3339(to_us),
-            lasted: seconds(to_us.saturating_sub(from_us) / 1_000_000),
+            lasted: lasted(to_us.saturating_sub(from_us)),
             last_ok,
             picture: drawn.svg,
             parallel: drawn.parallel,
@@ -165,7 +165,7 @@ impl View {
         };
         Self {
             nth: nth + 1,
-            pause: round.pause_us.map(|pause_us| seconds(pause_us / 1_000_000)),
+            pause: round.pause_us.map(lasted),
             at: rfc3339(round.from_us),
             when: time(round.from_us, now_us),
             ms: millis(whole_us),

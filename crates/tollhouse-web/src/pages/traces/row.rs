@@ -67,7 +67,8 @@ pub(super) fn says(call: &Call, text: &str) -> bool {
     let text = text.to_lowercase();
     let maybe = [&call.name, &call.asked_as, &call.server, &call.client, &call.error, &call.fault, &call.shape];
     let always = [&call.method, &call.outcome, &call.request_id, &call.session];
-    maybe.into_iter().flatten().chain(always).any(|part| part.to_lowercase().contains(&text))
+    let content = call.seen.content.as_deref().into_iter().flat_map(|content| [&content.arguments, &content.result]);
+    maybe.into_iter().chain(content).flatten().chain(always).any(|part| part.to_lowercase().contains(&text))
 }
 
 const SERVERS: [&str; 6] = ["s1", "s2", "s3", "s4", "s5", "s6"];

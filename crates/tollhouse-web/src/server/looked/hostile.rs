@@ -1,6 +1,7 @@
 //! Whatever stands in a call or in an address is text in a page, and nothing else.
 
 use proptest::prelude::*;
+use tollhouse_core::record::{Content, Seen};
 use tollhouse_core::trace::Hex;
 
 use super::*;
@@ -37,6 +38,10 @@ fn call_of(text: &str, nth: u64) -> Call {
         error: some(),
         fault: some(),
         shape: some(),
+        seen: Seen {
+            content: Some(Box::new(Content { arguments: some(), result: some(), truncated: true, redactions: 2 })),
+            ..recent(nth).seen
+        },
         ..recent(nth)
     }
 }
