@@ -46,7 +46,7 @@ pub(super) fn indented(json: &str) -> String {
         match letter {
             ' ' | '\t' | '\r' | '\n' => {}
             '{' | '[' => {
-                while letters.next_if(|next| next.is_ascii_whitespace()).is_some() {}
+                while letters.next_if(char::is_ascii_whitespace).is_some() {}
                 out.push(letter);
                 if let Some(close) = letters.next_if(|next| matches!(next, '}' | ']')) {
                     out.push(close);
