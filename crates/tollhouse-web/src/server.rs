@@ -35,7 +35,7 @@ use crate::health::{Health, Phase, Report};
 use crate::login::{self, Entrance, Login};
 use crate::pages::{self, Pages};
 use crate::settings::Settings;
-use crate::usage::Usage;
+use crate::usage::{Coverage, Usage};
 
 /// After the stop, an answer under way gets this long; a health answer takes microseconds.
 const FINISH: Duration = Duration::from_secs(2);
@@ -71,6 +71,8 @@ pub struct Shown {
     pub settings: Settings,
     /// What is counted, if it is.
     pub metrics: Option<Figures>,
+    /// Of which share of calls things are known, if that is counted.
+    pub coverage: Option<Coverage>,
     /// What lets somebody see pages and ask the API; without it everybody who reaches the listener may.
     pub login: Option<Arc<Login>>,
 }
@@ -83,6 +85,7 @@ impl Shown {
             recorded: None,
             settings: watch::channel(Arc::from([])).1,
             metrics: None,
+            coverage: None,
             login: None,
         }
     }
@@ -164,13 +167,13 @@ struct Door {
 }
 
 fn routes(shown: Shown, door: Door, stop: CancellationToken) -> Router {
-    let Shown { health, recorded, settings, metrics, login } = shown;
+    let Shown { health, recorded, settings, metrics, coverage, login } = shown;
     let kept = recorded.is_some();
     let guarded = recorded.map(|recorded| {
         let events = Events::new(recorded.clone(), health.clone(), stop);
         let streams = Router::new().route("/events", get(events::follow)).with_state(events);
         let api = api::routes(recorded.clone(), health.clone(), settings.clone());
-        pages::routes(Pages { health: health.clone(), recorded, settings }).merge(streams).merge(api)
+        pages::routes(Pages { health: health.clone(), recorded, settings, coverage }).merge(streams).merge(api)
     });
     let (mut guarded, mut entrance) = (guarded.unwrap_or_default(), Router::new());
     if let Some(login) = login.filter(|_| kept) {

@@ -19,6 +19,7 @@ use tollhouse_store::Store;
 use tollhouse_telemetry::logs::Log;
 use tollhouse_telemetry::metrics::{self, Metrics};
 use tollhouse_telemetry::otlp::Signal;
+use tollhouse_web::usage::{Coverage, Known};
 use tollhouse_web::{Login, Losses, Origin, Phase, Recorded, Reloads, Server, Setting, Shown, Snapshot, State};
 use tracing::{error, info, warn};
 
@@ -144,6 +145,7 @@ impl Program {
             tasks.spawn(consistency::watch(metrics.clone(), recorded, consistency.clone(), stop_admin.clone()));
         }
         let beside = Beside { recorded: kept.clone(), exports: exports.clone(), consistency };
+        let counted = metrics.clone();
         let figures = Arc::new(Figures::new(metrics, handle.clone(), beside));
         let collector = exports.metrics().map(|(to, how)| {
             let (figures, stop) = (figures.clone(), CancellationToken::new());
@@ -163,9 +165,16 @@ impl Program {
                 let figures = figures.clone();
                 move |accepted: &str| figures.expose(accepted)
             });
+            let coverage: Coverage = Arc::new(move || known(&counted));
             let settings = shown.subscribe();
-            let shown =
-                Shown { health, recorded: kept.clone(), settings, metrics: Some(figures), login: login.clone() };
+            let shown = Shown {
+                health,
+                recorded: kept.clone(),
+                settings,
+                metrics: Some(figures),
+                coverage: Some(coverage),
+                login: login.clone(),
+            };
             tasks.spawn(async move {
                 if let Err(error) = tollhouse_web::serve(listener, shown, allowed, stop).await {
                     error!(target: "tollhouse.admin", %error, "the admin listener ended");
@@ -271,6 +280,12 @@ fn counted(loaded: &Loaded, exports: &Exports) -> metrics::Config {
         }
     }
     config
+}
+
+/// Of which share of calls things are known, for pages.
+fn known(metrics: &Metrics) -> Known {
+    let metrics::Known { trace_root, session_state, tool_output, tool_content } = metrics.known();
+    Known { trace_root, session_state, tool_output, tool_content }
 }
 
 /// Tells what the operator should know of a configuration that is in force.

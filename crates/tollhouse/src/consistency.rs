@@ -210,7 +210,9 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         tokio::time::pause();
-        compare(&metrics, &store, NUMBER).await
+        let compared = compare(&metrics, &store, NUMBER).await;
+        tokio::time::resume();
+        compared
     }
 
     #[tokio::test]

@@ -19,6 +19,19 @@ const SLOTS: usize = 60;
 /// What may be known of a call.
 const ASPECTS: [&str; 4] = ["trace_root", "session_state", "tool_output", "tool_content"];
 
+/// The share of calls of the last five minutes of which something is known; `None` where there was none of which it could be.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Known {
+    /// The root of its trace: the caller's span, or that of the session. Of all calls; the rest is of tool calls.
+    pub trace_root: Option<f64>,
+    /// Its session, by what client or protocol say.
+    pub session_state: Option<f64>,
+    /// Size and hash of what went in and out.
+    pub tool_output: Option<f64>,
+    /// The content itself, since it is captured.
+    pub tool_content: Option<f64>,
+}
+
 /// By aspect: calls of which it is known, and calls of which it could be.
 type Counts = [[u64; 2]; ASPECTS.len()];
 
@@ -72,32 +85,36 @@ impl Coverage {
         }
     }
 
-    /// Tells all of it.
-    pub(super) fn tell(&self, standing: &mut Standing) {
+    /// Of which share of the last calls things are known.
+    pub(super) fn recent(&self) -> Known {
         let oldest = slot().saturating_sub(SLOTS as u64 - 1);
-        let inner = lock(&self.0);
-        let total = inner.total;
         let mut recent = Counts::default();
-        for (_, counts) in inner.slots.iter().filter(|(at, _)| *at >= oldest) {
+        for (_, counts) in lock(&self.0).slots.iter().filter(|(at, _)| *at >= oldest) {
             for (sum, counts) in recent.iter_mut().zip(counts) {
                 sum[0] += counts[0];
                 sum[1] += counts[1];
             }
         }
-        drop(inner);
+        let [trace_root, session_state, tool_output, tool_content] =
+            recent.map(|[known, all]| (all > 0).then(|| number(known) / number(all)));
+        Known { trace_root, session_state, tool_output, tool_content }
+    }
+
+    /// Tells all of it.
+    pub(super) fn tell(&self, standing: &mut Standing) {
+        let total = lock(&self.0).total;
+        let recent = self.recent();
         for (aspect, [known, all]) in ASPECTS.into_iter().zip(total) {
             for (covered, count) in [("yes", known), ("no", all - known)] {
                 standing.count(Id::Coverage, [Some(Word::Ours(aspect)), Some(Word::Ours(covered))], count);
             }
         }
-        let [root, session, output, content] =
-            recent.map(|[known, all]| (all > 0).then(|| number(known) / number(all)));
-        for (id, share) in [(Id::TraceRootCoverage, root), (Id::SessionCoverage, session)] {
+        for (id, share) in [(Id::TraceRootCoverage, recent.trace_root), (Id::SessionCoverage, recent.session_state)] {
             if let Some(share) = share {
                 standing.number(id, [], share);
             }
         }
-        for (captured, share) in [("no", output), ("yes", content)] {
+        for (captured, share) in [("no", recent.tool_output), ("yes", recent.tool_content)] {
             if let Some(share) = share {
                 standing.number(Id::OutputVisibility, [Some(Word::Ours(captured))], share);
             }

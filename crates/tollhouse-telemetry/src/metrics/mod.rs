@@ -40,6 +40,7 @@ use tollhouse_core::record::CallRecord;
 use crate::catalogue::{Group, Id, METRICS};
 use crate::compat::Set;
 
+pub use coverage::Known;
 pub use minutes::Minute;
 pub use standing::Standing;
 
@@ -196,6 +197,11 @@ impl Metrics {
         self.calls.count(record, example);
         self.coverage.count(record);
         self.minutes.count(record);
+    }
+
+    /// Of which share of the last calls things are known.
+    pub fn known(&self) -> Known {
+        self.coverage.recent()
     }
 
     /// What was counted of the calls that arrived in this minute, one of the last few.

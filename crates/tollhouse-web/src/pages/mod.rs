@@ -33,6 +33,7 @@ use tollhouse_store::question::{By, Figure, Numbers, Width};
 use crate::api::Recorded;
 use crate::health::Health;
 use crate::settings::Settings;
+use crate::usage::Coverage;
 
 /// What pages are made of.
 #[derive(Clone)]
@@ -40,6 +41,7 @@ pub(crate) struct Pages {
     pub(crate) health: Arc<dyn Health>,
     pub(crate) recorded: Recorded,
     pub(crate) settings: Settings,
+    pub(crate) coverage: Option<Coverage>,
 }
 
 /// A page, or why there is none.

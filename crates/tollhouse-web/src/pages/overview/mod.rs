@@ -21,6 +21,7 @@ use super::text::{bytes, count, percent, seconds};
 use super::{Answer, Pages};
 use crate::charts::{Chart, Percentiles, Series, Slot, latency, stacked};
 use crate::health::{Report, Status};
+use crate::usage::Known;
 use tables::{Failing, Ranked, Standing};
 use tiles::Tile;
 
@@ -47,6 +48,7 @@ struct Page {
     calls: String,
     errors: String,
     facts: Vec<[String; 2]>,
+    known: Vec<Share>,
     begin: Option<Begin>,
 }
 
@@ -65,6 +67,13 @@ struct Zoom {
     from: String,
     to: String,
     title: String,
+}
+
+/// Of which share of the last calls something is known.
+struct Share {
+    name: &'static str,
+    figure: String,
+    meaning: &'static str,
 }
 
 /// What somebody does who sees this for the first time.
@@ -111,6 +120,7 @@ pub(super) async fn page(State(pages): State<Pages>, uri: Uri) -> Answer {
     page.facts.push(["Recorded since the start".to_owned(), count(counts.written)]);
     let lost = counts.overflowed + counts.failed + report.records_dropped;
     page.facts.push(["Records lost".to_owned(), count(lost)]);
+    page.known = pages.coverage.as_ref().map(|known| shares(&known())).unwrap_or_default();
     page.frame.stream =
         page.frame.address.live().then(|| format!("/events?view=overview&topics=calls,sums,health&after={after}"));
     let nonce = page.frame.nonce().clone();
@@ -156,6 +166,7 @@ impl Page {
             calls: calls_at.to_string(),
             errors: calls_at.with("errors", "true").to_string(),
             facts: facts(&all, report),
+            known: Vec::new(),
             begin: (!found.any).then(|| Begin {
                 listen: report.listen.map(|listen| listen.to_string()),
                 servers: report.servers.len(),
@@ -225,6 +236,31 @@ fn milliseconds(us: u64) -> f64 {
 }
 
 /// What the gateway itself costs, and how long it has been running.
+fn shares(known: &Known) -> Vec<Share> {
+    let share = |name, part: Option<f64>, meaning| {
+        let figure = part.map_or_else(|| "–".to_owned(), |part| format!("{:.0} %", (part * 100.0).floor()));
+        Share { name, figure, meaning }
+    };
+    vec![
+        share(
+            "root of the trace",
+            known.trace_root,
+            "Calls below a span that the caller named, or the root of their session.",
+        ),
+        share(
+            "session",
+            known.session_state,
+            "Tool calls whose session the client or the protocol names; of the others it is guessed.",
+        ),
+        share(
+            "input and output",
+            known.tool_output,
+            "Tool calls of which size and hash of arguments and answer are kept.",
+        ),
+        share("content", known.tool_content, "Tool calls whose arguments and result are captured, without secrets."),
+    ]
+}
+
 fn facts(all: &Sum, report: &Report) -> Vec<[String; 2]> {
     let (total, upstream) = (all.total.sum(), all.upstream.sum());
     let own = total.saturating_sub(upstream);
