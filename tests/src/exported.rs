@@ -180,6 +180,73 @@ async fn a_repeated_call_has_a_span_for_each_attempt() {
     gateway.ends_well(&["not_executed"]).await;
 }
 
+#[tokio::test]
+async fn a_list_of_several_servers_has_a_span_for_each_of_them() {
+    let sink = Sink::http().await;
+    let (near, far, dead) =
+        (upstream::echo().start().await, upstream::echo().legacy_only().start().await, upstream::echo().closed());
+    let builder = exporting(&sink).alone().server("near", &near).server("far", &far).server("dead", &dead);
+    let gateway = builder.start().await;
+    let context = "\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\"";
+    let modern = modern(&gateway).at("/mcp");
+    let listed = modern.message("tools/list").meta("traceparent", context).send().await;
+    assert_eq!(crate::aggregate::names(&listed), ["near__echo", "far__echo"]);
+    let spans = sink.spans_of(4, |name| name == "tools/list").await;
+    let (served, legs): (Vec<_>, Vec<_>) = spans.iter().partition(|span| span.kind == SERVER);
+    let [served] = served[..] else { panic!("one call: {spans:?}") };
+    assert_eq!(hex(&served.parent_span_id), "b7ad6b7169203331");
+    let attributes = texts(&served.attributes);
+    assert_eq!((attributes["tollhouse.aggregate.missing"].as_str(), attributes.get("error.type")), ("#1", None));
+    let of = |server: &str| {
+        let leg = legs.iter().find(|leg| texts(&leg.attributes)["tollhouse.server.name"] == server);
+        *leg.unwrap_or_else(|| panic!("no leg of {server}: {spans:?}"))
+    };
+    for leg in ["near", "far", "dead"].map(of) {
+        assert_eq!((leg.name.as_str(), leg.kind, &leg.parent_span_id), ("tools/list", CLIENT, &served.span_id));
+        assert_eq!(leg.trace_id, served.trace_id);
+        assert!(served.start_time_unix_nano <= leg.start_time_unix_nano);
+        assert!(leg.start_time_unix_nano <= leg.end_time_unix_nano);
+        assert!(leg.end_time_unix_nano <= served.end_time_unix_nano);
+    }
+    let errors = ["near", "far", "dead"].map(|server| texts(&of(server).attributes).get("error.type").cloned());
+    assert_eq!(errors, [None, None, Some("connection_refused".to_owned())]);
+    for (server, name) in [(&near, "near"), (&far, "far")] {
+        let told = format!("00-{}-{}-01", hex(&served.trace_id), hex(&of(name).span_id));
+        let asked = server.received("tools/list");
+        let asked = asked.iter().find(|asked| asked.head.get("traceparent") == told);
+        let asked = asked.unwrap_or_else(|| panic!("{name} was not told {told}"));
+        assert_eq!(asked.meta("traceparent"), json!(told), "{}", asked.body);
+        assert_eq!(asked.body.matches("traceparent").count(), 1, "{}", asked.body);
+    }
+    // Having no prompts is no failure of the list, though the server answers with an error.
+    modern.message("prompts/list").send().await;
+    let spans = sink.spans_of(4, |name| name == "prompts/list").await;
+    let types: BTreeMap<_, _> = spans
+        .iter()
+        .map(|span| texts(&span.attributes))
+        .map(|told| {
+            let name = told.get("tollhouse.server.name").cloned().unwrap_or_default();
+            (name, (told.get("error.type").cloned(), told.get("tollhouse.aggregate.missing").cloned()))
+        })
+        .collect();
+    assert_eq!(types["near"].0.as_deref(), Some("-32601"));
+    assert_eq!(types[""], (None, Some("#1".to_owned())), "only who is dead is missing");
+    let metrics = request(gateway.admin, "GET", "/metrics").send().await;
+    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+    for (method, server, error) in
+        [("tools/list", "near", ""), ("tools/list", "dead", "connection_refused"), ("prompts/list", "near", "-32601")]
+    {
+        let line = metrics.lines().find(|line| {
+            let has = |label: &str, value: &str| line.contains(&format!("{label}=\"{value}\""));
+            line.starts_with("mcp_client_operation_duration_seconds_count{")
+                && has("mcp_method_name", method)
+                && has("tollhouse_server_name", server)
+                && (error.is_empty() || has("error_type", error))
+        });
+        assert!(line.is_some_and(|line| line.ends_with(" 1") || line.ends_with(" 1.0")), "{method} {server}: {line:?}");
+    }
+}
+
 /// A server that is misunderstood at once.
 fn answering(answer: &str) -> upstream::Builder {
     upstream::echo().answers([text(answer)])

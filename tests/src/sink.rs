@@ -127,9 +127,14 @@ impl Sink {
 
     /// The spans of calls of tools and of their sessions, once there are `count`, in the order of their beginning.
     pub(crate) async fn spans(&self, count: usize) -> Vec<Span> {
+        self.spans_of(count, |name| name.starts_with("tools/call") || name == "tollhouse.session").await
+    }
+
+    /// The same of spans with such names.
+    pub(crate) async fn spans_of(&self, count: usize, named: impl Fn(&str) -> bool) -> Vec<Span> {
         let calls = || -> Vec<Span> {
             let got = self.got();
-            let about = |span: &&Span| span.name.starts_with("tools/call") || span.name == "tollhouse.session";
+            let about = |span: &&Span| named(&span.name);
             let mut spans: Vec<_> = got.spans.iter().filter(about).cloned().collect();
             spans.sort_by_key(|span| (span.start_time_unix_nano, span.kind != 1, span.kind != 2));
             spans

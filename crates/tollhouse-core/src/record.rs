@@ -16,7 +16,7 @@ use crate::redact;
 use crate::trace::{SpanId, TraceContext};
 use crate::wire::method::Method;
 
-pub use attempts::{Attempt, Attempts, Failed};
+pub use attempts::{Attempt, Attempts, Failed, Leg};
 pub use content::{CONTENT_MAX, Content, Digest, Seen};
 pub use roots::Roots;
 
@@ -73,6 +73,8 @@ pub struct CallRecord {
     pub seen: Seen,
     /// How often it was sent, or tried to be, and what came of each.
     pub attempts: Attempts,
+    /// What several servers were asked for it, in the order of the configuration.
+    pub legs: Box<[Leg]>,
     /// What became of it.
     pub outcome: Outcome,
 }
@@ -105,6 +107,13 @@ impl CallRecord {
         let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
         let host = authority.rsplit('@').next().unwrap_or_default();
         Some(clip(&format!("{scheme}://{host}{path}")))
+    }
+
+    /// How many servers' part is missing from an answer that several were asked for.
+    pub fn missing(&self) -> usize {
+        let missing = || self.legs.iter().filter(|leg| leg.is_missing()).map(|leg| &leg.server);
+        // One that was asked twice is one server.
+        missing().enumerate().filter(|(at, server)| !missing().take(*at).any(|before| before == *server)).count()
     }
 }
 

@@ -29,6 +29,9 @@ const BAGGAGE_MEMBERS_MAX: usize = 64;
 /// The id of a span; all zero is none.
 pub type SpanId = [u8; 8];
 
+/// A `traceparent` of ours, as it is written.
+pub type Traceparent = [u8; TraceContext::LEN];
+
 /// Mints the id of a span of ours.
 pub fn mint_span() -> SpanId {
     nonzero().to_be_bytes()

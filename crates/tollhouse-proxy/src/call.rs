@@ -14,14 +14,14 @@ use tollhouse_core::context::{self, Current};
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
 use tollhouse_core::ids::{CallId, ServerId};
-use tollhouse_core::record::{CallRecord, Hint, Listener, Outcome, Principal, Seen, SessionRef, Times, Traffic};
+use tollhouse_core::record::{CallRecord, Hint, Leg, Listener, Outcome, Principal, Seen, SessionRef, Times, Traffic};
 use tollhouse_core::wire::method::{self, Method};
 use tollhouse_core::wire::splice::splice;
 use tollhouse_core::wire::{Envelope, Form, Span, members};
 
 use crate::traced::{Remains, Traced};
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What stands in place of a span of a message.
 pub(crate) type Edit = (Span, Bytes);
@@ -71,6 +71,8 @@ pub(crate) struct Call {
     /// The id under which the server knows it, once it was sent.
     pub(crate) upstream_id: Option<u64>,
     times: Times,
+    /// What several servers were asked for it.
+    legs: Vec<Leg>,
     pub(crate) response_bytes: u64,
     /// The message that answers it.
     pub(crate) answer: Option<Bytes>,
@@ -160,6 +162,7 @@ impl Call {
             crossed: None,
             upstream_id: None,
             times: Times::default(),
+            legs: Vec::new(),
             response_bytes: 0,
             answer: None,
         })
@@ -204,6 +207,11 @@ impl Call {
     /// Another attempt begins.
     pub(crate) fn again(&mut self) {
         self.traced.again(self.received.elapsed());
+    }
+
+    /// Several servers were asked for it.
+    pub(crate) fn asked(&mut self, legs: Vec<Leg>) {
+        self.legs.extend(legs);
     }
 
     /// Something came back.
@@ -270,6 +278,11 @@ impl Call {
     /// The call is over: what remains of it.
     pub(crate) fn finish(mut self, outcome: Outcome) -> CallRecord {
         self.times.done = self.received.elapsed();
+        if self.times.sent.is_none() {
+            // One that was not sent itself has waited for whoever was asked for it.
+            self.times.sent = self.legs.iter().map(|leg| leg.asked.started).min();
+            self.times.answered = self.legs.iter().filter_map(|leg| leg.asked.ended).max();
+        }
         let ended = self.times.answered.unwrap_or(self.times.done);
         let Remains { trace, span, sampled, attempts } = self.traced.finish(ended, outcome.failure());
         let text = |raw: &[u8]| String::from_utf8_lossy(raw).into_owned().into_boxed_str();
@@ -297,6 +310,7 @@ impl Call {
             sampled,
             times: self.times,
             attempts,
+            legs: self.legs.into(),
             outcome,
         }
     }

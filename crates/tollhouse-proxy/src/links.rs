@@ -90,7 +90,7 @@ async fn reopen(
     for uri in session.subscriptions(place) {
         let params = [b"{\"uri\":", &quote(&uri)[..], b"}"].concat();
         // A resource that is gone since has nothing to tell; the link is open all the same.
-        let _ = upstream.ask("resources/subscribe", &params, Some(&link), clocks).await;
+        let _ = upstream.ask("resources/subscribe", &params, Some(&link), None, clocks).await;
     }
     Ok(link)
 }

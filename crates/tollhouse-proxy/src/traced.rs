@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::{Attempt, Attempts, Failed};
-use tollhouse_core::trace::{SpanId, TraceContext, mint_span};
+use tollhouse_core::trace::{SpanId, TraceContext, Traceparent, mint_span};
 use tollhouse_core::wire::{Envelope, Members, Span};
 
 use crate::settings::Tracing;
@@ -110,8 +110,18 @@ impl Traced {
     }
 
     /// The `traceparent` the server is told; `None` if it is told what the caller says.
-    pub(crate) fn told(&self) -> Option<[u8; TraceContext::LEN]> {
+    pub(crate) fn told(&self) -> Option<Traceparent> {
         (self.telling != Telling::Nothing).then(|| self.trace.within(self.next, self.sampled).written())
+    }
+
+    /// The span of a question of the gateway's own for the call, and the `traceparent` that its server is told.
+    pub(crate) fn leg(&self) -> (SpanId, Option<Traceparent>) {
+        if self.span == SpanId::default() {
+            return (SpanId::default(), None);
+        }
+        let span = mint_span();
+        let told = self.trace.within(span, self.sampled).written();
+        (span, (self.telling != Telling::Nothing).then_some(told))
     }
 
     /// What makes a request that goes on as it came say so in `_meta` as well, where the caller's is `own`. What is

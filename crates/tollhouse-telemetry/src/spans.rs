@@ -1,9 +1,9 @@
 //! Makes spans of finished calls, in the words of the OpenTelemetry conventions for MCP, with `tollhouse.…` beside them.
 //!
-//! A call is a SERVER span from its receipt to the last byte of its answer, and a CLIENT span for each attempt below it.
-//! Both were minted when the call arrived, since servers are told of them. Here, when the call is over, it is decided
-//! whether it is told (`tail`), and only then a span is written: straight into its protobuf form, since a vector of
-//! attributes for each would cost more than everything else.
+//! A call is a SERVER span from its receipt to the last byte of its answer, with a CLIENT span below it for each attempt
+//! and for each server that was asked for a list of several. Their ids were minted on the way, since servers are told of
+//! them. Here, when the call is over, it is decided whether it is told (`tail`), and only then a span is written: straight
+//! into its protobuf form, since a vector of attributes for each would cost more than everything else.
 //!
 //! Sessions whose calls name no trace have a root span, which leaves before the first call below it.
 //!
@@ -137,9 +137,14 @@ impl Spans {
                 call::write_content(&mut self.scratch, record, exposed);
             }
             push(&mut self.scratch, &self.config.compat, items);
-            let peer = record.server.as_ref().and_then(|server| self.peers.get(server.as_str()));
+            let peer_of = |server: &ServerId| self.peers.get(server.as_str());
+            let peer = record.server.as_ref().and_then(peer_of);
             for (at, attempt) in record.attempts.iter().enumerate() {
                 call::write_sent(&mut self.scratch, record, attempt, at, exposed, peer);
+                push(&mut self.scratch, &self.config.compat, items);
+            }
+            for leg in &record.legs {
+                call::write_leg(&mut self.scratch, record, leg, peer_of(&leg.server));
                 push(&mut self.scratch, &self.config.compat, items);
             }
         }

@@ -193,6 +193,7 @@ mod tests {
             answer: None,
             seen: Seen::default(),
             attempts: Attempts::default(),
+            legs: Box::default(),
             outcome,
         }
     }

@@ -1,9 +1,10 @@
-//! The sendings of one call.
+//! The sendings of one call, and what several servers were asked for it.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::fault;
+use crate::ids::ServerId;
 use crate::trace::SpanId;
 
 /// One sending of a call, or the try.
@@ -86,5 +87,26 @@ impl FromIterator<Attempt> for Attempts {
         let mut all = Self::default();
         attempts.into_iter().for_each(|attempt| all.push(attempt));
         all
+    }
+}
+
+/// What one of several servers was asked for a call: a list of all servers is made of one from each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leg {
+    /// Who was asked.
+    pub server: ServerId,
+    /// What, as a JSON-RPC method; all pages of a list are one question.
+    pub method: &'static str,
+    /// When, and how it ended.
+    pub asked: Attempt,
+}
+
+/// The JSON-RPC code of a server that knows no such method, and so has none of the things asked for.
+const METHOD_NOT_FOUND: i64 = -32601;
+
+impl Leg {
+    /// Is what the server has missing from the answer?
+    pub fn is_missing(&self) -> bool {
+        self.asked.failed.is_some_and(|failed| failed != Failed::Code(METHOD_NOT_FOUND))
     }
 }

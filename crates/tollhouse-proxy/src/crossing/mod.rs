@@ -23,6 +23,7 @@ use http::{HeaderMap, StatusCode};
 use tollhouse_core::era::Version;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::{Principal, SessionSource};
+use tollhouse_core::trace::Traceparent;
 use tollhouse_core::wire::{Envelope, Form, Members, Span, members};
 use tracing::debug;
 
@@ -70,6 +71,12 @@ impl Way {
             Self::Linked(_, link) => Some(link),
             Self::Lent(loan) => Some(&loan.link),
         }
+    }
+
+    /// What a server in a lent session has said of itself.
+    pub(crate) fn greeting(&self) -> Option<Envelope> {
+        let Self::Lent(loan) = self else { return None };
+        Some(loan.greeting.answer.clone())
     }
 
     /// Do client and server speak different eras?
@@ -357,7 +364,7 @@ fn is_session_gone(reply: &Result<Reply, Failure>, link: &Link) -> bool {
     }
 }
 
-fn error_code(answer: &Envelope) -> Option<i64> {
+pub(crate) fn error_code(answer: &Envelope) -> Option<i64> {
     let Form::Error { error, .. } = answer.form else { return None };
     Members::of(&answer.bytes, error).get("code").and_then(|code| members::integer(answer.raw(code)))
 }
@@ -376,7 +383,7 @@ async fn raise_log_level(upstream: &Upstream, loan: &Loan, clocks: &Clocks) {
         return;
     }
     let params = format!(r#"{{"level":"{}"}}"#, wanted.as_str());
-    match upstream.ask("logging/setLevel", params.as_bytes(), Some(&loan.link), clocks).await {
+    match upstream.ask("logging/setLevel", params.as_bytes(), Some(&loan.link), None, clocks).await {
         Ok(_) => *level() = Some(wanted),
         Err(failure) => {
             debug!(target: "tollhouse.server", server = %upstream.id, cause = %failure.cause, "the log level was not set");
@@ -459,33 +466,37 @@ pub(crate) fn callable(way: &Way, upstream: &Upstream, method: &str, page: Envel
     if hidden.is_empty() { page } else { edited(&page, cuts::cut(hidden).collect()) }
 }
 
-/// Asks a server something on a caller's behalf. `params` are its members without braces, `meta` the `_meta` of a
-/// modern caller.
+/// What a question says beside its params.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Beside {
+    /// The members of a modern caller's `_meta`.
+    pub(crate) meta: Option<Bytes>,
+    /// The `traceparent` that the server is told.
+    pub(crate) told: Option<Traceparent>,
+}
+
+/// Asks a server something on a caller's behalf. `params` are its members without braces.
 pub(crate) async fn ask(
     gateway: &Arc<Gateway>,
     way: &mut Way,
     place: usize,
     method: &'static str,
     params: &[u8],
-    meta: Option<&[u8]>,
+    beside: &Beside,
     clocks: &Clocks,
 ) -> Result<Envelope, Failure> {
     let upstream = gateway.fleet.at(place);
     let own = match way {
-        Way::Direct => meta.map(<[u8]>::to_vec),
-        Way::Lifted(session) => Some([b"{", introduction(session), b"}"].concat()),
+        Way::Direct => beside.meta.as_deref(),
+        Way::Lifted(session) => Some(introduction(session)),
         Way::Linked(..) | Way::Lent(_) => None,
     };
-    let mut whole = b"{".to_vec();
-    if let Some(own) = own {
-        whole.extend_from_slice(&[b"\"_meta\":", &own[..]].concat());
-        if !params.is_empty() {
-            whole.push(b',');
-        }
-    }
-    whole.extend_from_slice(params);
-    whole.push(b'}');
-    let asked = upstream.ask(method, &whole, way.link(), clocks).await;
+    let told = beside.told.map(|told| traced::member(&told));
+    let meta = [own, told.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(&b',');
+    let meta = (!meta.is_empty()).then(|| [b"\"_meta\":{", &meta[..], b"}"].concat());
+    let whole = [meta.as_deref(), Some(params)].into_iter().flatten().filter(|members| !members.is_empty());
+    let whole = [b"{", &whole.collect::<Vec<_>>().join(&b',')[..], b"}"].concat();
+    let asked = upstream.ask(method, &whole, way.link(), beside.told, clocks).await;
     let gone = match &asked {
         Ok(answer) => matches!(error_code(answer), Some(-32001 | -32000)),
         Err(failure) => failure.fault.kind == Kind::SessionGone,
@@ -493,29 +504,15 @@ pub(crate) async fn ask(
     match way {
         Way::Lent(loan) if gone => {
             renew(gateway, loan, place, clocks).await?;
-            upstream.ask(method, &whole, Some(&loan.link), clocks).await
+            upstream.ask(method, &whole, Some(&loan.link), beside.told, clocks).await
         }
         // MCP 2025-11-25, streamable HTTP: who is answered 404 begins anew.
         Way::Linked(session, link) if gone => {
             *link = new_link(gateway, session, place, link.clone(), clocks).await?;
-            upstream.ask(method, &whole, Some(link), clocks).await
+            upstream.ask(method, &whole, Some(link), beside.told, clocks).await
         }
         _ => asked,
     }
-}
-
-/// What a server can do, as it says to clients of the era that `way` leads to.
-pub(crate) async fn discover(
-    gateway: &Arc<Gateway>,
-    way: &mut Way,
-    place: usize,
-    meta: Option<&[u8]>,
-    clocks: &Clocks,
-) -> Result<Envelope, Failure> {
-    if let Way::Lent(loan) = way {
-        return Ok(loan.greeting.answer.clone());
-    }
-    ask(gateway, way, place, "server/discover", b"", meta, clocks).await
 }
 
 /// The result of `initialize` for a session that begins at a server without sessions.
@@ -525,7 +522,8 @@ pub(crate) async fn welcome(
     place: usize,
     clocks: &Clocks,
 ) -> Result<Bytes, Failure> {
-    let discovered = discover(gateway, &mut lifted(gateway, session, place), place, None, clocks).await?;
+    let (mut way, beside) = (lifted(gateway, session, place), Beside::default());
+    let discovered = ask(gateway, &mut way, place, "server/discover", b"", &beside, clocks).await?;
     let upstream = gateway.fleet.at(place);
     match discovered.form {
         Form::Result { .. } => Ok(lift::welcome(&discovered, session.version, &upstream.id).into()),

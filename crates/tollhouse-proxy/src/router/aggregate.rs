@@ -12,12 +12,14 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tollhouse_core::context;
 use tollhouse_core::era::{Era, Version};
+use tollhouse_core::fault;
+use tollhouse_core::record::{Attempt, Failed, Leg};
 use tollhouse_core::wire::{Envelope, Form, Members, Span, members};
 
 use super::{left_out, question_clocks};
 use crate::answer::Refusal;
 use crate::call::{Call, quote};
-use crate::crossing::{self, Asker, Way};
+use crate::crossing::{self, Asker, Beside, Way};
 use crate::failure::Failure;
 use crate::gateway::Gateway;
 use crate::kinds::Kind;
@@ -27,12 +29,17 @@ use crate::session::legacy::Session;
 use crate::upstream::{ITEMS_MAX, PAGES_MAX};
 
 /// Everything `kind` that the servers offer, as a result.
-pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Session>>, kind: Kind) -> Vec<u8> {
+pub(super) async fn list(
+    gateway: &Arc<Gateway>,
+    call: &mut Call,
+    session: Option<&Arc<Session>>,
+    kind: Kind,
+) -> Vec<u8> {
     let asked_at = Instant::now();
     if let Some(session) = session {
         gateway.fleet.roster().iter().for_each(|(place, _)| session.changes.ask(place, kind));
     }
-    let pages = ask_all(gateway, call, session, move |asked| Box::pin(drain(asked, kind))).await;
+    let pages = ask_all(gateway, call, session, kind.method(), move |asked| Box::pin(drain(asked, kind))).await;
     let listed: Vec<_> = pages.iter().map(|(place, pages)| (*place, locals(pages, kind))).collect();
     let tables = gateway.names.learn(kind, &listed);
     if let Some(session) = session {
@@ -79,9 +86,9 @@ pub(super) async fn list(gateway: &Arc<Gateway>, call: &Call, session: Option<&A
 }
 
 /// Reads what one server lists, and what of it is shown under which names, for comparison with what was shown before.
-pub(super) async fn read(asked: Question, kind: Kind) -> Result<Shown, Failure> {
-    let (gateway, place) = (asked.gateway.clone(), asked.place);
-    let pages = drain(asked, kind).await?;
+pub(super) async fn read(mut asked: Question, kind: Kind) -> Result<Shown, Failure> {
+    let pages = drain(&mut asked, kind).await?;
+    let Question { gateway, place, .. } = asked;
     let tables = gateway.names.learn(kind, &[(place, locals(&pages, kind))]);
     Ok(digest(&tables, &pages, place, kind))
 }
@@ -113,7 +120,7 @@ fn locals(pages: &[Envelope], kind: Kind) -> Vec<Cow<'_, str>> {
 }
 
 /// All pages of one server.
-async fn drain(mut asked: Question, kind: Kind) -> Result<Vec<Envelope>, Failure> {
+async fn drain(asked: &mut Question, kind: Kind) -> Result<Vec<Envelope>, Failure> {
     let mut pages: Vec<Envelope> = Vec::new();
     let mut cursor: Option<Bytes> = None;
     while pages.len() < PAGES_MAX {
@@ -151,29 +158,57 @@ pub(super) struct Question {
     pub(super) gateway: Arc<Gateway>,
     pub(super) place: usize,
     pub(super) way: Way,
-    /// The caller's `_meta`, in the modern era.
-    pub(super) meta: Option<Bytes>,
+    pub(super) beside: Beside,
+    pub(super) heard: Heard,
+}
+
+/// What has come of a question so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Heard {
+    /// Was the server asked at all? What it said before may do.
+    asked: bool,
+    /// The code of the JSON-RPC error that it answered.
+    code: Option<i64>,
 }
 
 impl Question {
+    pub(super) fn new(gateway: Arc<Gateway>, place: usize, way: Way, beside: Beside) -> Self {
+        Self { gateway, place, way, beside, heard: Heard::default() }
+    }
+
     async fn ask(&mut self, method: &'static str, params: &[u8]) -> Result<Envelope, Failure> {
         let (place, clocks) = (self.place, question_clocks(&self.gateway.fleet.at(self.place)));
-        crossing::ask(&self.gateway, &mut self.way, place, method, params, self.meta.as_deref(), &clocks).await
+        self.heard.asked = true;
+        let answer = crossing::ask(&self.gateway, &mut self.way, place, method, params, &self.beside, &clocks).await?;
+        self.heard.code = crossing::error_code(&answer);
+        Ok(answer)
+    }
+
+    /// What the server can do; where it has said so before, it is not asked.
+    async fn discover(&mut self) -> Result<Bytes, Failure> {
+        let answer = match self.way.greeting() {
+            Some(greeting) => greeting,
+            None => self.ask("server/discover", b"").await?,
+        };
+        let Form::Result { result, .. } = answer.form else { return Ok(Bytes::new()) };
+        Ok(answer.slice(result))
     }
 }
 
-type Asking<T> = std::pin::Pin<Box<dyn Future<Output = Result<T, Failure>> + Send>>;
+type Asking<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
 
-/// Asks all servers at the same time, each in its own era; the answers in the order of the configuration.
+/// Asks all servers `method` at the same time, each in its own era; the answers in the order of the configuration. What
+/// each was asked becomes a leg of the call.
 async fn ask_all<T: Send + 'static>(
     gateway: &Arc<Gateway>,
-    call: &Call,
+    call: &mut Call,
     session: Option<&Arc<Session>>,
-    question: impl Fn(Question) -> Asking<T> + Clone + Send + Sync + 'static,
+    method: &'static str,
+    question: impl Fn(&mut Question) -> Asking<'_, T> + Clone + Send + Sync + 'static,
 ) -> Vec<(usize, T)> {
-    let meta = call.params.meta.filter(|_| session.is_none()).map(|span| without_token(call, span));
+    let meta = call.params.meta.filter(|_| session.is_none());
     let asker = Asker::of(gateway, call, session);
-    let era = call.era();
+    let (era, received) = (call.era(), call.received);
     // One that took no session is not asked for another with every list.
     let within_reach =
         |place: &usize| session.is_none_or(|session| session.link(*place).is_some() || session.may_open(*place));
@@ -181,65 +216,85 @@ async fn ask_all<T: Send + 'static>(
     let asking: Vec<_> = places
         .into_iter()
         .map(|place| {
-            let (gateway, asker, meta, question) = (gateway.clone(), asker.clone(), meta.clone(), question.clone());
+            let (span, told) = call.traced.leg();
+            let attempt = Attempt { span, started: received.elapsed(), ..Attempt::default() };
+            let beside = Beside { meta: meta.map(|meta| passed_meta(call, meta, told.is_some())), told };
+            let (gateway, asker, question) = (gateway.clone(), asker.clone(), question.clone());
             let task = gateway.tasks.clone().spawn(context::carried(async move {
                 let upstream = gateway.fleet.at(place);
-                // A server that was away when a session began gets its link when it is there.
-                upstream.joins(era).await?;
-                let clocks = question_clocks(&upstream);
                 let answer = async {
-                    let way = crossing::find(&gateway, &asker, place, &clocks).await?;
-                    question(Question { gateway: gateway.clone(), place, way, meta }).await
+                    // A server that was away when a session began gets its link when it is there.
+                    upstream.joins(era).await?;
+                    let clocks = question_clocks(&upstream);
+                    let answer = async {
+                        let way = crossing::find(&gateway, &asker, place, &clocks).await?;
+                        let mut to_ask = Question::new(gateway.clone(), place, way, beside);
+                        question(&mut to_ask).await.map(|answer| (answer, to_ask.heard))
+                    };
+                    // All pages together: who holds up the others longer is left out.
+                    clocks.within(answer).await?
                 };
-                // All pages together: who holds up the others longer is left out.
-                let answered = clocks.within(answer).await.and_then(|answer| answer);
-                if answered.as_ref().is_err_and(|failure| failure.fault.kind == tollhouse_core::fault::Kind::Timeout) {
+                let answered = answer.await;
+                if answered.as_ref().is_err_and(|failure| failure.fault.kind == fault::Kind::Timeout) {
                     upstream.doubt(None);
                 }
-                answered
+                (answered, received.elapsed())
             }));
-            (place, task)
+            (place, attempt, task)
         })
         .collect();
     let mut answers = Vec::with_capacity(asking.len());
-    for (place, task) in asking {
-        match task.await {
-            Ok(Ok(answer)) => answers.push((place, answer)),
-            Ok(Err(failure)) => {
+    let mut legs = Vec::with_capacity(asking.len());
+    for (place, mut attempt, task) in asking {
+        let (answered, ended) = task.await.unwrap_or_else(|broken| {
+            (Err(Failure::new(fault::Kind::Lost, format_args!("asking it was cut off: {broken}"))), received.elapsed())
+        });
+        let failed = match &answered {
+            Ok((_, heard)) => heard.code.map(Failed::Code),
+            Err(failure) => Some(Failed::Fault(failure.fault.kind)),
+        };
+        (attempt.ended, attempt.failed) = (Some(ended), failed);
+        let leg = Leg { server: gateway.fleet.at(place).id.clone(), method, asked: attempt };
+        match answered {
+            Ok((answer, heard)) => {
+                answers.push((place, answer));
+                if let Some(code) = heard.code.filter(|_| leg.is_missing()) {
+                    let failure = Failure::new(fault::Kind::Rejected, format_args!("it answers with error {code}"));
+                    left_out(gateway, place, &failure, "left out of a list");
+                }
+                if heard.asked {
+                    legs.push(leg);
+                }
+            }
+            Err(failure) => {
                 let unlinked = session.filter(|session| session.link(place).is_none());
                 if let Some(session) = unlinked.filter(|_| !gateway.fleet.at(place).is_away()) {
                     session.note_unopened(place);
                 }
                 left_out(gateway, place, &failure, "left out of a list");
+                legs.push(leg);
             }
-            Err(_) => {}
         }
     }
+    call.asked(legs);
     answers
 }
 
-/// The caller's `_meta` less its progress token: nobody reports progress on a question of ours.
-fn without_token(call: &Call, meta: Span) -> Bytes {
+/// The members of the caller's `_meta` less its progress token, since nobody reports progress on a question of ours, and
+/// less its trace if the server is `told` of ours.
+fn passed_meta(call: &Call, meta: Span, told: bool) -> Bytes {
     let text = &call.envelope.bytes;
+    let passes = |key: &[u8]| !members::is_key(key, "progressToken") && (!told || !members::is_key(key, "traceparent"));
     let kept: Vec<_> = Members::of(text, meta)
-        .filter(|(key, _)| !members::is_key(key.of(text), "progressToken"))
+        .filter(|(key, _)| passes(key.of(text)))
         .map(|(key, value)| [b"\"", key.of(text), b"\":", value.of(text)].concat())
         .collect();
-    [b"{", kept.join(&b',').as_slice(), b"}"].concat().into()
+    kept.join(&b',').into()
 }
 
 /// What the servers together can do, as the result of `server/discover`.
-pub(super) async fn discover(gateway: &Arc<Gateway>, call: &Call) -> Vec<u8> {
-    let found = ask_all(gateway, call, None, |mut asked| {
-        Box::pin(async move {
-            let clocks = question_clocks(&asked.gateway.fleet.at(asked.place));
-            let Question { gateway, place, way, meta } = &mut asked;
-            let answer = crossing::discover(gateway, way, *place, meta.as_deref(), &clocks).await?;
-            let Form::Result { result, .. } = answer.form else { return Ok(Bytes::new()) };
-            Ok(answer.slice(result))
-        })
-    })
-    .await;
+pub(super) async fn discover(gateway: &Arc<Gateway>, call: &mut Call) -> Vec<u8> {
+    let found = ask_all(gateway, call, None, "server/discover", |asked| Box::pin(asked.discover())).await;
     let results: Vec<_> = found.into_iter().map(|(_, result)| result).collect();
     format!(
         "{{\"resultType\":\"complete\",\"supportedVersions\":[\"{}\"],\"capabilities\":{},\"ttlMs\":0,\"cacheScope\":\"private\",{}}}",
@@ -259,13 +314,13 @@ pub(super) fn initialize_result(version: Version, results: &[Bytes]) -> Bytes {
 /// The log level goes to every server of the session; it is kept for those that are told with every request.
 pub(super) async fn set_level(
     gateway: &Arc<Gateway>,
-    call: &Call,
+    call: &mut Call,
     session: Option<&Arc<Session>>,
 ) -> Result<(), Refusal> {
     let Some(session) = session else { return Ok(()) };
     crossing::set_log_level(session, &call.envelope)?;
     let level = call.envelope.member("level").map(|span| call.envelope.slice(span)).unwrap_or_default();
-    ask_all(gateway, call, Some(session), move |mut asked| {
+    ask_all(gateway, call, Some(session), "logging/setLevel", move |asked| {
         let params = [b"\"level\":", &level[..]].concat();
         Box::pin(async move {
             if asked.way.crosses() { Ok(()) } else { asked.ask("logging/setLevel", &params).await.map(drop) }

@@ -12,7 +12,7 @@ use tollhouse_core::fault::Kind as Fault;
 use super::aggregate::{Question, read};
 use super::listen::{Because, attend_all};
 use super::{lifted, question_clocks};
-use crate::crossing::{self, Asker};
+use crate::crossing::{self, Asker, Beside};
 use crate::failure::Failure;
 use crate::gateway::Gateway;
 use crate::kinds::Kind;
@@ -113,7 +113,7 @@ async fn read_for(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize, 
     let asker = Asker::Session(session.clone());
     let found = async {
         let way = crossing::find(gateway, &asker, place, &clocks).await?;
-        read(Question { gateway: gateway.clone(), place, way, meta: None }, kind).await
+        read(Question::new(gateway.clone(), place, way, Beside::default()), kind).await
     };
     match found.await {
         Ok(found) => session.changes.read(place, kind, found),

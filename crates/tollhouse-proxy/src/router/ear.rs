@@ -13,7 +13,7 @@ use tollhouse_core::wire::{Envelope, Form, members, splice};
 
 use crate::call::quote;
 use crate::clocks::Clocks;
-use crate::crossing::{self, Way};
+use crate::crossing::{self, Beside, Way};
 use crate::failure::Failure;
 use crate::gateway::Gateway;
 use crate::links::{listen, live_link, refuse_question};
@@ -95,7 +95,7 @@ pub(super) async fn subscribe(
         let on = uris.contains(uri);
         let method = if on { "resources/subscribe" } else { "resources/unsubscribe" };
         let params = [b"\"uri\":", &quote(uri)[..]].concat();
-        let answer = crossing::ask(gateway, &mut way, place, method, &params, None, clocks).await?;
+        let answer = crossing::ask(gateway, &mut way, place, method, &params, &Beside::default(), clocks).await?;
         if !on || matches!(answer.form, Form::Result { .. }) {
             session.subscribed(place, uri, on);
         }

@@ -21,7 +21,7 @@ use super::ear::{self, Ear};
 use super::question_clocks;
 use crate::call::quote;
 use crate::clocks::Clocks;
-use crate::crossing::Way;
+use crate::crossing::{Beside, Way};
 use crate::failure::Failure;
 use crate::gateway::Gateway;
 use crate::kinds::{Kind, Topic, Topics};
@@ -446,11 +446,11 @@ async fn read_own(
     kind: Kind,
     session: Option<Arc<Session>>,
 ) -> Result<Shown, Failure> {
-    let (way, meta) = match session {
-        Some(session) => (ear::way(&session, place)?, None),
-        None => (Way::Direct, Some(ask::own_meta().into())),
+    let (way, beside) = match session {
+        Some(session) => (ear::way(&session, place)?, Beside::default()),
+        None => (Way::Direct, Beside { meta: Some(ask::own_members().into()), told: None }),
     };
-    read(Question { gateway: gateway.clone(), place, way, meta }, kind).await
+    read(Question::new(gateway.clone(), place, way, beside), kind).await
 }
 
 /// Begins to hear a server in its own era; `None` if it serves no listens.

@@ -59,20 +59,22 @@ pub(crate) async fn route(gateway: &Arc<Gateway>, mut call: Box<Call>, session: 
         "resources/list" => return list(gateway, call, session, Listed::Resource).await,
         "resources/templates/list" => return list(gateway, call, session, Listed::Template).await,
         "server/discover" if call.era() == Era::Modern => {
-            let result = aggregate::discover(gateway, &call).await;
+            let result = aggregate::discover(gateway, &mut call).await;
             return answered(gateway, call, &result);
         }
-        "logging/setLevel" if call.era() == Era::Legacy => match aggregate::set_level(gateway, &call, session).await {
-            Ok(()) => return answered(gateway, call, b"{}"),
-            Err(refusal) => Err(refusal),
-        },
+        "logging/setLevel" if call.era() == Era::Legacy => {
+            match aggregate::set_level(gateway, &mut call, session).await {
+                Ok(()) => return answered(gateway, call, b"{}"),
+                Err(refusal) => Err(refusal),
+            }
+        }
         LISTEN if call.era() == Era::Modern => return Routed::Listen(call),
         "tools/call" => by_name(gateway, &mut call, session, Listed::Tool).await,
         "prompts/get" => by_name(gateway, &mut call, session, Listed::Prompt).await,
-        "resources/read" => by_uri(gateway, &call, session).await,
+        "resources/read" => by_uri(gateway, &mut call, session).await,
         // MCP 2026-07-28 has removed them.
         "resources/subscribe" | "resources/unsubscribe" if call.era() == Era::Legacy => {
-            by_uri(gateway, &call, session).await
+            by_uri(gateway, &mut call, session).await
         }
         "completion/complete" => by_reference(gateway, &mut call, session).await,
         method => Err(Refusal::unknown_method(call.era(), method)),
@@ -142,7 +144,7 @@ async fn open_at(gateway: &Arc<Gateway>, session: &Arc<Session>, place: usize) -
     }
 }
 
-async fn list(gateway: &Arc<Gateway>, call: Box<Call>, session: Option<&Arc<Session>>, kind: Listed) -> Routed {
+async fn list(gateway: &Arc<Gateway>, mut call: Box<Call>, session: Option<&Arc<Session>>, kind: Listed) -> Routed {
     let [cursor] = call.envelope.pick_params(["cursor"]).unwrap_or([None]);
     if cursor.is_some() {
         // All pages of all servers were given at once; there is no further one.
@@ -150,7 +152,7 @@ async fn list(gateway: &Arc<Gateway>, call: Box<Call>, session: Option<&Arc<Sess
         let bytes = refusal.message(Some(call.raw_id()));
         return Routed::Answered(conclude(gateway, call, Message { status: refusal.status, bytes }, refusal.outcome()));
     }
-    let merged = aggregate::list(gateway, &call, session, kind).await;
+    let merged = aggregate::list(gateway, &mut call, session, kind).await;
     answered(gateway, call, &merged)
 }
 
@@ -177,7 +179,7 @@ async fn by_name(
 }
 
 /// The server of a resource; see [`crate::names::Names::owner`].
-async fn by_uri(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Session>>) -> Result<usize, Refusal> {
+async fn by_uri(gateway: &Arc<Gateway>, call: &mut Call, session: Option<&Arc<Session>>) -> Result<usize, Refusal> {
     let uri = call.name().unwrap_or_default().into_owned();
     if let Some(place) = gateway.names.owner(&uri) {
         return Ok(place);
@@ -194,7 +196,7 @@ async fn by_uri(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Sessio
 }
 
 /// Asks for all resources and templates anew, to learn whose they are.
-async fn list_resources(gateway: &Arc<Gateway>, call: &Call, session: Option<&Arc<Session>>) {
+async fn list_resources(gateway: &Arc<Gateway>, call: &mut Call, session: Option<&Arc<Session>>) {
     aggregate::list(gateway, call, session, Listed::Resource).await;
     aggregate::list(gateway, call, session, Listed::Template).await;
 }

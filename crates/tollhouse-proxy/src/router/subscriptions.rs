@@ -82,10 +82,10 @@ impl Listening {
     }
 
     /// Finds whose resources are meant, and asks each server for what is wanted of it.
-    async fn open(&self) -> PutUp {
+    async fn open(&mut self) -> PutUp {
         let owner = |uri: &str| self.place.or_else(|| self.gateway.names.owner(uri));
         if self.asked.uris.iter().any(|uri| owner(uri).is_none()) {
-            list_resources(&self.gateway, &self.call, None).await;
+            list_resources(&self.gateway, &mut self.call, None).await;
         }
         // What nobody offers is not acknowledged.
         let uris: BTreeMap<_, _> = self.asked.uris.iter().filter_map(|uri| Some((uri.clone(), owner(uri)?))).collect();

@@ -9,16 +9,16 @@ use crate::call::quote;
 
 const ME: &str = concat!(r#"{"name":"tollhouse","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
 
-/// What the gateway says of itself.
-pub(crate) fn own_meta() -> String {
+/// What the gateway says of itself, as members of `_meta`.
+pub(crate) fn own_members() -> String {
     format!(
-        r#"{{"io.modelcontextprotocol/protocolVersion":"{}","io.modelcontextprotocol/clientInfo":{ME},"io.modelcontextprotocol/clientCapabilities":{{}}}}"#,
+        r#""io.modelcontextprotocol/protocolVersion":"{}","io.modelcontextprotocol/clientInfo":{ME},"io.modelcontextprotocol/clientCapabilities":{{}}"#,
         Version::MODERN
     )
 }
 
 fn meta() -> String {
-    format!(r#""_meta":{}"#, own_meta())
+    format!(r#""_meta":{{{}}}"#, own_members())
 }
 
 pub(super) fn listen_params(notifications: &str) -> String {

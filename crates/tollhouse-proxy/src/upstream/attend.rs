@@ -130,7 +130,7 @@ impl Upstream {
         }
         let server = &remote.streamable;
         let id = server.mint_id();
-        let discovered = match server.ask(ask::discover(id), id, "server/discover", None, clocks).await {
+        let discovered = match server.ask(ask::discover(id), id, "server/discover", None, None, clocks).await {
             Ok((answer, _)) => speaks_modern(&answer),
             // Refused without a message: an older server.
             Err(failure) if matches!(failure.fault.kind, Kind::Rejected | Kind::InvalidAnswer) => false,
@@ -143,7 +143,7 @@ impl Upstream {
             return Ok(());
         }
         let id = server.mint_id();
-        let (answer, head) = match server.ask(ask::initialize(id), id, "initialize", None, clocks).await {
+        let (answer, head) = match server.ask(ask::initialize(id), id, "initialize", None, None, clocks).await {
             // 2025-11-25, basic/transports: where `initialize` is refused with a 4xx, a GET may still open the stream
             // of HTTP+SSE.
             Err(refused) if refused.fault.kind == Kind::Rejected && remote.given.is_none() => {
@@ -198,7 +198,7 @@ impl Upstream {
         let (mut tools, mut cursor, mut pages) = (None, None, Vec::new());
         for _ in 0..PAGES_MAX {
             let params = ask::list_params(era, cursor.as_deref());
-            let Ok(page) = self.ask("tools/list", &params, link, clocks).await else { break };
+            let Ok(page) = self.ask("tools/list", &params, link, None, clocks).await else { break };
             let Form::Result { result, .. } = page.form else { break };
             let result = Members::of(&page.bytes, result);
             let Some(listed) = result.get("tools") else { break };

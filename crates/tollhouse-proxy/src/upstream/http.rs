@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri}
 use http_body_util::Full;
 use tollhouse_core::era::Version;
 use tollhouse_core::fault::Kind;
+use tollhouse_core::trace::Traceparent;
 use tollhouse_core::units::ByteSize;
 use tollhouse_core::wire::sse::{Decoder, SseError};
 use tollhouse_core::wire::{Envelope, Form, Members, header, members, method};
@@ -20,7 +21,7 @@ use tollhouse_core::wire::{Envelope, Form, Members, header, members, method};
 use super::connect::{Origin, OriginError};
 use super::pool::{Answer, Body, Pool};
 use super::{Link, Reply};
-use crate::call::Call;
+use crate::call::{Call, TRACEPARENT};
 use crate::clocks::Clocks;
 use crate::failure::Failure;
 use crate::settings::{LiveLimits, Timeouts};
@@ -263,6 +264,7 @@ impl Server {
         id: u64,
         method: &'static str,
         session: Option<&Session>,
+        told: Option<Traceparent>,
         clocks: &Clocks,
     ) -> Result<(Reply, HeaderMap), Failure> {
         let mut headers = HeaderMap::with_capacity(HEADERS);
@@ -274,6 +276,9 @@ impl Server {
                 headers.insert(MCP_METHOD, HeaderValue::from_static(method));
             }
             None => {}
+        }
+        if let Some(told) = told.and_then(|told| HeaderValue::from_bytes(&told).ok()) {
+            headers.insert(TRACEPARENT, told);
         }
         let answer = clocks.within(self.pool.send(&mut self.post(headers, body), || {})).await??;
         let head = answer.head.headers.clone();
@@ -287,9 +292,10 @@ impl Server {
         id: u64,
         method: &'static str,
         session: Option<&Session>,
+        told: Option<Traceparent>,
         clocks: &Clocks,
     ) -> Result<(Envelope, HeaderMap), Failure> {
-        let (reply, head) = self.begin(body, id, method, session, clocks).await?;
+        let (reply, head) = self.begin(body, id, method, session, told, clocks).await?;
         let envelope = match reply {
             Reply::Whole { envelope, status } if lost_session(&envelope, status, session) => {
                 return Err(Failure::new(Kind::SessionGone, "the server does not know the session any more"));

@@ -93,6 +93,6 @@ impl Remote {
             return self.sse.stream(clocks).await.map(drop);
         }
         let id = self.streamable.mint_id();
-        self.streamable.ask(ask::discover(id), id, "server/discover", None, clocks).await.map(drop)
+        self.streamable.ask(ask::discover(id), id, "server/discover", None, None, clocks).await.map(drop)
     }
 }

@@ -37,6 +37,7 @@ use tollhouse_core::era::Era;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::ids::ServerId;
 use tollhouse_core::record::Listener;
+use tollhouse_core::trace::Traceparent;
 use tollhouse_core::wire::{Envelope, Form, Span, splice};
 use tracing::{debug, info, warn};
 
@@ -554,7 +555,7 @@ impl Upstream {
             Wire::Http(Remote { streamable: server, .. }) => {
                 let upstream_id = server.mint_id();
                 let body = with_id(initialize, id, upstream_id);
-                let (answer, head) = server.ask(body, upstream_id, "initialize", None, clocks).await?;
+                let (answer, head) = server.ask(body, upstream_id, "initialize", None, None, clocks).await?;
                 let version = accepted_version(&answer)?;
                 let session = http::Session { id: http::session_id(&head), version };
                 Opened { link: Link::Http(session), answer, unattached: None }
@@ -585,12 +586,14 @@ impl Upstream {
         }
     }
 
-    /// Asks something on a caller's behalf: in `link`'s session, or by itself in the modern era. `params` is an object.
+    /// Asks something on a caller's behalf: in `link`'s session, or by itself in the modern era. `params` is an object;
+    /// `told` goes into a header where there are headers.
     pub(crate) async fn ask(
         &self,
         method: &'static str,
         params: &[u8],
         link: Option<&Link>,
+        told: Option<Traceparent>,
         clocks: &Clocks,
     ) -> Result<Envelope, Failure> {
         let body = |id: u64| Bytes::from(ask::request(id, method, params));
@@ -602,7 +605,7 @@ impl Upstream {
                     _ => None,
                 };
                 let id = server.mint_id();
-                let answer = server.ask(body(id), id, method, session, clocks).await.map(|(answer, _)| answer);
+                let answer = server.ask(body(id), id, method, session, told, clocks).await.map(|(answer, _)| answer);
                 answer.inspect_err(|failure| self.heed(failure))
             }
             (Wire::Stdio(_), _) => self.shared_process()?.ask(body, clocks).await,
@@ -645,7 +648,7 @@ impl Upstream {
         let mut reply = match &self.wire {
             Wire::Http(server) => {
                 let id = server.streamable.mint_id();
-                let begun = server.streamable.begin(body(id), id, LISTEN, None, clocks).await;
+                let begun = server.streamable.begin(body(id), id, LISTEN, None, None, clocks).await;
                 match begun.inspect_err(|failure| self.heed(failure)) {
                     Ok((reply, _)) => reply,
                     Err(failure) if failure.fault.kind == Kind::Rejected => return Ok(None),

@@ -46,6 +46,7 @@ fn record() -> CallRecord {
         answer: None,
         seen: Seen::default(),
         attempts: [Attempt::default()].into_iter().collect(),
+        legs: Box::default(),
         outcome: Outcome::Ok,
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use tollhouse_core::era::Version;
 use tollhouse_core::histogram::{Histogram, Place};
 use tollhouse_core::ids::ServerId;
-use tollhouse_core::record::{CallRecord, Listener};
+use tollhouse_core::record::{CallRecord, Leg, Listener};
 use tollhouse_core::wire::method::known;
 
 use super::cells::{Cells, Counter, SETS_MAX, lock, number};
@@ -143,9 +143,20 @@ impl Calls {
         if let Some(reads) = &handles.reads {
             reads.add(1);
         }
+        record.legs.iter().for_each(|leg| self.count_leg(leg, trace));
         let [into, out] = &self.sizes;
         into.observe(number(record.bytes.request));
         out.observe(number(record.bytes.response));
+    }
+
+    /// Counts what one of several servers was asked for a call. Lists are few: nothing is kept for them.
+    fn count_leg(&self, leg: &Leg, trace: Option<Place>) {
+        let (error, code) = sets::failed(leg.asked.failed);
+        let word = |word: Option<&'static str>| word.map(Word::Ours);
+        let server = Some(Word::Known(leg.server.as_str().into()));
+        let labels = vec![ours(leg.method), None, None, None, word(error), word(code), server];
+        let took = leg.asked.ended.unwrap_or_default().saturating_sub(leg.asked.started);
+        self.sent.of(labels).observe_in(took.as_secs_f64(), trace);
     }
 
     /// Forgets what was counted of servers that are gone, and of the tools that only they had.

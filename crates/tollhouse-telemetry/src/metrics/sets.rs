@@ -1,6 +1,6 @@
 //! The closed sets that labels of a call are taken from.
 
-use tollhouse_core::record::{CallRecord, Listener, Outcome};
+use tollhouse_core::record::{CallRecord, Failed, Listener, Outcome};
 
 use super::word::{OTHER, Word};
 
@@ -56,6 +56,16 @@ pub(super) fn code(outcome: &Outcome) -> Option<&'static str> {
     match outcome {
         Outcome::Error { code } | Outcome::Refused { code, .. } => Some(known(*code)),
         Outcome::Ok | Outcome::ToolError | Outcome::InputRequired | Outcome::Task | Outcome::Failed(_) => None,
+    }
+}
+
+/// `error.type` and the JSON-RPC code of what one server was asked.
+pub(super) fn failed(failed: Option<Failed>) -> (Option<&'static str>, Option<&'static str>) {
+    match failed {
+        None => (None, None),
+        Some(Failed::Tool) => (Some("tool_error"), None),
+        Some(Failed::Code(code)) => (Some(known(code)), Some(known(code))),
+        Some(Failed::Fault(kind)) => (Some(kind.as_str()), None),
     }
 }
 

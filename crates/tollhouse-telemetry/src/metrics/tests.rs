@@ -42,6 +42,7 @@ pub(super) fn record(tool: &str, outcome: Outcome) -> CallRecord {
         answer: None,
         seen: Seen::default(),
         attempts: [Attempt::default()].into_iter().collect(),
+        legs: Box::default(),
         outcome,
     }
 }

@@ -1,11 +1,11 @@
-//! The spans of a call: as it is served, and as it is sent.
+//! The spans of a call: as it is served, as it is sent, and what several servers are asked for it.
 
 use std::fmt::Write as _;
 
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use tollhouse_core::era::Era;
 use tollhouse_core::fault::Kind;
-use tollhouse_core::record::{Attempt, CallRecord, Listener, Outcome, Principal, SessionSource, clip};
+use tollhouse_core::record::{Attempt, CallRecord, Leg, Listener, Outcome, Principal, SessionSource, clip};
 use tollhouse_core::redact;
 use tollhouse_core::trace::Hex;
 
@@ -66,6 +66,10 @@ pub(super) fn write_served(span: &mut Written, record: &CallRecord, listed: bool
         };
         span.text("tollhouse.recovery.outcome", outcome);
     }
+    let missing = record.missing();
+    if missing > 0 {
+        span.number("tollhouse.aggregate.missing", missing as u64);
+    }
     span.text("tollhouse.sampling.reason", why.as_str());
 }
 
@@ -78,27 +82,10 @@ pub(super) fn write_sent(
     listed: bool,
     peer: Option<&Peer>,
 ) {
-    let place = Place {
-        trace: record.trace.trace_id,
-        span: attempt.span,
-        parent: record.span,
-        parent_is_remote: false,
-        kind: SpanKind::Client,
-        start_nanos: nanos(record.received_at + attempt.started),
-        end_nanos: nanos(record.received_at + attempt.ended.unwrap_or(record.times.done)),
-    };
+    let place = sending(record, attempt);
     begin(span, &place, record, record.local_name.as_deref().or(record.name.as_deref()), listed);
-    told(span, &matrix::sent(attempt));
-    match peer {
-        Some(Peer::Pipe) => transport(span, true),
-        Some(Peer::Http { address, port }) => {
-            transport(span, false);
-            span.text("server.address", address);
-            span.number("server.port", (*port).into());
-        }
-        // It has left the configuration.
-        None => {}
-    }
+    told(span, &matrix::sent(attempt.failed));
+    reached(span, peer);
     common(span, record);
     span.number("tollhouse.attempt", at as u64 + 1);
     if at > 0 {
@@ -116,6 +103,45 @@ pub(super) fn write_sent(
         && let Some(first) = record.times.first_response
     {
         span.seconds("tollhouse.time_to_first_output", first.saturating_sub(attempt.started));
+    }
+}
+
+/// Writes the span of what one of several servers was asked for the call.
+pub(super) fn write_leg(span: &mut Written, record: &CallRecord, leg: &Leg, peer: Option<&Peer>) {
+    let place = sending(record, &leg.asked);
+    span.begin(&place, &[leg.method]);
+    span.text("mcp.method.name", leg.method);
+    span.text("mcp.protocol.version", record.version.as_str());
+    told(span, &matrix::sent(leg.asked.failed));
+    reached(span, peer);
+    conversation(span, record);
+    span.text("tollhouse.server.name", leg.server.as_str());
+}
+
+/// Where the span of a sending stands: below that of the call.
+fn sending(record: &CallRecord, sent: &Attempt) -> Place {
+    Place {
+        trace: record.trace.trace_id,
+        span: sent.span,
+        parent: record.span,
+        parent_is_remote: false,
+        kind: SpanKind::Client,
+        start_nanos: nanos(record.received_at + sent.started),
+        end_nanos: nanos(record.received_at + sent.ended.unwrap_or(record.times.done)),
+    }
+}
+
+/// Where it was sent.
+fn reached(span: &mut Written, peer: Option<&Peer>) {
+    match peer {
+        Some(Peer::Pipe) => transport(span, true),
+        Some(Peer::Http { address, port }) => {
+            transport(span, false);
+            span.text("server.address", address);
+            span.number("server.port", (*port).into());
+        }
+        // It has left the configuration.
+        None => {}
     }
 }
 
@@ -199,6 +225,17 @@ fn told(span: &mut Written, verdict: &Verdict) {
 
 /// What belongs to both sides.
 fn common(span: &mut Written, record: &CallRecord) {
+    conversation(span, record);
+    if let Some(server) = &record.server {
+        span.text("tollhouse.server.name", server.as_str());
+        if let Some(tool) = (&*record.method == "tools/call").then_some(&record.local_name).and_then(Option::as_deref) {
+            span.text("tollhouse.server.tool.name", &clip(tool));
+        }
+    }
+}
+
+/// Whose conversation it belongs to.
+fn conversation(span: &mut Written, record: &CallRecord) {
     for hint in &record.hints {
         if hint.key == "gen_ai.conversation.id" {
             span.text(hint.key, &clip(&hint.value));
@@ -206,12 +243,6 @@ fn common(span: &mut Written, record: &CallRecord) {
     }
     span.text("tollhouse.session.id", &clip(&record.session.id));
     span.text("tollhouse.session.source", record.session.source.as_str());
-    if let Some(server) = &record.server {
-        span.text("tollhouse.server.name", server.as_str());
-        if let Some(tool) = (&*record.method == "tools/call").then_some(&record.local_name).and_then(Option::as_deref) {
-            span.text("tollhouse.server.tool.name", &clip(tool));
-        }
-    }
 }
 
 pub(super) fn transport(span: &mut Written, pipe: bool) {

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use tollhouse_core::fault::Kind;
-use tollhouse_core::record::{Attempt, Failed, Outcome};
+use tollhouse_core::record::{Failed, Outcome};
 
 /// What a span says of the end of its call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,10 +46,10 @@ pub(super) fn served(outcome: &Outcome, tool: bool) -> Verdict {
     }
 }
 
-/// As the gateway sees an attempt.
-pub(super) fn sent(attempt: &Attempt) -> Verdict {
-    let error = attempt.failed.map(Failed::error_type);
-    match attempt.failed {
+/// As the gateway sees an attempt, or what a server was asked for a list of several.
+pub(super) fn sent(failed: Option<Failed>) -> Verdict {
+    let error = failed.map(Failed::error_type);
+    match failed {
         Some(Failed::Code(code)) => Verdict { error, code: Some(code), fault: None },
         Some(Failed::Fault(kind)) => Verdict { error, code: None, fault: Some(kind) },
         Some(Failed::Tool) | None => Verdict { error, code: None, fault: None },

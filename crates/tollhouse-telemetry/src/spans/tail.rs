@@ -29,7 +29,7 @@ const TOOLS_MAX: usize = 10_000;
 pub enum Why {
     /// It was sampled on its arrival.
     Head,
-    /// It failed, or was tried again.
+    /// It failed, was tried again, or has not all that it was asked for.
     Error,
     /// It took long.
     Slow,
@@ -90,7 +90,7 @@ impl Tail {
         let done = record.times.done;
         let why = match () {
             // What is always kept says so, even where it was sampled anyway: it may use the reserve of the queue.
-            () if record.outcome.failed() || record.attempts.len() > 1 => Why::Error,
+            () if record.outcome.failed() || record.attempts.len() > 1 || record.missing() > 0 => Why::Error,
             () if done >= SLOW && !stays_open(record) || slow.is_some_and(|slow| done > slow) => Why::Slow,
             () if record.sampled => return Some(Why::Head),
             () if new => Why::New,

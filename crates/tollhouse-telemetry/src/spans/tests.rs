@@ -44,6 +44,7 @@ fn record(outcome: Outcome) -> CallRecord {
         answer: None,
         seen: Seen::default(),
         attempts: [attempt].into_iter().collect(),
+        legs: Box::default(),
         outcome,
     }
 }
