@@ -16,9 +16,9 @@ use tollhouse_core::era::Version;
 use tollhouse_core::ids::CallId;
 use tollhouse_core::record::{Digest, Listener, Seen};
 use tollhouse_core::trace::Hex;
-use tollhouse_store::Call;
 use tollhouse_store::engine::Write;
 use tollhouse_store::sqlite::{self, Keep};
+use tollhouse_store::{Call, Sending};
 
 use crate::memory::Stage;
 use crate::proc;
@@ -168,6 +168,15 @@ fn call(nth: u64, calls: u64, span_us: u64, now_us: u64) -> Call {
         response_bytes: 200 + chance % 20_000,
         shape: Some("{path:str(12),depth:int}".into()),
         seen: Seen { request_hash: Some(digest(chance)), response_hash: Some(digest(!chance)), content: None },
+        span: chance.to_be_bytes(),
+        sendings: [Sending {
+            span: mixed(chance).to_be_bytes(),
+            leg: None,
+            from_us: 90,
+            long_us: total_us - 300,
+            error: failed.then(|| "tool_error".into()),
+        }]
+        .into(),
     }
 }
 
@@ -283,7 +292,7 @@ impl Bare {
         let database = Database::open(path)?;
         database.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4096; CREATE TABLE calls (id INTEGER PRIMARY KEY, \
-             a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z)",
+             a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z, aa, bb, cc, dd)",
         )?;
         Ok(Self(database))
     }
@@ -293,7 +302,7 @@ impl Bare {
         {
             let mut insert = transaction.prepare_cached(
                 "INSERT INTO calls VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
-                 ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)",
+                 ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31)",
             )?;
             for call in calls {
                 let text = |text: Option<&str>, number: i64| match (texts, text) {
@@ -328,7 +337,11 @@ impl Bare {
                     &*call.request_id,
                     call.shape.as_deref(),
                     Option::<String>::None,
+                    Option::<i64>::None,
                     hashes(call),
+                    Option::<String>::None,
+                    i64::from_be_bytes(call.span),
+                    sendings(call),
                 ])?;
             }
         }
@@ -345,6 +358,15 @@ fn hashes(call: &Call) -> [u8; 32] {
         into.copy_from_slice(&hash.as_ref().map_or([0; 16], |hash| hash.0));
     }
     both
+}
+
+/// What was sent of a call, in as many bytes as the store writes.
+fn sendings(call: &Call) -> Vec<u8> {
+    let one = |sending: &Sending| {
+        let error = sending.error.as_deref().unwrap_or_default();
+        [&sending.span[..], &[90, 0xff, 0x7f, 0], error.as_bytes(), &[0]].concat()
+    };
+    call.sendings.iter().flat_map(one).collect()
 }
 
 /// The questions: each path, in which `{trace}` and `{call}` become another one each time.

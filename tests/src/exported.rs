@@ -247,6 +247,56 @@ async fn a_list_of_several_servers_has_a_span_for_each_of_them() {
     }
 }
 
+#[tokio::test]
+async fn a_trace_is_given_out_with_the_ids_that_were_exported() {
+    let sink = Sink::http().await;
+    let (near, dead) = (upstream::echo().start().await, upstream::echo().closed());
+    let builder = exporting(&sink).alone().server("near", &near).server("dead", &dead);
+    let gateway = builder.retry("{attempts: 1, backoff: 100ms}").start().await;
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let context = format!("\"00-{trace}-b7ad6b7169203331-01\"");
+    let modern = modern(&gateway).at("/mcp");
+    modern.message("tools/list").meta("traceparent", &context).send().await;
+    modern.tool("near__echo").raw_arguments("{}").meta("traceparent", &context).send().await;
+    let lone = modern.at("/servers/dead/mcp");
+    lone.tool("echo").raw_arguments("{}").meta("traceparent", &context).send().await;
+    let exported = sink.spans_of(7, |name| name.starts_with("tools/")).await;
+    let mut exported: Vec<_> = exported
+        .iter()
+        .map(|span| {
+            assert_eq!(hex(&span.trace_id), trace);
+            let micros = |nanos: u64| nanos / 1000;
+            let took = micros(span.end_time_unix_nano) - micros(span.start_time_unix_nano);
+            (hex(&span.span_id), hex(&span.parent_span_id), span.kind, span.name.clone(), took)
+        })
+        .collect();
+    exported.sort();
+    let given = eventually("the calls are kept", async || {
+        let path = format!("/api/v1/traces/{trace}?format=otlp");
+        let document = request(gateway.admin, "GET", &path).send().await.json();
+        let spans = document["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array()?.clone();
+        (spans.len() == exported.len()).then_some(spans)
+    })
+    .await;
+    let text = |span: &Value, key: &str| span[key].as_str().unwrap_or_default().to_owned();
+    let micros = |span: &Value, key: &str| text(span, key).parse::<u64>().expect("a number in a string") / 1000;
+    let mut given: Vec<_> = given
+        .iter()
+        .map(|span| {
+            let took = micros(span, "endTimeUnixNano") - micros(span, "startTimeUnixNano");
+            let kind = span["kind"].as_i64().and_then(|kind| i32::try_from(kind).ok()).unwrap_or_default();
+            (text(span, "spanId"), text(span, "parentSpanId"), kind, text(span, "name"), took)
+        })
+        .collect();
+    given.sort();
+    assert_eq!(given.len(), exported.len());
+    for (given, exported) in given.iter().zip(&exported) {
+        assert_eq!((&given.0, &given.1, given.2), (&exported.0, &exported.1, exported.2));
+        assert!(given.3 == exported.3 || exported.3.ends_with("_OTHER"), "{} for {}", given.3, exported.3);
+        assert!(given.4.abs_diff(exported.4) <= 2, "{} µs for {}", given.4, exported.4);
+    }
+}
+
 /// A server that is misunderstood at once.
 fn answering(answer: &str) -> upstream::Builder {
     upstream::echo().answers([text(answer)])

@@ -1,10 +1,10 @@
 //! A finished call as it is kept: what a record says, less what only the moment needs.
 
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use tollhouse_core::era::Version;
 use tollhouse_core::ids::CallId;
-use tollhouse_core::record::{CallRecord, Listener, Outcome, Principal, Seen, clip};
+use tollhouse_core::record::{self, Attempt, CallRecord, Listener, Outcome, Principal, Seen, clip};
 use tollhouse_core::shape::shape;
 
 /// The shape of arguments is kept up to this many bytes.
@@ -46,6 +46,10 @@ pub struct Call {
     pub trace: [u8; 16],
     /// The caller's span; zero if there was none.
     pub parent: [u8; 8],
+    /// Its own span; zero where no spans leave.
+    pub span: [u8; 8],
+    /// What was sent of it, where spans leave or there is more to say than how often.
+    pub sendings: Box<[Sending]>,
     /// The caller's JSON-RPC id, as it was written.
     pub request_id: Box<str>,
     /// What became of it, in a word.
@@ -72,9 +76,55 @@ pub struct Call {
     pub seen: Seen,
 }
 
+/// What was sent of a call: an attempt at its server, or what one of several servers was asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sending {
+    /// Its span; zero where no spans leave.
+    pub span: [u8; 8],
+    /// Who was asked, and what, if it was one of several; `None` for the call itself.
+    pub leg: Option<Leg>,
+    /// When it began, in microseconds from the call's arrival.
+    pub from_us: u64,
+    /// How long it took, in microseconds.
+    pub long_us: u64,
+    /// `error.type`, if it failed.
+    pub error: Option<Box<str>>,
+}
+
+/// What one of several servers was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leg {
+    /// The server.
+    pub server: Box<str>,
+    /// A JSON-RPC method.
+    pub method: Box<str>,
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// What was sent, if it is worth its room: a call that was sent once, of which no span leaves, says all by itself.
+fn sendings(record: &CallRecord) -> Box<[Sending]> {
+    if record.span == [0; 8] && record.legs.is_empty() && record.attempts.len() <= 1 {
+        return Box::default();
+    }
+    let sending = |sent: &Attempt, leg: Option<Leg>| Sending {
+        span: sent.span,
+        leg,
+        from_us: micros(sent.started),
+        long_us: micros(sent.ended.unwrap_or(record.times.done).saturating_sub(sent.started)),
+        error: sent.failed.map(|failed| failed.error_type().into()),
+    };
+    let leg = |leg: &record::Leg| {
+        let asked = Leg { server: leg.server.as_str().into(), method: leg.method.into() };
+        sending(&leg.asked, Some(asked))
+    };
+    record.legs.iter().map(leg).chain(record.attempts.iter().map(|attempt| sending(attempt, None))).collect()
+}
+
 impl From<&CallRecord> for Call {
     fn from(record: &CallRecord) -> Self {
-        let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let fault = match record.outcome {
             Outcome::Refused { fault, .. } | Outcome::Failed(fault) => Some(fault.kind.as_str().into()),
             Outcome::Ok | Outcome::ToolError | Outcome::InputRequired | Outcome::Task | Outcome::Error { .. } => None,
@@ -98,6 +148,8 @@ impl From<&CallRecord> for Call {
             server: record.server.as_ref().map(|server| server.as_str().into()),
             trace: record.trace.trace_id,
             parent: record.trace.parent,
+            span: record.span,
+            sendings: sendings(record),
             request_id: clip(&record.request_id).into(),
             outcome: record.outcome.as_str().into(),
             error: record.outcome.error_type().map(|error| error.as_ref().into()),
@@ -125,6 +177,17 @@ impl Call {
         self.error.is_some()
     }
 
+    /// Its span, or what stands for one where none was minted: always the same for the same call.
+    pub fn span_id(&self) -> [u8; 8] {
+        if self.span == [0; 8] { self.id.salt().to_be_bytes() } else { self.span }
+    }
+
+    /// Every server that it reached, or tried to.
+    pub fn servers(&self) -> impl Iterator<Item = &str> {
+        let legs = self.sendings.iter().filter_map(|sending| sending.leg.as_ref()).map(|leg| &*leg.server);
+        self.server.as_deref().into_iter().chain(legs)
+    }
+
     /// Time spent in the gateway itself, in microseconds.
     pub fn gateway_us(&self) -> u64 {
         self.total_us.saturating_sub(self.upstream_us)
@@ -142,6 +205,7 @@ impl Call {
                 size_of_val(content)
                     + [&content.arguments, &content.result].into_iter().flatten().map(|side| side.len()).sum::<usize>()
             })
+            + size_of_val(&*self.sendings)
             + self.hints.iter().map(|(key, value)| key.len() + value.len() + 32).sum::<usize>()
     }
 }

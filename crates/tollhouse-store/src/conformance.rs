@@ -8,7 +8,7 @@ use tollhouse_core::era::Version;
 use tollhouse_core::ids::CallId;
 use tollhouse_core::record::{Content, Digest, Listener, Seen};
 
-use crate::call::Call;
+use crate::call::{Call, Leg, Sending};
 use crate::engine::{Read, Write};
 use crate::event::{Event, Kind};
 use crate::question::{Bounds, By, Field, Filter, Happened, Numbers, Range, Width};
@@ -44,6 +44,8 @@ pub fn call(nth: u64) -> Call {
         server: Some(if nth.is_multiple_of(2) { "files".into() } else { "search".into() }),
         trace: u128::from(nth / 4 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes(),
         parent: nth.to_be_bytes(),
+        span: (nth % 3).to_be_bytes(),
+        sendings: (0..nth % 3).map(|at| sending(nth, at)).collect(),
         request_id: nth.to_string().into(),
         outcome: if nth.is_multiple_of(11) { "tool_error".into() } else { "ok".into() },
         error: nth.is_multiple_of(11).then(|| "tool_error".into()),
@@ -67,6 +69,17 @@ pub fn call(nth: u64) -> Call {
                 })
             }),
         },
+    }
+}
+
+/// A sending of the `nth` call, the `at`-th of it.
+fn sending(nth: u64, at: u64) -> Sending {
+    Sending {
+        span: (nth + at).to_be_bytes(),
+        leg: nth.is_multiple_of(2).then(|| Leg { server: "files".into(), method: "tools/list".into() }),
+        from_us: at,
+        long_us: 10 * nth,
+        error: nth.is_multiple_of(5).then(|| "timeout".into()),
     }
 }
 

@@ -22,7 +22,7 @@ pub mod question;
 pub mod event;
 pub mod call;
 
-pub use call::Call;
+pub use call::{Call, Leg, Sending};
 pub use engine::Error;
 pub use event::Event;
 pub use store::{Counts, Options, Store};

@@ -1,6 +1,6 @@
 //! The tree of a trace: which span stands below which, and which rows of it are shown.
 //!
-//! What arrives here are the spans of this gateway alone; those of its callers are elsewhere. Whatever they were, the
+//! What arrives here are the spans of this gateway alone; those of its callers and servers are elsewhere. Whatever they were, the
 //! trace gets one root, so that calls to several servers stand in one picture: the only span that has nobody above it,
 //! or a placeholder for all that is not known. A caller whose span is not here but has several calls below it, among
 //! other callers, gets a placeholder of its own.
@@ -18,6 +18,8 @@ pub(crate) type SpanId = [u8; 8];
 pub(crate) struct Span {
     /// Its id, if others can stand below it.
     pub(crate) id: Option<SpanId>,
+    /// That of a span which is not shown by itself: what stands below that stands below this one.
+    pub(crate) also: Option<SpanId>,
     /// The span it says it stands below.
     pub(crate) parent: Option<SpanId>,
     /// When it began, in microseconds.
@@ -26,6 +28,12 @@ pub(crate) struct Span {
     pub(crate) to_us: u64,
     /// It did not succeed.
     pub(crate) failed: bool,
+}
+
+impl Span {
+    fn ids(&self) -> impl Iterator<Item = SpanId> {
+        self.id.into_iter().chain(self.also)
+    }
 }
 
 /// What a row stands for.
@@ -120,7 +128,7 @@ impl Tree {
             })
             .collect();
         let above = parents(spans);
-        let known: BTreeSet<SpanId> = spans.iter().filter_map(|span| span.id).collect();
+        let known: BTreeSet<SpanId> = spans.iter().flat_map(Span::ids).collect();
         let (mut top, mut orphans) = (Vec::new(), BTreeMap::<SpanId, Vec<usize>>::new());
         for (at, (span, above)) in spans.iter().zip(&above).enumerate() {
             match (above, span.parent) {
@@ -256,7 +264,7 @@ impl Tree {
 fn parents(spans: &[Span]) -> Vec<Option<usize>> {
     let mut by_id = BTreeMap::new();
     for (at, span) in spans.iter().enumerate() {
-        if let Some(id) = span.id {
+        for id in span.ids() {
             by_id.entry(id).or_insert(at);
         }
     }

@@ -5,15 +5,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use foldhash::{HashMap, HashMapExt as _};
-use rusqlite::{Connection, OptionalExtension as _, Row, Statement, params};
-use tollhouse_core::era::Version;
+use rusqlite::{Connection, OptionalExtension as _, params};
 use tollhouse_core::ids::CallId;
-use tollhouse_core::record::{Content, Digest, Listener, Seen};
 
+use self::row::{Kept, Numbers};
 use super::base::{self, Ended, Layouts, call_id, first_row, io, row_id, signed, sql, unsigned};
 use crate::call::Call;
 use crate::engine::Error;
 use crate::question::{Bounds, Field, Filter, Page};
+
+mod row;
+mod sendings;
 
 /// Texts that repeat are numbers of `dim`; a file that goes takes its texts with it.
 const LAYOUTS: Layouts = Layouts(&[
@@ -37,6 +39,10 @@ INSERT INTO last VALUES (1, 0, 0, 0, 0);
 ALTER TABLE calls ADD COLUMN hashes BLOB;
 ALTER TABLE calls ADD COLUMN content TEXT;
 ",
+    "
+ALTER TABLE calls ADD COLUMN span INTEGER;
+ALTER TABLE calls ADD COLUMN sendings BLOB;
+",
 ]);
 /// Rows of a block. Its two lists take 48 KiB each.
 const BLOCK: usize = 4096;
@@ -44,12 +50,6 @@ const BLOCK: usize = 4096;
 const ENTRY: usize = 12;
 /// Texts remembered with their numbers; beyond that they are looked up anew.
 const TEXTS_MAX: usize = 100_000;
-/// Separates key and value of a hint, and hints; neither occurs in what is kept.
-const UNIT: char = '\u{1f}';
-const RECORD: char = '\u{1e}';
-
-const INSERT: &str = "INSERT OR IGNORE INTO calls VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
-                      ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29)";
 
 /// Where a segment is.
 pub(super) fn path(dir: &Path, number: i64) -> PathBuf {
@@ -134,21 +134,6 @@ pub(super) struct Segment {
     rule: String,
     /// What blocks may hold, by their number: of traces and of sessions.
     filters: [HashMap<i64, Filtering>; 2],
-}
-
-/// The texts of a call, as numbers of its file.
-struct Numbers {
-    session: i64,
-    rule: i64,
-    principal: i64,
-    client: Option<i64>,
-    method: i64,
-    name: Option<i64>,
-    server: Option<i64>,
-    outcome: i64,
-    error: Option<i64>,
-    fault: Option<i64>,
-    asked_as: Option<i64>,
 }
 
 impl Segment {
@@ -288,9 +273,9 @@ impl Segment {
         // All at once before the first row, so that one statement serves for all rows.
         let numbers = calls.iter().map(|call| self.numbers(call)).collect::<Result<Vec<_>, _>>()?;
         let failed = |error| sql("write a call", &self.path)(error);
-        let mut insert = self.connection.prepare_cached(INSERT).map_err(failed)?;
+        let mut insert = self.connection.prepare_cached(row::INSERT).map_err(failed)?;
         for (call, numbers) in calls.iter().zip(&numbers) {
-            if write(&mut insert, call, numbers, batch).map_err(failed)? {
+            if row::write(&mut insert, call, numbers, batch).map_err(failed)? {
                 (min, max) = (min.min(call.at_us), max.max(call.at_us));
                 new.push(call);
             }
@@ -625,46 +610,6 @@ fn entry(call: &Call) -> Entry {
     }
 }
 
-/// Writes a row; true if it was not there yet.
-fn write(insert: &mut Statement<'_>, call: &Call, texts: &Numbers, batch: i64) -> rusqlite::Result<bool> {
-    let hints = (!call.hints.is_empty()).then(|| {
-        let hint = |(key, value): &(Box<str>, Box<str>)| format!("{key}{UNIT}{value}");
-        call.hints.iter().map(hint).collect::<Vec<_>>().join(&RECORD.to_string())
-    });
-    let rows = insert.execute(params![
-        row_id(call.id),
-        call.id.salt().cast_signed(),
-        batch,
-        signed(call.at_us),
-        &call.trace[..],
-        i64::from_be_bytes(call.parent),
-        texts.session,
-        texts.rule,
-        texts.principal,
-        texts.client,
-        texts.method,
-        texts.name,
-        texts.server,
-        texts.outcome,
-        texts.error,
-        texts.fault,
-        kind(call),
-        call.attempts,
-        signed(call.total_us),
-        signed(call.upstream_us),
-        call.first_us.map(signed),
-        signed(call.request_bytes),
-        signed(call.response_bytes),
-        &*call.request_id,
-        call.shape.as_deref(),
-        hints,
-        texts.asked_as,
-        hashes(&call.seen),
-        call.seen.content.as_deref().map(content),
-    ])?;
-    Ok(rows == 1)
-}
-
 /// The ids that stand with `print` in a sorted list.
 fn bisect(list: &[u8], print: u32) -> Vec<i64> {
     let (entries, _) = list.as_chunks::<ENTRY>();
@@ -672,151 +617,4 @@ fn bisect(list: &[u8], print: u32) -> Vec<i64> {
     let first = entries.partition_point(|entry| entry[..4] < wanted[..]);
     let same = entries[first..].iter().take_while(|entry| entry[..4] == wanted[..]);
     same.map(|entry| i64::from_be_bytes(entry[4..].try_into().expect("eight of twelve bytes"))).collect()
-}
-
-/// Listener and version in one small number.
-fn kind(call: &Call) -> i64 {
-    let version = Version::ALL.iter().position(|version| *version == call.version).unwrap_or_default();
-    let listener = match call.listener {
-        Listener::Http => 0,
-        Listener::Stdio => 1,
-        Listener::Sse => 2,
-    };
-    i64::try_from(version * 8 + listener).expect("a small number")
-}
-
-/// A row as it is kept, its texts still numbers.
-struct Kept {
-    call: Call,
-    session: i64,
-    rule: i64,
-    principal: i64,
-    client: Option<i64>,
-    method: i64,
-    name: Option<i64>,
-    asked_as: Option<i64>,
-    server: Option<i64>,
-    outcome: i64,
-    error: Option<i64>,
-    fault: Option<i64>,
-}
-
-impl Kept {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let count = |column| row.get(column).map(unsigned);
-        let kind = usize::try_from(row.get::<_, i64>(16)?).unwrap_or_default();
-        let empty = Box::<str>::default;
-        let call = Call {
-            id: call_id(row.get(0)?, row.get(1)?),
-            at_us: count(3)?,
-            listener: match kind % 8 {
-                0 => Listener::Http,
-                2 => Listener::Sse,
-                _ => Listener::Stdio,
-            },
-            version: Version::ALL.get(kind / 8).copied().unwrap_or(Version::MODERN),
-            principal: empty(),
-            session: empty(),
-            session_source: empty(),
-            session_confidence: empty(),
-            hints: row.get::<_, Option<String>>(25)?.as_deref().map(hints).unwrap_or_default(),
-            client: None,
-            method: empty(),
-            name: None,
-            asked_as: None,
-            server: None,
-            trace: row.get(4)?,
-            parent: row.get::<_, i64>(5)?.to_be_bytes(),
-            request_id: row.get::<_, String>(23)?.into(),
-            outcome: empty(),
-            error: None,
-            fault: None,
-            attempts: row.get(17)?,
-            total_us: count(18)?,
-            upstream_us: count(19)?,
-            first_us: row.get::<_, Option<i64>>(20)?.map(unsigned),
-            request_bytes: count(21)?,
-            response_bytes: count(22)?,
-            shape: row.get::<_, Option<String>>(24)?.map(Into::into),
-            seen: seen(row),
-        };
-        Ok(Self {
-            call,
-            session: row.get(6)?,
-            rule: row.get(7)?,
-            principal: row.get(8)?,
-            client: row.get(9)?,
-            method: row.get(10)?,
-            name: row.get(11)?,
-            asked_as: row.get(26)?,
-            server: row.get(12)?,
-            outcome: row.get(13)?,
-            error: row.get(14)?,
-            fault: row.get(15)?,
-        })
-    }
-
-    fn into_call(self, segment: &mut Segment) -> Result<Call, Error> {
-        let mut text = |number| segment.text(number);
-        let rule = text(self.rule)?;
-        let (source, confidence) = rule.rsplit_once(' ').unwrap_or((&rule, ""));
-        let mut maybe = |number: Option<i64>| number.map(&mut text).transpose();
-        let (client, name, server) = (maybe(self.client)?, maybe(self.name)?, maybe(self.server)?);
-        let (error, fault, asked_as) = (maybe(self.error)?, maybe(self.fault)?, maybe(self.asked_as)?);
-        Ok(Call {
-            session: text(self.session)?,
-            principal: text(self.principal)?,
-            method: text(self.method)?,
-            outcome: text(self.outcome)?,
-            session_source: source.into(),
-            session_confidence: confidence.into(),
-            client,
-            name,
-            asked_as,
-            server,
-            error,
-            fault,
-            ..self.call
-        })
-    }
-}
-
-fn hints(text: &str) -> Vec<(Box<str>, Box<str>)> {
-    text.split(RECORD).filter_map(|hint| hint.split_once(UNIT)).map(|(key, id)| (key.into(), id.into())).collect()
-}
-
-/// Both hashes in a row, zeros for one that is not there; nothing for none.
-fn hashes(seen: &Seen) -> Option<[u8; 32]> {
-    if seen.request_hash.is_none() && seen.response_hash.is_none() {
-        return None;
-    }
-    let mut both = [0; 32];
-    for (into, hash) in both.chunks_exact_mut(16).zip([seen.request_hash, seen.response_hash]) {
-        into.copy_from_slice(&hash.unwrap_or(Digest([0; 16])).0);
-    }
-    Some(both)
-}
-
-/// Content as one text: JSON holds no separator as it is.
-fn content(content: &Content) -> String {
-    let Content { arguments, result, truncated, redactions } = content;
-    let [arguments, result] = [arguments, result].map(|side| side.as_deref().unwrap_or_default());
-    format!("{arguments}{UNIT}{result}{UNIT}{}{UNIT}{redactions}", u8::from(*truncated))
-}
-
-/// The reverse of both. A file from before has no such columns.
-fn seen(row: &Row<'_>) -> Seen {
-    let hashes = row.get::<_, Option<[u8; 32]>>(27).unwrap_or_default().unwrap_or_default();
-    let hash = |at: usize| {
-        let hash: [u8; 16] = hashes[at..].first_chunk().copied().unwrap_or_default();
-        (hash != [0; 16]).then_some(Digest(hash))
-    };
-    let content = row.get::<_, Option<String>>(28).unwrap_or_default().and_then(|text| {
-        let mut parts = text.split(UNIT);
-        let mut side = || Some(parts.next()?).map(|side| (!side.is_empty()).then(|| side.into()));
-        let (arguments, result) = (side()?, side()?);
-        let truncated = parts.next()? == "1";
-        Some(Box::new(Content { arguments, result, truncated, redactions: parts.next()?.parse().ok()? }))
-    });
-    Seen { request_hash: hash(0), response_hash: hash(16), content }
 }

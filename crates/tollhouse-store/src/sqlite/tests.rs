@@ -4,6 +4,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
+use tollhouse_core::record::Seen;
+
 use crate::conformance::{self, NOON_US, call, calls};
 use crate::question::{By, Term};
 
@@ -245,6 +247,35 @@ fn an_older_layout_is_brought_forward_with_all_it_holds() {
     let (mut writer, mut reader) = opened(dir.path(), 1000);
     writer.note(&[Event::new(Kind::Started, NOON_US)]).unwrap();
     assert_eq!((all_calls(&mut reader), reader.events(&Happened::default(), None, 9).unwrap().len()), (10, 1));
+}
+
+#[test]
+fn calls_of_an_older_layout_are_read_without_what_they_lacked() {
+    let dir = dir();
+    let (mut writer, _) = opened(dir.path(), 1000);
+    writer.append(&calls(10)).unwrap();
+    writer.close().unwrap();
+    drop(writer);
+    let file = rusqlite::Connection::open(dir.path().join("seg/calls-1.db")).unwrap();
+    for column in ["sendings", "span", "content", "hashes"] {
+        file.execute_batch(&format!("ALTER TABLE calls DROP COLUMN {column}")).unwrap();
+    }
+    file.execute_batch("PRAGMA user_version = 1").unwrap();
+    let expected: Vec<_> = calls(10)
+        .into_iter()
+        .rev()
+        .map(|call| Call { span: [0; 8], sendings: Box::default(), seen: Seen::default(), ..call })
+        .collect();
+    let found = |number: i64| {
+        let mut segment = segment::Segment::read(dir.path(), number).unwrap().unwrap();
+        expected.iter().map(|call| segment.call(base::row_id(call.id)).unwrap().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(found(1), expected, "a file that is only read");
+    drop(file);
+    let (mut writer, mut reader) = opened(dir.path(), 1000);
+    assert_eq!(reader.latest(&Filter::default(), None, Bounds::default()).unwrap().calls, expected);
+    writer.append(&[call(11)]).unwrap();
+    assert_eq!(reader.call(call(11).id).unwrap(), Some(call(11)), "what is added has all");
 }
 
 #[test]

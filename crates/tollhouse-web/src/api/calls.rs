@@ -14,8 +14,8 @@ use tollhouse_core::era::Era;
 use tollhouse_core::ids::CallId;
 use tollhouse_core::record::Listener;
 use tollhouse_core::trace::Hex;
-use tollhouse_store::Call;
 use tollhouse_store::question::{Filter, Page};
+use tollhouse_store::{Call, Sending};
 
 use super::Recorded;
 use super::problem::Problem;
@@ -58,6 +58,11 @@ pub struct CallView {
     pub trace_id: String,
     /// The caller's span, if there was one.
     pub parent_span_id: Option<String>,
+    /// The call's own span, where spans leave.
+    pub span_id: Option<String>,
+    /// What was sent of it, if there is more to say than how often: where spans leave, after repetitions, and where several
+    /// servers were asked.
+    pub sendings: Vec<SendingView>,
     /// The caller's JSON-RPC id, as it was written.
     pub request_id: String,
     /// What became of it.
@@ -88,6 +93,45 @@ pub struct CallView {
     pub response_hash: Option<String>,
     /// What the call carried, without secrets, where that is captured.
     pub content: Option<ContentView>,
+}
+
+/// What was sent of a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SendingView {
+    /// Its span, where spans leave.
+    pub span_id: Option<String>,
+    /// The server.
+    pub server: Option<String>,
+    /// The JSON-RPC method.
+    pub method: String,
+    /// It is what one of several servers was asked, not the call itself.
+    pub leg: bool,
+    /// When it began, from the call's arrival.
+    pub from_us: u64,
+    /// How long it took.
+    pub long_us: u64,
+    /// `error.type`, if it failed.
+    pub error: Option<String>,
+}
+
+impl SendingView {
+    fn of(call: &Call, sending: &Sending) -> Self {
+        let leg = sending.leg.as_ref();
+        Self {
+            span_id: id(sending.span),
+            server: leg.map(|leg| &leg.server).or(call.server.as_ref()).map(ToString::to_string),
+            method: leg.map_or(&call.method, |leg| &leg.method).to_string(),
+            leg: leg.is_some(),
+            from_us: sending.from_us,
+            long_us: sending.long_us,
+            error: sending.error.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+/// A span's id as it is written, if there is one.
+fn id(span: [u8; 8]) -> Option<String> {
+    (span != [0; 8]).then(|| Hex(&span).to_string())
 }
 
 /// What a call carried.
@@ -130,7 +174,9 @@ impl From<&Call> for CallView {
             asked_as: maybe(&call.asked_as),
             server: maybe(&call.server),
             trace_id: Hex(&call.trace).to_string(),
-            parent_span_id: (call.parent != [0; 8]).then(|| Hex(&call.parent).to_string()),
+            parent_span_id: id(call.parent),
+            span_id: id(call.span),
+            sendings: call.sendings.iter().map(|sending| SendingView::of(call, sending)).collect(),
             request_id: call.request_id.to_string(),
             outcome: call.outcome.to_string(),
             error: maybe(&call.error),

@@ -8,7 +8,7 @@ fn id(n: u64) -> SpanId {
 
 /// A span from `from_us` on, ten microseconds long.
 fn span(own: u64, parent: Option<u64>, from_us: u64) -> Span {
-    Span { id: Some(id(own)), parent: parent.map(id), from_us, to_us: from_us + 10, failed: false }
+    Span { id: Some(id(own)), also: None, parent: parent.map(id), from_us, to_us: from_us + 10, failed: false }
 }
 
 fn all(limit: usize) -> View<'static> {
@@ -35,6 +35,14 @@ fn calls_of_one_caller_stand_below_one_root() {
     assert_eq!((tree.missing(), tree.bounds()), (1, [0, 40]));
     let root = tree.rows(&all(100)).rows[0];
     assert_eq!((root.from_us, root.to_us, root.below, root.siblings), (0, 40, 3, 1));
+}
+
+#[test]
+fn what_a_server_calls_stands_below_the_call_that_made_it() {
+    // The first is known to its server as 7, and to nobody here.
+    let first = Span { also: Some(id(7)), ..span(1, None, 0) };
+    let tree = Tree::new(&[first, span(2, Some(7), 3), span(3, Some(1), 5)]);
+    assert_eq!((drawn(&tree.rows(&all(100))), tree.missing()), (vec!["0".into(), "  1".into(), "  2".into()], 0));
 }
 
 #[test]

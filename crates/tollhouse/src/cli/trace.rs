@@ -67,7 +67,8 @@ fn waterfall(trace: &Trace, paint: Paint) -> String {
     let begin = trace.calls.iter().map(|call| call.at_us).min().unwrap_or_default();
     let end = trace.calls.iter().map(|call| call.at_us + call.total_us).max().unwrap_or_default();
     let whole = (end - begin).max(1);
-    let width = trace.calls.iter().map(|call| target(call).chars().count()).fold(12, usize::max).min(48);
+    let lines: Vec<Line> = trace.calls.iter().flat_map(|call| lines(call, begin)).collect();
+    let width = lines.iter().map(|line| line.label.chars().count()).fold(12, usize::max).min(48);
     let failed = trace.calls.iter().filter(|call| call.error.is_some()).count();
     let id = paint.tone(Tone::Strong, format!("trace {}", trace.trace_id));
     let calls = format!("{} call{}", trace.calls.len(), if trace.calls.len() == 1 { "" } else { "s" });
@@ -75,25 +76,59 @@ fn waterfall(trace: &Trace, paint: Paint) -> String {
     let end = usize::try_from(BAR).unwrap_or_default().saturating_sub(1);
     let axis = format!("{:width$}  0{:>end$}", "", length(whole));
     writeln!(text, "{}", paint.tone(Tone::Faint, axis)).expect("writing to memory does not fail");
-    for call in &trace.calls {
-        let (target, bar, took) = (fitted(&target(call), width), bar(call, begin, whole), length(call.total_us));
-        let (tone, outcome) = match &call.error {
-            None => (Tone::Good, String::new()),
-            Some(error) if *error == call.outcome => (Tone::Bad, format!("  {error}")),
-            Some(error) => (Tone::Bad, format!("  {} {error}", call.outcome)),
-        };
-        let (bar, outcome) = (paint.tone(tone, bar), paint.tone(tone, without_controls(&outcome)));
-        writeln!(text, "{target}  {bar}  {took:>9}{outcome}").expect("writing to memory does not fail");
+    for line in &lines {
+        let (label, bar, took) = (fitted(&line.label, width), line.bar(whole), length(line.long_us));
+        let tone = if line.outcome.is_empty() { Tone::Good } else { Tone::Bad };
+        let (bar, outcome) = (paint.tone(tone, bar), paint.tone(tone, without_controls(&line.outcome)));
+        writeln!(text, "{label}  {bar}  {took:>9}{outcome}").expect("writing to memory does not fail");
     }
     text
 }
 
-fn bar(call: &CallView, begin: u64, whole: u64) -> String {
-    let column = |us: u64| us.saturating_mul(BAR) / whole;
-    let start = column(call.at_us - begin).min(BAR - 1);
-    let length = column(call.total_us).clamp(1, BAR - start);
-    let heavy = (length * call.upstream_us).checked_div(call.total_us).unwrap_or_default();
-    let cells = |cell: &str, count: u64| cell.repeat(usize::try_from(count).unwrap_or_default());
-    let bar = [cells(" ", start), cells("█", heavy), cells("▒", length - heavy)].concat();
-    format!("{bar:width$}", width = usize::try_from(BAR).unwrap_or_default())
+/// A line of the waterfall.
+struct Line {
+    label: String,
+    /// From the beginning of the trace.
+    from_us: u64,
+    long_us: u64,
+    /// Of that, at a server.
+    within_us: u64,
+    /// Empty if it succeeded.
+    outcome: String,
+}
+
+/// The line of a call, and of what was sent of it where that was more than once.
+fn lines(call: &CallView, begin: u64) -> Vec<Line> {
+    let from_us = call.at_us - begin;
+    let outcome = match &call.error {
+        None => String::new(),
+        Some(error) if *error == call.outcome => format!("  {error}"),
+        Some(error) => format!("  {} {error}", call.outcome),
+    };
+    let (label, within_us) = (target(call), call.upstream_us);
+    let mut lines = vec![Line { label, from_us, long_us: call.total_us, within_us, outcome }];
+    if call.sendings.len() > 1 || call.sendings.iter().any(|sending| sending.leg) {
+        let mut attempts = 0;
+        lines.extend(call.sendings.iter().map(|sending| {
+            attempts += usize::from(!sending.leg);
+            let server = sending.server.as_deref().unwrap_or_default();
+            let label = if sending.leg { format!("└ {server}") } else { format!("└ attempt {attempts}") };
+            let outcome = sending.error.as_ref().map(|error| format!("  {error}")).unwrap_or_default();
+            let long_us = sending.long_us;
+            Line { label, from_us: from_us + sending.from_us, long_us, within_us: long_us, outcome }
+        }));
+    }
+    lines
+}
+
+impl Line {
+    fn bar(&self, whole: u64) -> String {
+        let column = |us: u64| us.saturating_mul(BAR) / whole;
+        let start = column(self.from_us).min(BAR - 1);
+        let length = column(self.long_us).clamp(1, BAR - start);
+        let heavy = (length * self.within_us).checked_div(self.long_us).unwrap_or_default();
+        let cells = |cell: &str, count: u64| cell.repeat(usize::try_from(count).unwrap_or_default());
+        let bar = [cells(" ", start), cells("█", heavy), cells("▒", length - heavy)].concat();
+        format!("{bar:width$}", width = usize::try_from(BAR).unwrap_or_default())
+    }
 }

@@ -48,7 +48,7 @@ impl Summary {
         let from_us = calls.iter().map(|call| call.at_us).min().unwrap_or_default();
         let to_us = calls.iter().map(Call::ended_us).max().unwrap_or_default();
         let failed = calls.iter().filter(|call| call.failed()).count();
-        let mut servers: Vec<String> = calls.iter().filter_map(|call| call.server.as_deref()).map(seen).collect();
+        let mut servers: Vec<String> = calls.iter().flat_map(Call::servers).map(seen).collect();
         servers.sort_unstable();
         servers.dedup();
         let mut names: Vec<&str> = Vec::new();

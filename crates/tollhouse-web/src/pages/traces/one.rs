@@ -12,7 +12,7 @@ use super::super::address::{Address, now_us};
 use super::super::frame::{Frame, Missing, TRACES};
 use super::super::text::{ago, bytes, count, millis, rfc3339, seen, time};
 use super::super::{Answer, Pages};
-use super::row::{Row, key, rows, says, spans};
+use super::row::{Line, Row, key, lines, rows, says, spans};
 use super::{CALLS_MAX, parsed};
 use crate::charts::{Svg, scale};
 use crate::tree::{Kind, Tree, View};
@@ -84,28 +84,28 @@ impl Page {
         let path = format!("/traces/{id}");
         let asked = address.get("q").unwrap_or_default().trim().to_owned();
         let errors_only = address.get("errors").is_some_and(|value| value != "false");
-        let tree = Tree::new(&spans(calls));
+        let lines = lines(calls);
+        let tree = Tree::new(&spans(&lines));
         let listed = |word: &str| -> Vec<String> {
             address.hidden(&[]).into_iter().filter(|(key, _)| key == word).map(|(_, value)| value).collect()
         };
         let (opened, closed) = (listed("open"), listed("closed"));
         let opened = |kind: Kind| {
-            let key = key(kind, calls);
+            let key = key(kind, &lines);
             if opened.contains(&key) { Some(true) } else { closed.contains(&key).then_some(false) }
         };
         let wanted = |at: usize| {
-            calls
-                .get(at)
-                .is_some_and(|call| (!errors_only || call.failed()) && (asked.is_empty() || says(call, &asked)))
+            let call = lines[at].call();
+            (!errors_only || call.failed()) && (asked.is_empty() || says(call, &asked))
         };
         let chosen = errors_only || !asked.is_empty();
         let skip = address.get("from").and_then(|from| from.parse().ok()).unwrap_or(0_usize);
         let view = View { opened: &opened, wanted: chosen.then_some(&wanted as _), skip, limit: ROWS_MAX };
         let shown = tree.rows(&view);
-        let mut servers: Vec<String> = calls.iter().filter_map(|call| call.server.as_deref()).map(seen).collect();
+        let mut servers: Vec<String> = calls.iter().flat_map(Call::servers).map(seen).collect();
         servers.sort_unstable();
         servers.dedup();
-        let rows = rows(address, &tree, &shown.rows, calls, &servers);
+        let rows = rows(address, &tree, &shown.rows, &lines, &servers);
         let [begin, end] = tree.bounds();
         let failed = calls.iter().filter(|call| call.failed()).count();
         let first = &calls[0];
@@ -119,7 +119,7 @@ impl Page {
         let mut frame = Frame::new(TRACES, address.clone());
         frame.title = format!("Trace {}", id.get(..8).unwrap_or(&id));
         Self {
-            peek: Peek::of(address, &rows, calls),
+            peek: Peek::of(address, &rows, &lines),
             at: rfc3339(begin),
             when: time(begin, now_us),
             ago: ago(begin, now_us),
@@ -159,14 +159,19 @@ impl Page {
 }
 
 impl Peek {
-    fn of(address: &Address, rows: &[Row], calls: &[Call]) -> Option<Self> {
+    fn of(address: &Address, rows: &[Row], lines: &[Line<'_>]) -> Option<Self> {
         let at = rows.iter().position(|row| row.chosen)?;
         let row = &rows[at];
-        let call = calls.iter().find(|call| call.id.to_string() == row.key);
+        let line = row.line.map(|at| lines[at]);
+        let call = line.map(Line::call);
         let href = |row: &Row| row.href.clone();
         Some(Self {
             name: row.name.clone(),
-            facts: call.map_or_else(|| unknown(row), facts),
+            facts: match line {
+                None => unknown(row),
+                Some(Line::Call(call)) => facts(call),
+                Some(line @ Line::Sending(..)) => sent(line, row),
+            },
             call: call.map(|call| address.plain("/calls").with("row", call.id).to_string()),
             json: call.map(|call| format!("/api/v1/calls/{}", call.id)),
             previous: at.checked_sub(1).and_then(|at| rows.get(at)).map(href),
@@ -185,6 +190,25 @@ fn unknown(row: &Row) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// What is known of a sending, in words.
+fn sent(line: Line<'_>, row: &Row) -> Vec<(&'static str, String)> {
+    let call = line.call();
+    let span = line.sending().map(|sending| sending.span).filter(|span| *span != [0; 8]);
+    let mut facts = vec![
+        (
+            "What it is",
+            if line.leg() { "what one of several servers was asked" } else { "a sending of the call" }.to_owned(),
+        ),
+        ("Server", row.server.clone().unwrap_or_else(|| "–".to_owned())),
+        ("Error", row.error.clone().unwrap_or_else(|| "none".to_owned())),
+        ("Began after", format!("{} ms", row.from)),
+        ("Took", format!("{} ms", row.ms)),
+    ];
+    facts.extend(span.map(|span| ("Span", Hex(&span).to_string())));
+    facts.push(("Call", call.id.to_string()));
+    facts
+}
+
 /// What is known of a call, in words.
 fn facts(call: &Call) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
@@ -201,9 +225,11 @@ fn facts(call: &Call) -> Vec<(&'static str, String)> {
     say("At the server", Some(format!("{} ms", millis(call.upstream_us))));
     say("In the gateway", Some(format!("{} ms", millis(call.gateway_us()))));
     say("First output", call.first_us.map(|us| format!("after {} ms", millis(us))));
+    let asked = call.sendings.iter().filter(|sending| sending.leg.is_some()).count();
     say(
         "Sent",
         Some(match call.attempts {
+            0 if asked > 0 => format!("to {asked} servers, each its own question"),
             0 => "not at all".to_owned(),
             1 => "once".to_owned(),
             attempts => format!("{attempts} times"),
@@ -215,6 +241,7 @@ fn facts(call: &Call) -> Vec<(&'static str, String)> {
     say("Client", text(&call.client));
     say("Protocol", Some(call.version.as_str().to_owned()));
     say("Session", Some(seen(&call.session)));
+    say("Span", Some(call.span).filter(|span| *span != [0; 8]).map(|span| Hex(&span).to_string()));
     say("Caller's span", Some(call.parent).filter(|parent| *parent != [0; 8]).map(|parent| Hex(&parent).to_string()));
     say("Request id", Some(seen(&call.request_id)));
     say("Id", Some(call.id.to_string()));
