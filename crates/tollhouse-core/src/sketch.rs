@@ -54,36 +54,45 @@ impl Sketch {
         self.count += other.count;
         self.sum = self.sum.saturating_add(other.sum);
         self.max = self.max.max(other.max);
+        let buckets = other.buckets.iter().copied().map(Ok);
+        self.count_all(buckets).expect("buckets that are there");
+    }
+
+    /// Counts everything that the sketch in `bytes` has counted, as [`Self::merge`] of what [`Self::decode`] reads, without
+    /// the memory for that.
+    ///
+    /// # Errors
+    /// These are other bytes. A part of them may have been counted.
+    pub fn merge_encoded(&mut self, mut bytes: &[u8]) -> Result<(), DecodeError> {
+        self.count += take(&mut bytes)?;
+        self.sum = self.sum.saturating_add(take(&mut bytes)?);
+        self.max = self.max.max(take(&mut bytes)?);
         if self.buckets.is_empty() {
-            self.buckets.clone_from(&other.buckets);
-            return;
+            self.buckets.reserve_exact(bytes.len() / 2);
         }
-        // What has counted a great deal has nearly every bucket already: those are raised in passing.
-        let mut at = 0;
-        let mut missing = false;
-        for (index, by) in &other.buckets {
-            while self.buckets.get(at).is_some_and(|(ours, _)| ours < index) {
+        self.count_all(Buckets { bytes, last: 0 })
+    }
+
+    /// Counts buckets, which come by their index. What has counted a great deal has nearly all of them already: those are
+    /// raised in passing.
+    fn count_all(&mut self, buckets: impl Iterator<Item = Result<(u16, u32), DecodeError>>) -> Result<(), DecodeError> {
+        let (mut at, known) = (0, self.buckets.len());
+        for bucket in buckets {
+            let (index, by) = bucket?;
+            while at < known && self.buckets[at].0 < index {
                 at += 1;
             }
-            match self.buckets.get_mut(at) {
-                Some((ours, count)) if ours == index => *count = count.saturating_add(*by),
-                _ => missing = true,
+            if at < known && self.buckets[at].0 == index {
+                self.buckets[at].1 = self.buckets[at].1.saturating_add(by);
+            } else {
+                self.buckets.push((index, by));
             }
         }
-        if !missing {
-            return;
+        if known > 0 && self.buckets.len() > known {
+            // Two runs, each of them in order: the stable sort merges them.
+            self.buckets.sort_by_key(|(index, _)| *index);
         }
-        let mut merged = Vec::with_capacity(self.buckets.len() + other.buckets.len());
-        let mut theirs = other.buckets.iter().copied().peekable();
-        for (index, count) in self.buckets.drain(..) {
-            while let Some(before) = theirs.next_if(|(their, _)| *their < index) {
-                merged.push(before);
-            }
-            _ = theirs.next_if(|(their, _)| *their == index);
-            merged.push((index, count));
-        }
-        merged.extend(theirs);
-        self.buckets = merged;
+        Ok(())
     }
 
     /// How many values it has counted.
@@ -161,14 +170,33 @@ impl Sketch {
         let mut sketch =
             Self { count: take(&mut bytes)?, sum: take(&mut bytes)?, max: take(&mut bytes)?, buckets: Vec::new() };
         sketch.buckets.reserve_exact(bytes.len() / 2);
-        let mut last = 0_u16;
-        while !bytes.is_empty() {
-            let (distance, count) = (take(&mut bytes)?, take(&mut bytes)?);
-            let distance = u16::try_from(distance).map_err(|_| DecodeError)?;
-            last = last.checked_add(distance).ok_or(DecodeError)?;
-            sketch.buckets.push((last, u32::try_from(count).map_err(|_| DecodeError)?));
+        for bucket in (Buckets { bytes, last: 0 }) {
+            sketch.buckets.push(bucket?);
         }
         Ok(sketch)
+    }
+}
+
+/// Buckets as they are encoded.
+struct Buckets<'a> {
+    bytes: &'a [u8],
+    last: u16,
+}
+
+impl Buckets<'_> {
+    fn read(&mut self) -> Result<(u16, u32), DecodeError> {
+        let (distance, count) = (take(&mut self.bytes)?, take(&mut self.bytes)?);
+        let distance = u16::try_from(distance).map_err(|_| DecodeError)?;
+        self.last = self.last.checked_add(distance).ok_or(DecodeError)?;
+        Ok((self.last, u32::try_from(count).map_err(|_| DecodeError)?))
+    }
+}
+
+impl Iterator for Buckets<'_> {
+    type Item = Result<(u16, u32), DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        (!self.bytes.is_empty()).then(|| self.read())
     }
 }
 
@@ -244,13 +272,18 @@ mod tests {
             let (a, b): (Vec<u64>, Vec<u64>) = (a.into_iter().map(u64::from).collect(), b.into_iter().map(u64::from).collect());
             let mut merged = of(&a);
             merged.merge(&of(&b));
-            prop_assert_eq!(&merged, &of(&[a, b].concat()));
+            prop_assert_eq!(&merged, &of(&[&a[..], &b].concat()));
+            let mut encoded = of(&a);
+            prop_assert_eq!(encoded.merge_encoded(&of(&b).encode()), Ok(()));
+            prop_assert_eq!(&encoded, &merged);
             prop_assert_eq!(Sketch::decode(&merged.encode()), Ok(merged));
         }
 
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-            let _ = Sketch::decode(&bytes);
+            let whole = Sketch::decode(&bytes);
+            let mut merged = Sketch::default();
+            prop_assert_eq!(merged.merge_encoded(&bytes).map(|()| merged), whole);
         }
     }
 

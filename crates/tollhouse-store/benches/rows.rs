@@ -10,7 +10,7 @@ use rusqlite::{Connection, params};
 use tollhouse_store::Call;
 use tollhouse_store::conformance::{NOON_US, call};
 use tollhouse_store::engine::{Read, Write};
-use tollhouse_store::question::{Bounds, By, Field, Filter, Numbers, Range, Width};
+use tollhouse_store::question::{Bounds, By, Field, Filter, Numbers, Range, Times, Width};
 use tollhouse_store::sqlite::{self, Keep};
 
 const BATCH: u64 = 5000;
@@ -45,7 +45,8 @@ fn questions(reader: &mut impl Read, rows: u64) {
     let failed = Filter { failed: true, ..Filter::default() };
     let rare = Filter::default().with(Field::Name, "tool-3").with(Field::Outcome, "tool_error");
     let none = Filter { min_us: 10_000_000, ..Filter::default() };
-    let numbers = |by, width, over_time| Numbers { range: Range::ALL, width, by, server: None, over_time };
+    let numbers =
+        |by, width, over_time| Numbers { range: Range::ALL, width, by, server: None, over_time, times: Times::All };
     ask("newest 100", || reader.latest(&Filter::default(), None, page).expect("latest").calls.len());
     ask("newest 100 that failed", || reader.latest(&failed, None, page).expect("latest").calls.len());
     ask("newest 100 of a rare kind", || reader.latest(&rare, None, page).expect("latest").calls.len());

@@ -11,7 +11,7 @@ use tollhouse_core::record::{Content, Digest, Listener, Seen};
 use crate::call::{Call, Leg, Sending};
 use crate::engine::{Read, Write};
 use crate::event::{Event, Kind};
-use crate::question::{Bounds, By, Field, Filter, Happened, Numbers, Range, Width};
+use crate::question::{Bounds, By, Field, Filter, Happened, Numbers, Range, Times, Width};
 
 /// A moment on a day in 2026, at the beginning of an hour; in microseconds since 1970.
 pub const NOON_US: u64 = 1_790_000_000_000_000 / Width::Day.us() * Width::Day.us() + 12 * 3_600_000_000;
@@ -147,7 +147,8 @@ fn once<W: Write, R: Read>(writer: &mut W, reader: &mut R) {
 
 /// Calls per group over all of time.
 fn total<R: Read>(reader: &mut R, by: By) -> Vec<(Box<str>, u64)> {
-    let numbers = Numbers { range: Range::ALL, width: Width::Day, by, server: None, over_time: false };
+    let numbers =
+        Numbers { range: Range::ALL, width: Width::Day, by, server: None, over_time: false, times: Times::All };
     let figures = reader.numbers(&numbers).unwrap_or_else(|error| panic!("numbers: {error}"));
     figures.into_iter().map(|figure| (figure.group[0].clone(), figure.sum.calls)).collect()
 }
@@ -245,13 +246,20 @@ fn sums<W: Write, R: Read>(writer: &mut W, reader: &mut R) {
     for (width, expected) in
         [(Width::Minute, vec![200, 100, 50]), (Width::Quarter, vec![200, 100, 50]), (Width::Day, vec![300, 50])]
     {
-        let numbers = Numbers { range: Range::ALL, width, by: By::All, server: None, over_time: true };
+        let numbers =
+            Numbers { range: Range::ALL, width, by: By::All, server: None, over_time: true, times: Times::All };
         let figures = reader.numbers(&numbers).unwrap_or_else(|error| panic!("numbers: {error}"));
         assert_eq!(figures.iter().map(|figure| figure.sum.calls).collect::<Vec<_>>(), expected, "{width:?}");
     }
     let range = Range { from_us: NOON_US, to_us: NOON_US + 60_000_000 };
-    let numbers =
-        Numbers { range, width: Width::Minute, by: By::Tool, server: Some("search".into()), over_time: false };
+    let numbers = Numbers {
+        range,
+        width: Width::Minute,
+        by: By::Tool,
+        server: Some("search".into()),
+        over_time: false,
+        times: Times::All,
+    };
     let figures = reader.numbers(&numbers).unwrap_or_else(|error| panic!("numbers: {error}"));
     let wanted: Vec<_> =
         calls.iter().filter(|call| call.server.as_deref() == Some("search") && range.holds(call.at_us)).collect();

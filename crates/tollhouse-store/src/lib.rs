@@ -17,6 +17,7 @@ pub mod sqlite;
 pub mod memory;
 pub mod conformance;
 pub mod engine;
+mod figures;
 pub mod roll;
 pub mod question;
 pub mod event;

@@ -1,7 +1,6 @@
 //! An engine that keeps calls in memory: to hold the other one against, and for a demonstration, which ends with its
 //! program. It keeps the newest [`CALLS_MAX`] and what is summed up of all.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,6 +9,7 @@ use tollhouse_core::ids::CallId;
 use crate::call::Call;
 use crate::engine::{Error, Read, Write};
 use crate::event::{Event, Listed, Listing};
+use crate::figures::Figures;
 use crate::question::{Bounds, ErrorGroup, Figure, Filter, Happened, Numbers, Page, Range, Session, Sum, Width};
 use crate::roll::{ErrorKey, Group, Rolls};
 
@@ -174,8 +174,17 @@ impl Read for Reader {
 
     fn numbers(&mut self, numbers: &Numbers) -> Result<Vec<Figure>, Error> {
         let kept = lock(&self.kept);
-        let cells = kept.cells.iter().filter(|((width, ..), _)| *width == numbers.width);
-        Ok(figures(numbers, cells.map(|((_, slot, group), sum)| (*slot, group.clone(), sum.clone()))))
+        let mut figures = Figures::new(numbers);
+        for ((width, slot, group), sum) in &kept.cells {
+            let wanted = numbers.server.as_ref().is_none_or(|server| **server == *group.server);
+            if *width == numbers.width
+                && wanted
+                && let Some(figure) = figures.of(*slot, group.part(numbers.by))
+            {
+                figure.merge_with(sum, numbers.times);
+            }
+        }
+        Ok(figures.all())
     }
 
     fn events(&mut self, wanted: &Happened, before: Option<u64>, limit: usize) -> Result<Vec<Event>, Error> {
@@ -196,25 +205,6 @@ impl Read for Reader {
         groups.truncate(limit);
         Ok(groups)
     }
-}
-
-/// Puts cells of one width together as they were asked for.
-pub(crate) fn figures(numbers: &Numbers, cells: impl Iterator<Item = (u64, Group, Sum)>) -> Vec<Figure> {
-    let width = numbers.width.us();
-    let mut found: BTreeMap<(u64, [Box<str>; 2]), Sum> = BTreeMap::new();
-    for (slot, group, sum) in cells {
-        let from_us = slot * width;
-        let within = from_us.saturating_add(width) > numbers.range.from_us && from_us < numbers.range.to_us;
-        if !within || numbers.server.as_ref().is_some_and(|server| **server != *group.server) {
-            continue;
-        }
-        let at = if numbers.over_time { from_us } else { numbers.range.from_us };
-        match found.entry((at, group.part(numbers.by))) {
-            Entry::Occupied(mut known) => known.get_mut().merge(&sum),
-            Entry::Vacant(first) => _ = first.insert(sum),
-        }
-    }
-    found.into_iter().map(|((from_us, group), sum)| Figure { from_us, group, sum }).collect()
 }
 
 #[cfg(test)]

@@ -217,6 +217,20 @@ pub struct Numbers {
     pub server: Option<String>,
     /// Each slot by itself, or all of the range in one.
     pub over_time: bool,
+    /// Which distributions of times.
+    pub times: Times,
+}
+
+/// Which distributions of times are wanted with sums: each costs as much as all the rest. Those that are not are empty.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Times {
+    /// All three.
+    #[default]
+    All,
+    /// That of whole calls.
+    Total,
+    /// None.
+    None,
 }
 
 /// Numbers of one group in one slot.
@@ -272,19 +286,28 @@ impl Sum {
 
     /// Counts all that `other` has counted.
     pub fn merge(&mut self, other: &Self) {
+        self.merge_with(other, Times::All);
+    }
+
+    /// The same, with only these distributions.
+    pub(crate) fn merge_with(&mut self, other: &Self, times: Times) {
         self.calls += other.calls;
         self.failed += other.failed;
         self.request_bytes += other.request_bytes;
         self.response_bytes += other.response_bytes;
-        self.total.merge(&other.total);
-        self.upstream.merge(&other.upstream);
-        self.first.merge(&other.first);
+        if times != Times::None {
+            self.total.merge(&other.total);
+        }
+        if times == Times::All {
+            self.upstream.merge(&other.upstream);
+            self.first.merge(&other.first);
+        }
         for (error, count) in &other.errors {
             self.count_error(error, *count);
         }
     }
 
-    fn count_error(&mut self, error: &str, by: u64) {
+    pub(crate) fn count_error(&mut self, error: &str, by: u64) {
         match self.errors.binary_search_by(|(known, _)| (**known).cmp(error)) {
             Ok(at) => self.errors[at].1 += by,
             Err(at) => self.errors.insert(at, (error.into(), by)),

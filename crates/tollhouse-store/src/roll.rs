@@ -51,16 +51,13 @@ impl Group {
     }
 
     /// Its part by which numbers are asked for.
-    pub fn part(&self, by: By) -> [Box<str>; 2] {
+    pub fn part(&self, by: By) -> [&str; 2] {
         match by {
-            By::All => [Box::default(), Box::default()],
-            By::Server => [self.server.clone(), Box::default()],
-            By::Tool => {
-                let name = if self.name.is_empty() { &self.method } else { &self.name };
-                [self.server.clone(), name.clone()]
-            }
-            By::Client => [self.client.clone(), Box::default()],
-            By::Method => [self.method.clone(), Box::default()],
+            By::All => ["", ""],
+            By::Server => [&self.server, ""],
+            By::Tool => [&self.server, if self.name.is_empty() { &self.method } else { &self.name }],
+            By::Client => [&self.client, ""],
+            By::Method => [&self.method, ""],
         }
     }
 }
@@ -144,7 +141,7 @@ impl Rolls {
         }
         if let Some(error) = &call.error {
             let [server, name] = self.groups[group as usize].part(By::Tool);
-            let key = ErrorKey { server, name, error: error.clone() };
+            let key = ErrorKey { server: server.into(), name: name.into(), error: error.clone() };
             self.errors
                 .entry(key)
                 .and_modify(|known| known.add(call))

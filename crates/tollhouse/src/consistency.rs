@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tollhouse_core::clock;
 use tollhouse_store::engine::Read;
-use tollhouse_store::question::{Bounds, By, Filter, Numbers, Range, Width};
+use tollhouse_store::question::{Bounds, By, Filter, Numbers, Range, Times, Width};
 use tollhouse_store::{Error, Store};
 use tollhouse_telemetry::metrics::{Metrics, Minute};
 use tollhouse_web::Recorded;
@@ -133,7 +133,8 @@ async fn compare(metrics: &Metrics, store: &Store, number: u64) -> Compared {
 fn kept(reader: &mut dyn Read, number: u64) -> Result<(Minute, Minute), Error> {
     let us = Width::Minute.us();
     let range = Range { from_us: number * us, to_us: (number + 1) * us };
-    let numbers = Numbers { range, width: Width::Minute, by: By::All, server: None, over_time: false };
+    let numbers =
+        Numbers { range, width: Width::Minute, by: By::All, server: None, over_time: false, times: Times::None };
     let mut summed = Minute { number, ..Minute::default() };
     for figure in reader.numbers(&numbers)? {
         summed.calls += figure.sum.calls;

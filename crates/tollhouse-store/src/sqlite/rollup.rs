@@ -1,20 +1,18 @@
 //! The file of sums.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use tollhouse_core::sketch::Sketch;
 
 use super::Keep;
 use super::base::{self, Ended, Layouts, call_id, row_id, signed, sql, unsigned};
 use super::segment::Segment;
 use crate::engine::Error;
 use crate::event::{Event, Kind, Listed, Listing};
-use crate::memory::figures;
-use crate::question::{By, ErrorGroup, Figure, Happened, Numbers, Range, Session, Sum, Width};
-use crate::roll::{Delta, ERROR_CALLS, ErrorKey, Group};
+use crate::question::{ErrorGroup, Figure, Happened, Numbers, Range, Session, Width};
+use crate::roll::{Delta, ERROR_CALLS, ErrorKey};
+
+mod sums;
 
 const LAYOUTS: Layouts = Layouts(&[CELLS, EVENTS, TOTALS, CLIENTS]);
 const CELLS: &str = "
@@ -71,8 +69,6 @@ CREATE TABLE of_client (
   total BLOB NOT NULL, upstream BLOB NOT NULL, first BLOB NOT NULL, PRIMARY KEY (width, slot, server, name)
 ) WITHOUT ROWID;
 ";
-/// The tables of totals.
-const TABLES: [&str; 3] = ["of_tool", "of_server", "of_client"];
 /// Events that are kept; older ones are given up, whatever their age.
 const EVENTS_MAX: i64 = 100_000;
 /// An id of a call: row and salt.
@@ -95,43 +91,13 @@ pub(super) struct Rollup {
 
 impl Rollup {
     pub(super) fn open(path: &Path, ended: Ended) -> Result<Self, Error> {
-        let mut rollup = Self { path: path.to_owned(), connection: base::open(path, LAYOUTS, ended)? };
-        rollup.complete()?;
-        Ok(rollup)
+        let mut connection = base::open(path, LAYOUTS, ended)?;
+        sums::complete(&mut connection).map_err(sql("sum up by tool and server", path))?;
+        Ok(Self { path: path.to_owned(), connection })
     }
 
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
         Ok(Self { path: path.to_owned(), connection: base::read(path, LAYOUTS)? })
-    }
-
-    /// Sums up by tool, server and client what an earlier version has kept by cells alone.
-    fn complete(&mut self) -> Result<(), Error> {
-        let path = self.path.clone();
-        let failed = |error| sql("sum up by tool and server", &path)(error);
-        let mut missing = Vec::new();
-        for table in TABLES {
-            let query = format!("SELECT EXISTS (SELECT 1 FROM cell) AND NOT EXISTS (SELECT 1 FROM {table})");
-            if self.connection.query_row(&query, [], |row| row.get(0)).map_err(failed)? {
-                missing.push(table);
-            }
-        }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let transaction = self.connection.transaction().map_err(failed)?;
-        for width in Width::ALL {
-            let mut cells: BTreeMap<_, _> = BTreeMap::new();
-            let mut list = transaction.prepare("SELECT * FROM cell WHERE width = ?1").map_err(failed)?;
-            let rows = list.query_map([code(width)], cell).map_err(failed)?;
-            for row in rows {
-                let (slot, group, sum) = row.map_err(failed)?;
-                cells.insert((width, slot, group), sum);
-            }
-            for (table, totals) in totals(&cells).into_iter().filter(|(table, _)| missing.contains(table)) {
-                add_totals(&transaction, table, &totals).map_err(failed)?;
-            }
-        }
-        transaction.commit().map_err(failed)
     }
 
     fn failed(&self, action: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
@@ -185,12 +151,7 @@ impl Rollup {
         let path = self.path.clone();
         let failed = |error| sql("write sums", &path)(error);
         let transaction = self.connection.transaction().map_err(failed)?;
-        for (key, sum) in &delta.cells {
-            add_cell(&transaction, key, sum).map_err(failed)?;
-        }
-        for (table, totals) in totals(&delta.cells) {
-            add_totals(&transaction, table, &totals).map_err(failed)?;
-        }
+        sums::add(&transaction, delta).map_err(failed)?;
         for session in &delta.sessions {
             add_session(&transaction, session).map_err(failed)?;
         }
@@ -213,9 +174,9 @@ impl Rollup {
         let failed = |error| sql("give up old sums", &self.path)(error);
         for (width, kept) in Width::ALL.into_iter().zip([keep.minutes_us, keep.quarters_us, keep.days_us]) {
             let oldest = width.slot(now_us.saturating_sub(kept));
-            for table in TABLES.into_iter().chain(["cell"]) {
+            for table in sums::TABLES.into_iter().chain(["cell"]) {
                 let old = format!("DELETE FROM {table} WHERE width = ?1 AND slot < ?2");
-                self.connection.execute(&old, params![code(width), signed(oldest)]).map_err(failed)?;
+                self.connection.execute(&old, params![sums::code(width), signed(oldest)]).map_err(failed)?;
             }
         }
         for (statement, kept) in [
@@ -280,23 +241,7 @@ impl Rollup {
     }
 
     pub(super) fn numbers(&mut self, numbers: &Numbers) -> Result<Vec<Figure>, Error> {
-        let failed = |error| sql("read sums", &self.path)(error);
-        // The calls of one server by client are in cells alone.
-        let (table, read): (_, Summed) = match (numbers.by, &numbers.server) {
-            (By::All | By::Server, _) => ("of_server", total),
-            (By::Tool, _) => ("of_tool", total),
-            (By::Client, None) => ("of_client", client_total),
-            (By::Client, Some(_)) | (By::Method, _) => ("cell", cell),
-        };
-        let query = format!("SELECT * FROM {table} WHERE width = ?1 AND slot >= ?2 AND slot <= ?3");
-        let query = format!("{query} AND (?4 IS NULL OR server = ?4)");
-        let mut cells = self.connection.prepare_cached(&query).map_err(failed)?;
-        let slots = (numbers.width.slot(numbers.range.from_us), numbers.width.slot(numbers.range.to_us));
-        let rows = cells
-            .query_map(params![code(numbers.width), signed(slots.0), signed(slots.1), numbers.server], read)
-            .map_err(failed)?;
-        let found: Vec<_> = rows.collect::<Result<_, _>>().map_err(failed)?;
-        Ok(figures(numbers, found.into_iter()))
+        sums::read(&self.connection, numbers).map_err(self.failed("read sums"))
     }
 
     pub(super) fn sessions(&mut self, range: Range, limit: usize) -> Result<Vec<Session>, Error> {
@@ -324,153 +269,6 @@ impl Rollup {
             .map_err(failed)?;
         rows.collect::<Result<_, _>>().map_err(failed)
     }
-}
-
-fn code(width: Width) -> i64 {
-    match width {
-        Width::Minute => 0,
-        Width::Quarter => 1,
-        Width::Day => 2,
-    }
-}
-
-/// Reads a row of sums: its slot, group and sum.
-type Summed = fn(&Row<'_>) -> rusqlite::Result<(u64, Group, Sum)>;
-
-/// A row of `cell`.
-fn cell(row: &Row<'_>) -> rusqlite::Result<(u64, Group, Sum)> {
-    let text = |column| row.get::<_, String>(column).map(Box::<str>::from);
-    let group = Group { server: text(2)?, name: text(3)?, method: text(4)?, client: text(5)? };
-    Ok((unsigned(row.get(1)?), group, sum(row, 6)?))
-}
-
-/// A row of `of_tool` or `of_server`, likewise.
-fn total(row: &Row<'_>) -> rusqlite::Result<(u64, Group, Sum)> {
-    let text = |column| row.get::<_, String>(column).map(Box::<str>::from);
-    let group = Group { server: text(2)?, name: text(3)?, method: Box::default(), client: Box::default() };
-    Ok((unsigned(row.get(1)?), group, sum(row, 4)?))
-}
-
-/// A row of `of_client`, whose client stands where others have a server.
-fn client_total(row: &Row<'_>) -> rusqlite::Result<(u64, Group, Sum)> {
-    let (slot, group, sum) = total(row)?;
-    Ok((slot, Group { client: group.server, server: Box::default(), ..group }, sum))
-}
-
-/// Sums by width, slot, server and name.
-type Totals = BTreeMap<(Width, u64, [Box<str>; 2]), Sum>;
-
-/// What cells come to by tool, by server and by client, each with its table.
-fn totals(cells: &BTreeMap<(Width, u64, Group), Sum>) -> [(&'static str, Totals); 3] {
-    let (mut tools, mut servers, mut clients) = (Totals::new(), Totals::new(), Totals::new());
-    for ((width, slot, group), sum) in cells {
-        tools.entry((*width, *slot, group.part(By::Tool))).or_default().merge(sum);
-        clients.entry((*width, *slot, group.part(By::Client))).or_default().merge(sum);
-    }
-    for ((width, slot, [server, _]), sum) in &tools {
-        servers.entry((*width, *slot, [server.clone(), Box::default()])).or_default().merge(sum);
-    }
-    [("of_tool", tools), ("of_server", servers), ("of_client", clients)]
-}
-
-fn add_totals(connection: &Connection, table: &str, totals: &Totals) -> rusqlite::Result<()> {
-    let mut find = connection.prepare_cached(&format!(
-        "SELECT calls, failed, request, response, errors, total, upstream, first FROM {table} \
-         WHERE width = ?1 AND slot = ?2 AND server = ?3 AND name = ?4"
-    ))?;
-    let mut write = connection.prepare_cached(&format!(
-        "INSERT OR REPLACE INTO {table} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
-    ))?;
-    for ((width, slot, [server, name]), new) in totals {
-        let place = params![code(*width), signed(*slot), &**server, &**name];
-        let whole = together(find.query_row(place, |row| sum(row, 0)).optional()?, new);
-        write.execute(params![
-            code(*width),
-            signed(*slot),
-            &**server,
-            &**name,
-            signed(whole.calls),
-            signed(whole.failed),
-            signed(whole.request_bytes),
-            signed(whole.response_bytes),
-            errors_text(&whole),
-            whole.total.encode(),
-            whole.upstream.encode(),
-            whole.first.encode(),
-        ])?;
-    }
-    Ok(())
-}
-
-/// What is kept and what is new, as one.
-fn together(known: Option<Sum>, new: &Sum) -> Cow<'_, Sum> {
-    match known {
-        Some(mut known) => {
-            known.merge(new);
-            Cow::Owned(known)
-        }
-        None => Cow::Borrowed(new),
-    }
-}
-
-fn errors_text(sum: &Sum) -> String {
-    let errors: Vec<_> = sum.errors.iter().map(|(error, count)| format!("{error}\t{count}")).collect();
-    errors.join("\n")
-}
-
-fn add_cell(connection: &Connection, key: &(Width, u64, Group), new: &Sum) -> rusqlite::Result<()> {
-    let (width, slot, group) = key;
-    let place = params![code(*width), signed(*slot), &*group.server, &*group.name, &*group.method, &*group.client];
-    let mut find = connection.prepare_cached(
-        "SELECT calls, failed, request, response, errors, total, upstream, first FROM cell \
-         WHERE width = ?1 AND slot = ?2 AND server = ?3 AND name = ?4 AND method = ?5 AND client = ?6",
-    )?;
-    let whole = together(find.query_row(place, |row| sum(row, 0)).optional()?, new);
-    let mut write = connection.prepare_cached(
-        "INSERT OR REPLACE INTO cell VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
-    )?;
-    write.execute(params![
-        code(*width),
-        signed(*slot),
-        &*group.server,
-        &*group.name,
-        &*group.method,
-        &*group.client,
-        signed(whole.calls),
-        signed(whole.failed),
-        signed(whole.request_bytes),
-        signed(whole.response_bytes),
-        errors_text(&whole),
-        whole.total.encode(),
-        whole.upstream.encode(),
-        whole.first.encode(),
-    ])?;
-    Ok(())
-}
-
-fn sum(row: &Row<'_>, at: usize) -> rusqlite::Result<Sum> {
-    let count = |column: usize| row.get(at + column).map(unsigned);
-    let sketch = |column: usize| {
-        let bytes = row.get_ref(at + column)?.as_blob()?;
-        Sketch::decode(bytes).map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(at + column, rusqlite::types::Type::Blob, Box::new(error))
-        })
-    };
-    let errors: String = row.get(at + 4)?;
-    let error = |line: &str| {
-        let (error, count) = line.rsplit_once('\t')?;
-        Some((error.into(), count.parse().ok()?))
-    };
-    Ok(Sum {
-        calls: count(0)?,
-        failed: count(1)?,
-        request_bytes: count(2)?,
-        response_bytes: count(3)?,
-        errors: errors.lines().filter_map(error).collect(),
-        total: sketch(5)?,
-        upstream: sketch(6)?,
-        first: sketch(7)?,
-    })
 }
 
 fn add_session(connection: &Connection, new: &Session) -> rusqlite::Result<()> {

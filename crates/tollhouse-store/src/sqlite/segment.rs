@@ -8,12 +8,14 @@ use foldhash::{HashMap, HashMapExt as _};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tollhouse_core::ids::CallId;
 
+use self::blocks::{Filters, Lists};
 use self::row::{Kept, Numbers};
 use super::base::{self, Ended, Layouts, call_id, first_row, io, row_id, signed, sql, unsigned};
 use crate::call::Call;
 use crate::engine::Error;
 use crate::question::{Bounds, Field, Filter, Page};
 
+mod blocks;
 mod row;
 mod sendings;
 
@@ -44,10 +46,6 @@ ALTER TABLE calls ADD COLUMN span INTEGER;
 ALTER TABLE calls ADD COLUMN sendings BLOB;
 ",
 ]);
-/// Rows of a block. Its two lists take 48 KiB each.
-const BLOCK: usize = 4096;
-/// A fingerprint and an id, both with the highest byte first, so that bytes sort like numbers.
-const ENTRY: usize = 12;
 /// Texts remembered with their numbers; beyond that they are looked up anew.
 const TEXTS_MAX: usize = 100_000;
 
@@ -132,8 +130,8 @@ pub(super) struct Segment {
     texts: HashMap<i64, Box<str>>,
     /// Where rule and confidence are put together.
     rule: String,
-    /// What blocks may hold, by their number: of traces and of sessions.
-    filters: [HashMap<i64, Filtering>; 2],
+    /// What its blocks may hold.
+    filters: Filters,
 }
 
 impl Segment {
@@ -169,7 +167,7 @@ impl Segment {
             numbers: HashMap::new(),
             texts: HashMap::new(),
             rule: String::new(),
-            filters: [HashMap::new(), HashMap::new()],
+            filters: Filters::default(),
         }
     }
 
@@ -262,7 +260,7 @@ impl Segment {
         let full = {
             let mut tail = self.tail();
             tail.entries.extend(new.iter().map(|call| entry(call)));
-            tail.entries.len() >= BLOCK
+            tail.entries.len() >= blocks::ROWS
         };
         if full { self.write_block() } else { Ok(()) }
     }
@@ -358,23 +356,11 @@ impl Segment {
 
     /// Makes a block of the tail.
     fn write_block(&mut self) -> Result<(), Error> {
-        let mut entries = self.tail().entries.clone();
+        let entries = self.tail().entries.clone();
         if entries.is_empty() {
             return Ok(());
         }
-        let mut list = |of: fn(&Entry) -> u32| {
-            entries.sort_unstable_by_key(|entry| (of(entry), entry.id));
-            let mut bytes = Vec::with_capacity(ENTRY * entries.len());
-            for entry in &entries {
-                bytes.extend_from_slice(&of(entry).to_be_bytes());
-                bytes.extend_from_slice(&entry.id.to_be_bytes());
-            }
-            bytes
-        };
-        let (traces, sessions) = (list(|entry| entry.trace), list(|entry| entry.session));
-        self.connection
-            .execute("INSERT OR REPLACE INTO block VALUES (?1, ?2, ?3)", params![self.batch, traces, sessions])
-            .map_err(self.failed("write a block"))?;
+        blocks::write(&self.connection, self.batch, entries).map_err(self.failed("write a block"))?;
         // Only what is in the block now: nobody else adds to the tail.
         self.tail().entries.clear();
         Ok(())
@@ -399,39 +385,17 @@ impl Segment {
 
     /// Calls with this fingerprint of their trace, by the blocks.
     pub(super) fn traces(&mut self, print: u32) -> Result<Vec<i64>, Error> {
-        self.in_blocks(Lists::Traces, print)
+        self.look_up(Lists::Traces, print)
     }
 
     /// Calls with this fingerprint of their session, by the blocks.
     pub(super) fn sessions(&mut self, print: u32) -> Result<Vec<i64>, Error> {
-        self.in_blocks(Lists::Sessions, print)
+        self.look_up(Lists::Sessions, print)
     }
 
-    /// A block is read once to learn which fingerprints it may hold, and again only for one of these.
-    fn in_blocks(&mut self, lists: Lists, print: u32) -> Result<Vec<i64>, Error> {
-        let failed = |error| sql("read the blocks of a file", &self.path)(error);
-        let (query, filters) = match lists {
-            Lists::Traces => ("SELECT traces FROM block WHERE batch = ?1", &mut self.filters[0]),
-            Lists::Sessions => ("SELECT sessions FROM block WHERE batch = ?1", &mut self.filters[1]),
-        };
-        let mut numbers = self.connection.prepare_cached("SELECT batch FROM block").map_err(failed)?;
-        let blocks = numbers.query_map([], |row| row.get(0)).map_err(failed)?;
-        let blocks: Vec<i64> = blocks.collect::<Result<_, _>>().map_err(failed)?;
-        let mut find = self.connection.prepare_cached(query).map_err(failed)?;
-        let mut ids = Vec::new();
-        for block in blocks {
-            if filters.get(&block).is_some_and(|filter| !filter.may_hold(print)) {
-                continue;
-            }
-            let read = find.query_row([block], |row| {
-                let list = row.get_ref(0)?.as_blob()?;
-                ids.extend(bisect(list, print));
-                filters.entry(block).or_insert_with(|| Filtering::of(list));
-                Ok(())
-            });
-            read.map_err(failed)?;
-        }
-        Ok(ids)
+    fn look_up(&mut self, lists: Lists, print: u32) -> Result<Vec<i64>, Error> {
+        let found = self.filters.find(&self.connection, lists, print);
+        found.map_err(self.failed("read the blocks of a file"))
     }
 
     /// The calls with these rows of which `wanted` is true; rows that are not here are passed over.
@@ -500,35 +464,6 @@ impl Segment {
             }
         }
         Ok(found)
-    }
-}
-
-/// Which list of a block.
-#[derive(Debug, Clone, Copy)]
-enum Lists {
-    Traces,
-    Sessions,
-}
-
-/// Bits of a [`Filtering`]: sixteen for each entry of a block, so that one look in sixteen is in vain.
-const FILTER_BITS: u32 = 65_536;
-
-/// Which fingerprints a block may hold: a bit for the low half of each. Takes 8 KiB, a sixth of its list.
-struct Filtering(Box<[u64]>);
-
-impl Filtering {
-    fn of(list: &[u8]) -> Self {
-        let mut bits = vec![0; FILTER_BITS as usize / 64].into_boxed_slice();
-        for entry in list.as_chunks::<ENTRY>().0 {
-            let print = u32::from_be_bytes([entry[0], entry[1], entry[2], entry[3]]) % FILTER_BITS;
-            bits[print as usize / 64] |= 1 << (print % 64);
-        }
-        Self(bits)
-    }
-
-    fn may_hold(&self, print: u32) -> bool {
-        let print = print % FILTER_BITS;
-        self.0[print as usize / 64] & (1 << (print % 64)) != 0
     }
 }
 
@@ -608,13 +543,4 @@ fn entry(call: &Call) -> Entry {
         session: session_print(&call.principal, &call.session),
         id: row_id(call.id),
     }
-}
-
-/// The ids that stand with `print` in a sorted list.
-fn bisect(list: &[u8], print: u32) -> Vec<i64> {
-    let (entries, _) = list.as_chunks::<ENTRY>();
-    let wanted = print.to_be_bytes();
-    let first = entries.partition_point(|entry| entry[..4] < wanted[..]);
-    let same = entries[first..].iter().take_while(|entry| entry[..4] == wanted[..]);
-    same.map(|entry| i64::from_be_bytes(entry[4..].try_into().expect("eight of twelve bytes"))).collect()
 }

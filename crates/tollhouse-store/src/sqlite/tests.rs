@@ -7,7 +7,7 @@ use super::*;
 use tollhouse_core::record::Seen;
 
 use crate::conformance::{self, NOON_US, call, calls};
-use crate::question::{By, Term};
+use crate::question::{By, Term, Times};
 
 fn dir() -> TempDir {
     TempDir::with_prefix("tollhouse-store-").unwrap()
@@ -18,7 +18,14 @@ fn opened(dir: &Path, segment_rows: u64) -> (Writer, Reader) {
 }
 
 fn all_calls(reader: &mut Reader) -> u64 {
-    let numbers = Numbers { range: Range::ALL, width: Width::Minute, by: By::All, server: None, over_time: false };
+    let numbers = Numbers {
+        range: Range::ALL,
+        width: Width::Minute,
+        by: By::All,
+        server: None,
+        over_time: false,
+        times: Times::None,
+    };
     reader.numbers(&numbers).unwrap().iter().map(|figure| figure.sum.calls).sum()
 }
 

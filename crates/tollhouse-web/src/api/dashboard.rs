@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tollhouse_core::trace::Hex;
 use tollhouse_store::Call;
 use tollhouse_store::engine::{Error, Read};
-use tollhouse_store::question::{Bounds, By, Field, Figure, Filter, Numbers, Range, Session};
+use tollhouse_store::question::{Bounds, By, Field, Figure, Filter, Numbers, Range, Session, Times};
 
 use super::Asked;
 use super::figures::{SLOTS_IN_ALL, fitting};
@@ -269,8 +269,8 @@ impl Seen {
         let calls = reader.latest(&filter, None, Bounds::quick(LOOKED_AT))?.calls;
         let shown = trace.or_else(|| calls.first().map(|call| call.trace));
         let trace = shown.map_or(Ok(Vec::new()), |trace| reader.trace(trace, LOOKED_AT))?;
-        let numbers =
-            Numbers { range, width: fitting(range, SLOTS_IN_ALL), by: By::Server, server: None, over_time: false };
+        let width = fitting(range, SLOTS_IN_ALL);
+        let numbers = Numbers { range, width, by: By::Server, server: None, over_time: false, times: Times::Total };
         let servers = reader.numbers(&numbers)?;
         let mut sessions = reader.sessions(range, SESSIONS_COUNTED)?;
         sessions.retain(|known| session.is_none_or(|session| *session == *known.id));

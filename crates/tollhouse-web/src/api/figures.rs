@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tollhouse_store::question::{By, Figure, Numbers, Range, Width};
+use tollhouse_store::question::{By, Figure, Numbers, Range, Times, Width};
 
 use super::Recorded;
 use super::problem::Problem;
@@ -14,7 +14,7 @@ use super::query::Query;
 const SLOTS: u64 = 400;
 /// Slots that are added up where they are not told apart: whole ones count, so that they may make a range longer by a
 /// hundredth.
-pub(super) const SLOTS_IN_ALL: u64 = 100;
+pub(crate) const SLOTS_IN_ALL: u64 = 100;
 
 /// Figures of one group in one span of time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -115,7 +115,7 @@ pub(super) async fn list(State(recorded): State<Recorded>, RawQuery(raw): RawQue
         Some(_) => return Err(Problem::question("`width` is one of: minute, quarter, day")),
     };
     query.end()?;
-    let numbers = Numbers { range, width, by, server, over_time };
+    let numbers = Numbers { range, width, by, server, over_time, times: Times::All };
     let figures = recorded.store.read(move |reader| reader.numbers(&numbers)).await?;
     let width = match width {
         Width::Minute => "minute",
@@ -127,7 +127,7 @@ pub(super) async fn list(State(recorded): State<Recorded>, RawQuery(raw): RawQue
 }
 
 /// The finest width that cuts the time since `range` begins into no more than `slots`.
-pub(super) fn fitting(range: Range, slots: u64) -> Width {
+pub(crate) fn fitting(range: Range, slots: u64) -> Width {
     let now_us = tollhouse_core::clock::unix_millis(tollhouse_core::clock::wall()) * 1000;
     let length = range.to_us.min(now_us).saturating_sub(range.from_us);
     Width::ALL.into_iter().find(|width| length / width.us() <= slots).unwrap_or(Width::Day)

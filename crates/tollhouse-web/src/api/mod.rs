@@ -22,6 +22,7 @@ pub use calls::{CallView, Calls};
 pub use dashboard::Document;
 pub use errors::{ErrorView, Errors};
 pub use figures::{FigureView, Figures};
+pub(crate) use figures::{SLOTS_IN_ALL, fitting};
 pub use history::{EventView, History};
 pub use servers::{ServerView, Servers, Tool, ToolView, Tools};
 pub use sessions::{SessionView, Sessions};

@@ -85,7 +85,7 @@ fn server(call: &Call) -> Value {
     }
     let name = call.asked_as.as_deref().or(call.name.as_deref());
     let place = Place { span: call.span_id(), parent: call.parent, from_us: call.at_us, long_us: call.total_us };
-    span(call, &titled(&call.method, name), SERVER, &place, attributes, call.failed())
+    span(call, &titled(&call.method, name), SERVER, &place, &attributes, call.failed())
 }
 
 /// The `nth` time that it, or something for it, was sent.
@@ -111,7 +111,7 @@ fn client(call: &Call, sending: &Sending, nth: usize) -> Value {
         from_us: call.at_us.saturating_add(sending.from_us),
         long_us: sending.long_us,
     };
-    span(call, &titled(method, name), CLIENT, &place, attributes, sending.error.is_some())
+    span(call, &titled(method, name), CLIENT, &place, &attributes, sending.error.is_some())
 }
 
 /// What it was about, by this name.
@@ -141,7 +141,7 @@ struct Place {
     long_us: u64,
 }
 
-fn span(call: &Call, name: &str, kind: u8, place: &Place, attributes: Vec<Value>, failed: bool) -> Value {
+fn span(call: &Call, name: &str, kind: u8, place: &Place, attributes: &[Value], failed: bool) -> Value {
     let parent = if place.parent == [0; 8] { String::new() } else { Hex(&place.parent).to_string() };
     json!({
         "traceId": Hex(&call.trace).to_string(),

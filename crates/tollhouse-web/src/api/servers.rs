@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tollhouse_store::engine::{Error, Read};
 use tollhouse_store::event::Listed;
-use tollhouse_store::question::{By, Figure, Happened, Numbers, Range};
+use tollhouse_store::question::{By, Figure, Happened, Numbers, Range, Times};
 
 use super::figures::{FigureView, SLOTS_IN_ALL, fitting};
 use super::history::EventView;
@@ -124,7 +124,7 @@ pub(super) async fn tool(
 }
 
 fn by(by: By, range: Range, server: Option<String>) -> Numbers {
-    Numbers { range, width: fitting(range, SLOTS_IN_ALL), by, server, over_time: false }
+    Numbers { range, width: fitting(range, SLOTS_IN_ALL), by, server, over_time: false, times: Times::All }
 }
 
 /// Tools that are listed, and what tools did.

@@ -7,7 +7,7 @@ use askama::Template;
 use axum::extract::State;
 use http::Uri;
 use tollhouse_core::trace::Hex;
-use tollhouse_store::question::{By, ErrorGroup, Field, Figure, Filter};
+use tollhouse_store::question::{By, ErrorGroup, Field, Figure, Filter, Numbers, Times};
 
 use super::address::{Address, now_us};
 use super::frame::{ERRORS, Frame};
@@ -123,7 +123,7 @@ pub(super) async fn page(State(pages): State<Pages>, uri: Uri) -> Answer {
     let found = pages.recorded.store().read(move |reader| {
         let mut groups = reader.errors(filter.range, GROUPS_MAX)?;
         groups.retain(|group| wants(&filter, group));
-        let figures = reader.numbers(&slots.numbers(By::Tool, None, true))?;
+        let figures = reader.numbers(&Numbers { times: Times::None, ..slots.numbers(By::Tool, None, true) })?;
         let mut traces = Vec::with_capacity(groups.len());
         for group in &groups {
             let mut samples = Vec::new();

@@ -28,9 +28,9 @@ use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
-use tollhouse_store::question::{By, Figure, Numbers, Width};
+use tollhouse_store::question::{By, Figure, Numbers, Times};
 
-use crate::api::Recorded;
+use crate::api::{Recorded, SLOTS_IN_ALL, fitting};
 use crate::health::Health;
 use crate::settings::Settings;
 use crate::usage::Coverage;
@@ -49,7 +49,9 @@ type Answer = Result<Response, frame::Missing>;
 
 /// The servers and tools that can be chosen: servers that are configured, and what was called in the range of `address`.
 async fn offered(pages: &Pages, address: &address::Address) -> Result<(Vec<String>, Vec<String>), frame::Missing> {
-    let numbers = Numbers { range: address.span(), width: Width::Minute, by: By::Tool, server: None, over_time: false };
+    let range = address.span();
+    let width = fitting(range, SLOTS_IN_ALL);
+    let numbers = Numbers { range, width, by: By::Tool, server: None, over_time: false, times: Times::None };
     let called = pages.recorded.store().read(move |reader| reader.numbers(&numbers)).await?;
     let mut servers: BTreeSet<String> = pages.health.snapshot().servers.into_iter().map(|server| server.id).collect();
     let mut tools = BTreeSet::new();

@@ -2,7 +2,7 @@
 //!
 //! Slots are as long as it takes for about a hundred of them, and begin where those of the kept sums do, so that no call has to be looked at.
 
-use tollhouse_store::question::{By, Numbers, Range, Width};
+use tollhouse_store::question::{By, Numbers, Range, Times, Width};
 
 use super::text::rfc3339;
 
@@ -54,10 +54,11 @@ impl Slots {
         self.count
     }
 
-    /// What to ask the store for.
+    /// What to ask the store for; of the times those of whole calls.
     pub(super) fn numbers(&self, by: By, server: Option<String>, over_time: bool) -> Numbers {
         let to_us = self.from_us + self.step_us * self.count as u64;
-        Numbers { range: Range { from_us: self.from_us, to_us }, width: self.width, by, server, over_time }
+        let range = Range { from_us: self.from_us, to_us };
+        Numbers { range, width: self.width, by, server, over_time, times: Times::Total }
     }
 
     /// Which slot a moment lies in.

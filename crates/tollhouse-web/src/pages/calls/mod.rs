@@ -14,7 +14,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::Uri;
 use tollhouse_core::ids::CallId;
-use tollhouse_store::question::{Bounds, By, Filter, Numbers, Range, Sum, Width};
+use tollhouse_store::question::{Bounds, By, Filter, Numbers, Range, Sum, Times, Width};
 
 use super::address::{Address, now_us};
 use super::frame::{CALLS, Frame};
@@ -121,6 +121,7 @@ fn others(server: Option<&str>, now_us: u64) -> Numbers {
         by: By::Tool,
         server: server.map(str::to_owned),
         over_time: false,
+        times: Times::Total,
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use askama::Template;
 use axum::extract::State;
 use http::Uri;
-use tollhouse_store::question::{Bounds, By, ErrorGroup, Figure, Filter, Numbers, Page as Some10, Sum};
+use tollhouse_store::question::{Bounds, By, ErrorGroup, Figure, Filter, Numbers, Page as Some10, Sum, Times};
 
 use super::address::{Address, now_us};
 use super::calls::Row;
@@ -106,7 +106,7 @@ pub(super) async fn page(State(pages): State<Pages>, uri: Uri) -> Answer {
         let newest = reader.latest(&Filter { range, ..Filter::default() }, None, bounds(NEWEST))?;
         let any = !newest.calls.is_empty() || !reader.latest(&Filter::default(), None, bounds(1))?.calls.is_empty();
         Ok(Found {
-            over_time: reader.numbers(&slots.numbers(By::All, None, true))?,
+            over_time: reader.numbers(&Numbers { times: Times::All, ..slots.numbers(By::All, None, true) })?,
             by: [reader.numbers(&by(By::Tool))?, reader.numbers(&by(By::Server))?, reader.numbers(&by(By::Client))?],
             newest,
             failing: reader.errors(range, FAILING)?,
