@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt as _;
 use crate::client::{legacy, modern};
 use crate::gateway::{Builder, Gateway, gateway};
 use crate::http::request;
-use crate::sink::{Does, Sink, texts};
+use crate::sink::{Does, Sink, certificate_path, texts};
 use crate::stdio::child;
 use crate::upstream::{self, text};
 use crate::wait::{eventually, until};
@@ -294,6 +294,104 @@ async fn a_trace_is_given_out_with_the_ids_that_were_exported() {
         assert_eq!((&given.0, &given.1, given.2), (&exported.0, &exported.1, exported.2));
         assert!(given.3 == exported.3 || exported.3.ends_with("_OTHER"), "{} for {}", given.3, exported.3);
         assert!(given.4.abs_diff(exported.4) <= 2, "{} µs for {}", given.4, exported.4);
+    }
+}
+
+#[tokio::test]
+async fn a_collector_is_reached_over_tls_with_the_certificates_that_are_named() {
+    let upstream = upstream::echo().start().await;
+    for grpc in [false, true] {
+        let sink = Sink::tls(grpc).await;
+        let protocol = if grpc { "grpc" } else { "http/protobuf" };
+        let with = |names: &[(&str, &str)]| {
+            let builder = exporting(&sink).env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);
+            names.iter().fold(builder, |builder, (name, file)| builder.env(name, &certificate_path(file)))
+        };
+        let trusted = ("OTEL_EXPORTER_OTLP_CERTIFICATE", "collector.pem");
+        let (own, key) = ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_KEY");
+        let gateway = with(&[trusted, (own, "gateway.pem"), (key, "gateway.key.pem")]).with(&upstream).start().await;
+        modern(&gateway).call("echo", json!({"nonce": "n"})).await;
+        assert_eq!(sink.spans(2).await.len(), 2);
+        gateway.ends_well(&["ok"]).await;
+        // Without one of them nothing arrives, and the call does not notice.
+        for names in [&[trusted][..], &[(own, "gateway.pem"), (key, "gateway.key.pem")]] {
+            sink.got().spans.clear();
+            let gateway = with(names).with(&upstream).start().await;
+            assert_eq!(modern(&gateway).call("echo", json!({"nonce": "n"})).await.outcome(), "ok");
+            let said = |text: &str| gateway.stderr().contains(text);
+            until("the failure is told", || said("OTEL:") && said("WARNING")).await;
+            gateway.ends_well(&["ok"]).await;
+            assert_eq!(sink.got().spans.len(), 0, "{names:?}");
+        }
+    }
+}
+
+/// Log records by the name of their event.
+async fn told_as(sink: &Sink, event: &str) -> BTreeMap<String, String> {
+    eventually(&format!("{event} arrives"), async || {
+        let got = sink.got();
+        let record = got.logs.iter().find(|record| record.event_name == event)?;
+        Some(texts(&record.attributes))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_happens_beside_calls_leaves_as_events_by_name() {
+    let sink = Sink::http().await;
+    let upstream = upstream::echo().start().await;
+    let builder = exporting(&sink).env("OTEL_LOGS_EXPORTER", "otlp").env("OTEL_BLRP_SCHEDULE_DELAY", "10");
+    let gateway = builder.with(&upstream).start().await;
+    let changed = told_as(&sink, "tollhouse.server.state_changed").await;
+    assert_eq!(changed["tollhouse.state"], "connected");
+    assert!(["tested", "neighbour"].contains(&changed["tollhouse.server.name"].as_str()), "{changed:?}");
+    let client = legacy(&gateway, "2025-11-25").await;
+    let started = told_as(&sink, "tollhouse.session.started").await;
+    assert_eq!(started["mcp.protocol.version"], "2025-11-25");
+    client.call("echo", json!({"nonce": "n"})).await;
+    client.verb("DELETE").send().await;
+    let ended = told_as(&sink, "tollhouse.session.ended").await;
+    assert_eq!(ended["tollhouse.session.id"], started["tollhouse.session.id"]);
+    assert_eq!((ended["tollhouse.outcome"].as_str(), ended["tollhouse.calls"].as_str()), ("success", "#1"));
+    told_as(&sink, "tollhouse.call").await;
+}
+
+#[tokio::test]
+async fn captured_content_is_told_where_it_is_asked_for_and_without_secrets() {
+    let upstream = upstream::echo().start().await;
+    for (wanted, in_spans, in_events) in [
+        ("SPAN_ONLY", true, false),
+        ("EVENT_ONLY", false, true),
+        ("SPAN_AND_EVENT", true, true),
+        ("NO_CONTENT", false, false),
+    ] {
+        let sink = Sink::http().await;
+        let builder = exporting(&sink).env("OTEL_LOGS_EXPORTER", "otlp").env("OTEL_BLRP_SCHEDULE_DELAY", "10");
+        let builder = builder.env("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", wanted);
+        let gateway = builder.with(&upstream).start().await;
+        modern(&gateway).call("echo", json!({"nonce": "seen", "password": "hunter2-hunter2"})).await;
+        let spans = sink.spans(2).await;
+        let served = spans.iter().find(|span| span.kind == SERVER).expect("a span of the call");
+        told_as(&sink, "tollhouse.call").await;
+        let given = texts(&served.attributes).get("gen_ai.tool.call.arguments").cloned();
+        assert_eq!(given.is_some_and(|given| given.contains("seen")), in_spans, "{wanted}");
+        if in_events {
+            let told = told_as(&sink, "tollhouse.content").await;
+            assert!(told["gen_ai.tool.call.arguments"].contains("seen"), "{told:?}");
+            assert!(told["gen_ai.tool.call.result"].contains("seen"), "{told:?}");
+            assert_eq!(
+                (told["gen_ai.tool.name"].as_str(), told["tollhouse.content.truncated"].as_str()),
+                ("echo", "false")
+            );
+        }
+        gateway.ends_well(&["ok"]).await;
+        let got = sink.got();
+        let events = got.logs.iter().filter(|record| record.event_name == "tollhouse.content");
+        let mut same = events.clone().map(|record| (&record.trace_id, &record.span_id));
+        assert_eq!(events.clone().count(), usize::from(in_events), "{wanted}");
+        assert!(same.all(|ids| ids == (&served.trace_id, &served.span_id)));
+        let holds = |bytes: &Vec<u8>| bytes.windows(7).any(|window| window == b"hunter2");
+        assert!(!got.raw.iter().any(holds), "{wanted}: a password left");
     }
 }
 

@@ -21,8 +21,14 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use crate::wait::until;
 
@@ -61,6 +67,7 @@ pub(crate) struct Got {
 #[derive(Debug)]
 pub(crate) struct Sink {
     pub(crate) address: SocketAddr,
+    scheme: &'static str,
     shared: Arc<Shared>,
     _tasks: JoinSet<()>,
 }
@@ -75,17 +82,35 @@ struct Shared {
 impl Sink {
     /// One for requests over HTTP/1.1.
     pub(crate) async fn http() -> Self {
-        Self::start(false).await
+        Self::start(false, None).await
     }
 
     /// One for gRPC.
     pub(crate) async fn grpc() -> Self {
-        Self::start(true).await
+        Self::start(true, None).await
     }
 
-    async fn start(grpc: bool) -> Self {
+    /// One that shows a certificate of its own and wants to see the gateway's.
+    pub(crate) async fn tls(grpc: bool) -> Self {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut trusted = RootCertStore::empty();
+        trusted.add(certificate("gateway")).expect("a certificate");
+        let trusted = WebPkiClientVerifier::builder_with_provider(trusted.into(), provider.clone()).build();
+        let key = PrivateKeyDer::from_pem_file(certificate_path("collector.key.pem")).expect("a key");
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider supports them")
+            .with_client_cert_verifier(trusted.expect("a certificate is trusted"))
+            .with_single_cert(vec![certificate("collector")], key)
+            .expect("the key belongs to it");
+        config.alpn_protocols = vec![if grpc { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
+        Self::start(grpc, Some(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    async fn start(grpc: bool, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let shared = Arc::new(Shared { grpc, does: Mutex::new(Does::Takes), got: Mutex::default() });
         let mut tasks = JoinSet::new();
         let listening = shared.clone();
@@ -93,22 +118,20 @@ impl Sink {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 listening.got().connections += 1;
-                let shared = listening.clone();
+                let (shared, tls) = (listening.clone(), tls.clone());
                 connections.spawn(async move {
-                    let serve = service_fn(|request| serve(shared.clone(), request));
-                    let io = TokioIo::new(stream);
-                    // However it ends: the next connection is another one.
-                    if shared.grpc {
-                        let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-                            .serve_connection(io, serve)
-                            .await;
-                    } else {
-                        let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, serve).await;
+                    match tls {
+                        None => speak(shared, stream).await,
+                        // Whoever is refused comes again, or not.
+                        Some(tls) => match tls.accept(stream).await {
+                            Ok(stream) => speak(shared, stream).await,
+                            Err(_) => {}
+                        },
                     }
                 });
             }
         });
-        Self { address, shared, _tasks: tasks }
+        Self { address, scheme, shared, _tasks: tasks }
     }
 
     /// From now on it does this.
@@ -122,7 +145,7 @@ impl Sink {
 
     /// What stands in `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// The spans of calls of tools and of their sessions, once there are `count`, in the order of their beginning.
@@ -148,6 +171,26 @@ impl Shared {
     fn got(&self) -> MutexGuard<'_, Got> {
         self.got.lock().expect("no test panics while it holds the lock")
     }
+}
+
+/// Serves a connection. However it ends: the next one is another.
+async fn speak(shared: Arc<Shared>, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    let serve = service_fn(|request| serve(shared.clone(), request));
+    let io = TokioIo::new(stream);
+    if shared.grpc {
+        let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(io, serve).await;
+    } else {
+        let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, serve).await;
+    }
+}
+
+/// Where a file of a certificate lies.
+pub(crate) fn certificate_path(file: &str) -> String {
+    format!("{}/src/certificate/{file}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn certificate(of: &str) -> CertificateDer<'static> {
+    CertificateDer::from_pem_file(certificate_path(&format!("{of}.pem"))).expect("a certificate")
 }
 
 async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
@@ -250,6 +293,7 @@ pub(crate) fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
         Some(Value::IntValue(number)) => format!("#{number}"),
         Some(Value::DoubleValue(number)) => format!("~{number}"),
         Some(Value::BoolValue(truth)) => truth.to_string(),
+        Some(Value::KvlistValue(members)) => format!("{:?}", texts(&members.values)),
         other => panic!("an attribute of another type: {other:?}"),
     };
     attributes.iter().map(|attribute| (attribute.key.clone(), text(&attribute.value))).collect()

@@ -9,10 +9,10 @@ use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
-use tollhouse_core::record::{Listener, Outcome, Principal, SessionRef, SessionSource};
+use tollhouse_core::record::{Listener, Outcome, Principal, SessionRef, SessionSource, clip};
 use tollhouse_core::trace::TraceContext;
 use tollhouse_core::wire::{Envelope, Form, Members, Span, members, splice};
-use tracing::debug;
+use tracing::{debug, info};
 
 use crate::answer::{self, Refusal, code};
 use crate::call::{Call, Caller, Params};
@@ -301,6 +301,8 @@ pub(crate) async fn open_session(
     }
     match answer {
         Ok(bytes) => {
+            let (version, client) = (session.version.as_str(), session.client.as_deref().map(clip));
+            info!(target: "tollhouse.session", event = "tollhouse.session.started", session = &*session.id, version, client, "session started");
             let message = conclude(gateway, call, Message { status: StatusCode::OK, bytes }, Outcome::Ok);
             (message, Some(session))
         }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tollhouse_core::fault::Kind;
+use tracing::info;
 
 use crate::answer::{Refusal, code};
 use crate::clocks::Clocks;
@@ -218,7 +219,10 @@ impl Gateway {
     /// A session is about to end. One of the gateway's own is not counted, and none twice.
     pub(crate) fn count_ended(&self, session: &Session, ended: Ended) {
         if !session.is_lent() && session.first_end() {
-            self.tally.session(ended, session.version, session.opened.elapsed(), session.tool_calls());
+            let (lasted, calls) = (session.opened.elapsed(), session.tool_calls());
+            let (seconds, outcome) = (lasted.as_secs_f64(), ended.as_str());
+            info!(target: "tollhouse.session", event = "tollhouse.session.ended", session = &*session.id, outcome, seconds, calls, "session ended");
+            self.tally.session(ended, session.version, lasted, calls);
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::gateway::Gateway;
 use crate::session::legacy::Endpoint;
 use crate::settings::Settings;
 use crate::tally::Ended;
-use crate::upstream::{OriginError, Upstream};
+use crate::upstream::{CHANGED, OriginError, Upstream};
 
 /// Sessions that are ended at a server at once.
 const ENDINGS: usize = 16;
@@ -104,7 +104,7 @@ async fn leave(gateway: Arc<Gateway>, place: usize, server: Arc<Upstream>) {
     let _ = timeout(CUT, server.calls.wait()).await;
     let _ = timeout(ENDING, end_sessions(&gateway, place, &server)).await;
     server.end();
-    info!(target: "tollhouse.server", server = %server.id, "taken out");
+    info!(target: "tollhouse.server", event = CHANGED, server = %server.id, state = "removed", "taken out");
 }
 
 /// Ends what sessions have with a server: those of its own endpoint as a whole.

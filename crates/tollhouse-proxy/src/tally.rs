@@ -18,6 +18,16 @@ pub(crate) enum Ended {
     Expired,
 }
 
+impl Ended {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failed => "failed",
+            Self::Expired => "expired",
+        }
+    }
+}
+
 /// A request over HTTP, as it is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HttpRequest {
@@ -98,9 +108,9 @@ impl Tally {
         let ended = |kind: Ended| self.ended[kind as usize].load(Ordering::Relaxed);
         Counts {
             ended: [
-                ("success", ended(Ended::Success)),
-                ("failed", ended(Ended::Failed)),
-                ("expired", ended(Ended::Expired)),
+                (Ended::Success.as_str(), ended(Ended::Success)),
+                (Ended::Failed.as_str(), ended(Ended::Failed)),
+                (Ended::Expired.as_str(), ended(Ended::Expired)),
             ],
             sessions: self.sessions.counted(),
             session_calls: self.session_calls.counted(),

@@ -29,6 +29,7 @@ use crate::otlp::Exporter;
 use line::{Exception, Line, Location, Value};
 use out::Out;
 
+mod content;
 mod events;
 mod filter;
 mod line;
@@ -105,6 +106,14 @@ impl Log {
         }
     }
 
+    /// Tells a collector of lines what a call carried, if that was captured. It is no line: content is for collectors that
+    /// are meant to have it.
+    pub fn content(&self, record: &CallRecord) {
+        if let Some(event) = content::event(record) {
+            self.out.tell(&event);
+        }
+    }
+
     /// From now on lines go to a collector as well; once only.
     pub fn export(&self, exporter: Exporter) {
         self.out.export(exporter);
@@ -118,6 +127,7 @@ fn call_line(record: &CallRecord, format: Format) -> Line<'static> {
         at: record.received_at + record.times.done,
         level: level_of(&record.outcome),
         logger: CALL_TARGET,
+        event: None,
         message: call_message(record),
         location: Some(Location { file: file!(), line: line!(), function: Some(module_path!()) }),
         request_id: Some(record.id.to_string()),
@@ -234,6 +244,7 @@ fn panic_line<'a>(panic: &'a std::panic::PanicHookInfo<'_>, format: Format) -> L
         at: tollhouse_core::clock::wall(),
         level: Level::ERROR,
         logger: "tollhouse::panic",
+        event: None,
         message: format!("panic in thread {}", std::thread::current().name().unwrap_or("without a name")),
         location: location.map(|at| Location { file: at.file(), line: at.line(), function: None }),
         request_id: None,

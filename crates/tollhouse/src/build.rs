@@ -128,7 +128,8 @@ impl Program {
             log.export(exporter.clone());
         }
         let (capture, captured) = watch::channel(loaded.capture.clone());
-        let capturing = Capturing { wanted: captured, fallback: exports.content().captured };
+        let content = exports.content();
+        let capturing = Capturing { wanted: captured, fallback: content.captured, told: content.in_events };
         let pipeline = tasks.spawn(pipeline::run(records, log, metrics.clone(), kept.clone(), telling, capturing));
         let handle = Handle::start(settings, recorder).context("start the gateway")?;
         let listen = mcp.map(|listener| handle.listen(listener)).transpose().context("serve agents")?;

@@ -19,6 +19,7 @@ use tollhouse_core::{clock, redact};
 use tollhouse_proxy::handle::{Handle, ServerSnapshot};
 use tollhouse_store::event::{Event, Kind};
 use tollhouse_web::{Recorded, Reloads, Taken};
+use tracing::info;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -125,6 +126,7 @@ impl Seen {
     }
 
     fn listed(&mut self, handle: &Handle, happened: &mut Vec<Event>) {
+        let mut changes = Changes::default();
         for (server, (state, _)) in &self.servers {
             let tools = handle.tools(server);
             if tools.is_empty() || *state != "connected" {
@@ -144,6 +146,8 @@ impl Seen {
                     None => at(Kind::ToolAdded),
                     Some(before) => at(Kind::ToolChanged).detail(difference(before, &tool.definition)),
                 });
+                changes.count(server, usize::from(before.is_some()));
+                changes.listed(server, tools.len());
                 self.tools.insert(place, known);
             }
         }
@@ -167,7 +171,9 @@ impl Seen {
         for place in removed {
             self.tools.remove(&place);
             happened.push(event(Kind::ToolRemoved).at(&place.0).of(&place.1));
+            changes.count(&place.0, 2);
         }
+        changes.tell();
     }
 
     fn read_again(&mut self, reloads: &Reloads, happened: &mut Vec<Event>) {
@@ -183,6 +189,29 @@ impl Seen {
             let event = Event::new(kind, last.at_unix_ms * 1000);
             let error = last.error.as_deref().map(|error| redact::text(error).into_owned());
             happened.push(error.into_iter().fold(event, Event::detail));
+        }
+    }
+}
+
+/// How many tools of each server were added, changed and removed, and how many it lists.
+#[derive(Default)]
+struct Changes(BTreeMap<Box<str>, ([usize; 3], usize)>);
+
+impl Changes {
+    fn count(&mut self, server: &str, what: usize) {
+        self.0.entry(server.into()).or_default().0[what] += 1;
+    }
+
+    fn listed(&mut self, server: &str, tools: usize) {
+        self.0.entry(server.into()).or_default().1 = tools;
+    }
+
+    /// Writes a line for each server, however many of its tools changed. What it lists for the first time is no change.
+    fn tell(self) {
+        for (server, ([added, changed, removed], listed)) in self.0 {
+            if added < listed || changed + removed > 0 {
+                info!(target: "tollhouse.server", event = "tollhouse.catalog.changed", server = &*server, added, changed, removed, "tools changed");
+            }
         }
     }
 }

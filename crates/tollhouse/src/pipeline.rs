@@ -52,6 +52,9 @@ pub(crate) async fn run(
         for record in batch.drain(..) {
             metrics.count(&record);
             log.call(&record);
+            if capturing.told {
+                log.content(&record);
+            }
         }
         metrics.observed(count, began.elapsed(), took);
         if !full {
@@ -66,6 +69,8 @@ pub(crate) struct Capturing {
     pub(crate) wanted: watch::Receiver<Capture>,
     /// What holds where it says nothing.
     pub(crate) fallback: bool,
+    /// It is told as an event of its own.
+    pub(crate) told: bool,
 }
 
 impl Capturing {

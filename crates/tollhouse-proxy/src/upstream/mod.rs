@@ -57,6 +57,8 @@ use crate::retry::Retry;
 use crate::settings::{self, LiveLimits, Timeouts};
 
 pub(crate) const CANCELLED: &str = "notifications/cancelled";
+/// How a server stands is told by this name among events.
+pub(crate) const CHANGED: &str = "tollhouse.server.state_changed";
 pub(crate) const LISTEN: &str = "subscriptions/listen";
 pub(crate) const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
 
@@ -354,7 +356,7 @@ impl Upstream {
                 Eras { modern: true, .. } => "modern",
                 Eras { modern: false, .. } => "legacy",
             };
-            info!(target: "tollhouse.server", server = %self.id, speaks, tools, "connected");
+            info!(target: "tollhouse.server", event = CHANGED, server = %self.id, state = "connected", speaks, tools, "connected");
         }
     }
 
@@ -365,10 +367,10 @@ impl Upstream {
         let said = self.status.borrow().reason.as_ref() == Some(&failure.cause);
         match (parked, said) {
             (true, _) => {
-                warn!(target: "tollhouse.server", server = %self.id, cause = %failure.cause, "not connected, and not tried again");
+                warn!(target: "tollhouse.server", event = CHANGED, server = %self.id, state = "parked", cause = %failure.cause, "not connected, and not tried again");
             }
             (false, false) => {
-                warn!(target: "tollhouse.server", server = %self.id, cause = %failure.cause, "not connected; it is tried again");
+                warn!(target: "tollhouse.server", event = CHANGED, server = %self.id, state = "down", cause = %failure.cause, "not connected; it is tried again");
             }
             (false, true) => {
                 debug!(target: "tollhouse.server", server = %self.id, cause = %failure.cause, "still not connected");
@@ -471,7 +473,7 @@ impl Upstream {
             first
         });
         if first {
-            warn!(target: "tollhouse.server", server = %self.id, cause = %failure.cause, "lost");
+            warn!(target: "tollhouse.server", event = CHANGED, server = %self.id, state = "down", cause = %failure.cause, "lost");
         }
     }
 

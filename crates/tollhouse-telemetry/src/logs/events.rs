@@ -33,7 +33,7 @@ impl<S: Subscriber, W: Fn(&Line<'_>) + 'static> Layer<S> for Events<W> {
         let metadata = event.metadata();
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let Fields { message, mut request_id, user_id, mut trace_id, mut span_id, exception, extra } = fields;
+        let Fields { event, message, mut request_id, user_id, mut trace_id, mut span_id, exception, extra } = fields;
         if let Some(Current { call, trace_id: trace, span_id: span }) = context::current() {
             request_id.get_or_insert_with(|| call.to_string());
             trace_id.get_or_insert_with(|| Hex(&trace).to_string());
@@ -50,6 +50,7 @@ impl<S: Subscriber, W: Fn(&Line<'_>) + 'static> Layer<S> for Events<W> {
             at: clock::wall(),
             level: *metadata.level(),
             logger: metadata.target(),
+            event,
             message,
             location,
             request_id,
@@ -66,6 +67,7 @@ impl<S: Subscriber, W: Fn(&Line<'_>) + 'static> Layer<S> for Events<W> {
 /// The fields of one event, sorted by what they mean.
 #[derive(Default)]
 struct Fields {
+    event: Option<String>,
     message: String,
     request_id: Option<String>,
     user_id: Option<String>,
@@ -81,6 +83,7 @@ impl Fields {
         let text = clean(text);
         match field.name() {
             "message" => self.message = text,
+            "event" => self.event = Some(text),
             "request_id" => self.request_id = Some(text),
             "user_id" => self.user_id = Some(text),
             "trace_id" => self.trace_id = Some(text),

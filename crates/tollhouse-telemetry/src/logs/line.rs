@@ -14,6 +14,8 @@ pub(super) struct Line<'a> {
     pub(super) level: Level,
     /// A module path; it is shown with dots.
     pub(super) logger: &'a str,
+    /// What happened, by its name among events; a line of text is for people and has none.
+    pub(super) event: Option<String>,
     pub(super) message: String,
     pub(super) location: Option<Location<'a>>,
     pub(super) request_id: Option<String>,
@@ -87,8 +89,11 @@ impl Line<'_> {
             exception.raw("traceback", &format!("[{}]", causes.join(",")));
             json.raw("exception", &exception.end());
         }
-        if !self.extra.is_empty() {
+        if !self.extra.is_empty() || self.event.is_some() {
             let mut extra = Object::new();
+            if let Some(event) = &self.event {
+                extra.text("event", event);
+            }
             for (key, value) in &self.extra {
                 match value {
                     Value::Text(text) => extra.text(key, text),

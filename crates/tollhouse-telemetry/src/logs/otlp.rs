@@ -2,7 +2,7 @@
 //!
 //! It says what the line says. What OpenTelemetry has a name for goes by that name, the rest by its own below `tollhouse`.
 
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList};
@@ -44,7 +44,7 @@ pub(super) fn is_own(logger: &str) -> bool {
 }
 
 pub(super) fn encode(line: &Line<'_>) -> LogRecord {
-    let at = u64::try_from(line.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()).unwrap_or(u64::MAX);
+    let at = nanos(line.at);
     let (number, word) = match line.level {
         Level::TRACE => (SeverityNumber::Trace, "TRACE"),
         Level::DEBUG => (SeverityNumber::Debug, "DEBUG"),
@@ -89,16 +89,24 @@ pub(super) fn encode(line: &Line<'_>) -> LogRecord {
         attributes,
         trace_id: bytes(line.trace_id.as_deref()),
         span_id: bytes(line.span_id.as_deref()),
-        event_name: if line.logger == CALL_TARGET { "tollhouse.call".to_owned() } else { String::new() },
+        event_name: match &line.event {
+            Some(event) => event.clone(),
+            None if line.logger == CALL_TARGET => "tollhouse.call".to_owned(),
+            None => String::new(),
+        },
         ..LogRecord::default()
     }
 }
 
-fn text(name: &str, value: &str) -> KeyValue {
+pub(super) fn nanos(at: SystemTime) -> u64 {
+    u64::try_from(at.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
+}
+
+pub(super) fn text(name: &str, value: &str) -> KeyValue {
     named(name, Any::StringValue(value.to_owned()))
 }
 
-fn named(name: &str, value: Any) -> KeyValue {
+pub(super) fn named(name: &str, value: Any) -> KeyValue {
     KeyValue { key: name.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::Write as _;
 use std::sync::{Arc, OnceLock};
 
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+
 use super::Format;
 use super::line::Line;
 use super::otlp::{encode, is_own};
@@ -35,9 +37,16 @@ impl Out {
         // There is nowhere left to tell of an error here.
         _ = std::io::stderr().lock().write_all(format!("{text}\n").as_bytes());
         // What the export itself says would be exported for ever.
-        if let Some(exporter) = self.exporter.get().filter(|_| !is_own(line.logger)) {
+        if self.exporter.get().is_some() && !is_own(line.logger) {
+            self.tell(&encode(line));
+        }
+    }
+
+    /// Tells the collector, if there is one.
+    pub(super) fn tell(&self, record: &LogRecord) {
+        if let Some(exporter) = self.exporter.get() {
             let mut items = Items::new(false);
-            items.push(&encode(line));
+            items.push(record);
             exporter.offer(items);
         }
     }
