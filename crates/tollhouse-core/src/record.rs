@@ -17,7 +17,7 @@ use crate::trace::{SpanId, TraceContext};
 use crate::wire::method::Method;
 
 pub use attempts::{Attempt, Attempts, Failed, Leg};
-pub use content::{CONTENT_MAX, Content, Digest, Seen};
+pub use content::{Answer, CONTENT_MAX, Content, Digest, Seen};
 pub use roots::Roots;
 
 mod attempts;
@@ -67,8 +67,8 @@ pub struct CallRecord {
     pub bytes: Traffic,
     /// The raw arguments, for shape and size; `None` if there were none or memory for bodies was used up.
     pub arguments: Option<Bytes>,
-    /// The message that answered it, as it was sent; `None` if there was none or memory for bodies was used up.
-    pub answer: Option<Bytes>,
+    /// What answered it; `None` if nothing did or memory for bodies was used up.
+    pub answer: Option<Answer>,
     /// What may be kept of both, once somebody has looked.
     pub seen: Seen,
     /// How often it was sent, or tried to be, and what came of each.

@@ -14,7 +14,9 @@ use tollhouse_core::context::{self, Current};
 use tollhouse_core::era::{Era, Version};
 use tollhouse_core::fault::Kind;
 use tollhouse_core::ids::{CallId, ServerId};
-use tollhouse_core::record::{CallRecord, Hint, Leg, Listener, Outcome, Principal, Seen, SessionRef, Times, Traffic};
+use tollhouse_core::record::{
+    Answer, CallRecord, Hint, Leg, Listener, Outcome, Principal, Seen, SessionRef, Times, Traffic,
+};
 use tollhouse_core::wire::method::{self, Method};
 use tollhouse_core::wire::splice::splice;
 use tollhouse_core::wire::{Envelope, Form, Span, members};
@@ -74,8 +76,8 @@ pub(crate) struct Call {
     /// What several servers were asked for it.
     legs: Vec<Leg>,
     pub(crate) response_bytes: u64,
-    /// The message that answers it.
-    pub(crate) answer: Option<Bytes>,
+    /// What answers it.
+    pub(crate) answer: Option<Answer>,
 }
 
 /// Who asks, from where, in whose conversation: what step 3 of the path fixes.
@@ -207,6 +209,14 @@ impl Call {
     /// Another attempt begins.
     pub(crate) fn again(&mut self) {
         self.traced.again(self.received.elapsed());
+    }
+
+    /// This is its result. Of a short one the record is given the message, which costs nothing; a long one would have to be
+    /// searched for it.
+    pub(crate) fn answered_with(&mut self, envelope: &Envelope, result: Span) {
+        if result.end() - result.start() > COPIED {
+            self.answer = Some(Answer::Part(envelope.slice(result)));
+        }
     }
 
     /// Several servers were asked for it.

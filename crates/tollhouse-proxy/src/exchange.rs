@@ -20,7 +20,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tollhouse_core::context;
 use tollhouse_core::era::Era;
 use tollhouse_core::fault::Kind;
-use tollhouse_core::record::Outcome;
+use tollhouse_core::record::{Answer, Outcome};
 use tollhouse_core::wire::{Envelope, Form, Members, Span, members, splice};
 
 use self::paced::{Paced, Pass};
@@ -46,7 +46,7 @@ pub(crate) struct Message {
 /// Records a call with the message that answers it, whoever wrote that.
 pub(crate) fn conclude(gateway: &Gateway, mut call: Box<Call>, message: Message, outcome: Outcome) -> Message {
     call.response_bytes += message.bytes.len() as u64;
-    call.answer = Some(message.bytes.clone());
+    call.answer.get_or_insert_with(|| Answer::Message(message.bytes.clone()));
     gateway.recorder.record(call.finish(outcome));
     message
 }
@@ -232,13 +232,16 @@ impl Attempt {
     }
 
     /// An answer in the caller's era goes to the caller.
-    fn pass_back(self, envelope: &Envelope, status: StatusCode) -> Message {
+    fn pass_back(mut self, envelope: &Envelope, status: StatusCode) -> Message {
         let outcome = classify(&self.call, envelope);
         if let (Way::Linked(session, _), Outcome::Ok) = (&self.way, &outcome)
             && let on @ ("resources/subscribe" | "resources/unsubscribe") = self.call.method.as_ref()
             && let Some(uri) = self.call.name()
         {
             session.subscribed(self.place, &uri, on == "resources/subscribe");
+        }
+        if let Form::Result { result, .. } = envelope.form {
+            self.call.answered_with(envelope, result);
         }
         let bytes = match &envelope.form {
             Form::Result { id, .. } if outcome == Outcome::InputRequired && self.call.aggregated => {

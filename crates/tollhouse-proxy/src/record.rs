@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
-use tollhouse_core::record::CallRecord;
+use tollhouse_core::record::{Answer, CallRecord};
 
 use crate::settings::Limits;
 
@@ -98,7 +98,7 @@ impl Records {
 
 /// Bytes of bodies that a record holds.
 fn held(record: &CallRecord) -> usize {
-    [&record.arguments, &record.answer].into_iter().flatten().map(bytes::Bytes::len).sum()
+    record.arguments.as_ref().map_or(0, bytes::Bytes::len) + record.answer.as_ref().map_or(0, Answer::len)
 }
 
 impl Shared {

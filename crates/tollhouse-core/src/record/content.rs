@@ -6,7 +6,7 @@
 
 use std::sync::OnceLock;
 
-use ring::hmac;
+use bytes::Bytes;
 
 use super::CallRecord;
 use crate::clock;
@@ -17,6 +17,36 @@ use crate::wire::{Members, Span};
 pub const CONTENT_MAX: usize = 32 << 10;
 /// A longer side is hashed by its beginning, its end and its length.
 const HASHED_WHOLE: usize = 16 << 10;
+
+/// What answered a call, as it is looked at when the call is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The whole message.
+    Message(Bytes),
+    /// Its result or its error alone: what is long is not searched for it again.
+    Part(Bytes),
+}
+
+impl Answer {
+    /// Bytes that it holds.
+    pub fn len(&self) -> usize {
+        let (Self::Message(bytes) | Self::Part(bytes)) = self;
+        bytes.len()
+    }
+
+    /// Is there nothing in it?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its result or its error.
+    fn part(&self) -> Option<&[u8]> {
+        match self {
+            Self::Message(message) => answered(message),
+            Self::Part(part) => Some(part),
+        }
+    }
+}
 
 /// What is kept of content.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,28 +72,29 @@ pub struct Content {
     pub redactions: u32,
 }
 
-/// A keyed hash.
+/// The beginning of a keyed hash: BLAKE3 (O'Connor, Aumasson, Neves, Wilcox-O'Hearn), which uses the widest vectors that the
+/// processor has; of a call of 32 KiB, HMAC-SHA-256 took a quarter of the whole time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Digest(pub [u8; 16]);
 
 impl Digest {
     fn of(bytes: &[u8]) -> Self {
-        static KEY: OnceLock<hmac::Key> = OnceLock::new();
+        static KEY: OnceLock<[u8; 32]> = OnceLock::new();
         let key = KEY.get_or_init(|| {
             let mut secret = [0; 32];
             clock::secret_bytes(&mut secret);
-            hmac::Key::new(hmac::HMAC_SHA256, &secret)
+            secret
         });
-        let tag = if bytes.len() <= HASHED_WHOLE {
-            hmac::sign(key, bytes)
+        let hash = if bytes.len() <= HASHED_WHOLE {
+            blake3::keyed_hash(key, bytes)
         } else {
-            let mut context = hmac::Context::with_key(key);
-            context.update(&bytes.len().to_le_bytes());
-            context.update(&bytes[..HASHED_WHOLE / 2]);
-            context.update(&bytes[bytes.len() - HASHED_WHOLE / 2..]);
-            context.sign()
+            let mut hasher = blake3::Hasher::new_keyed(key);
+            hasher.update(&bytes[..HASHED_WHOLE / 2]);
+            hasher.update(&bytes[bytes.len() - HASHED_WHOLE / 2..]);
+            hasher.update(&bytes.len().to_le_bytes());
+            hasher.finalize()
         };
-        Self(tag.as_ref().first_chunk().copied().unwrap_or_default())
+        Self(hash.as_bytes().first_chunk().copied().unwrap_or_default())
     }
 }
 
@@ -71,7 +102,7 @@ impl Seen {
     /// What is kept of a call; with `capture`, its content too.
     pub fn of(record: &CallRecord, capture: bool) -> Self {
         let arguments = record.arguments.as_deref();
-        let answer = record.answer.as_deref().and_then(answered);
+        let answer = record.answer.as_ref().and_then(Answer::part);
         let content = (capture && (arguments.is_some() || answer.is_some())).then(|| {
             let mut content = Content::default();
             content.arguments = arguments.map(|raw| content.keep(raw));
