@@ -5,10 +5,9 @@
 //!
 //! Path: `spans` → **`compat`** → `otlp`.
 
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
-use opentelemetry_proto::tonic::trace::v1::Span;
-use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use std::time::Duration;
+
+use crate::spans::written::{Said, Written};
 
 #[cfg(test)]
 mod tests;
@@ -54,8 +53,6 @@ enum From {
     Status,
     /// Did it succeed?
     Success,
-    /// What went wrong, as a sentence or a word; nothing if nothing did.
-    Failure,
     /// The sum of these, if there is any.
     Sum([&'static str; 2]),
     /// By the transport.
@@ -69,6 +66,8 @@ const INPUT: From =
     From::Content(["gen_ai.tool.call.arguments", "tollhouse.request.size", "tollhouse.content.request.hash"]);
 const OUTPUT: From =
     From::Content(["gen_ai.tool.call.result", "tollhouse.response.size", "tollhouse.content.response.hash"]);
+/// What went wrong, in a word; nothing if nothing did.
+const FAILURE: From = From::Any(&["error.type"]);
 const TRUNCATED: From = From::Any(&["tollhouse.content.truncated"]);
 const SIZE: From = From::Any(&["tollhouse.response.size"]);
 
@@ -79,14 +78,14 @@ const ATTRIBUTES: &[(Set, &str, From)] = &[
     (Set::Dashboard, "mcp.session_id", SESSION),
     (Set::Dashboard, "mcp.tool_input", INPUT),
     (Set::Dashboard, "mcp.tool_output", OUTPUT),
-    (Set::Dashboard, "mcp.error", From::Failure),
+    (Set::Dashboard, "mcp.error", FAILURE),
     (Set::Dashboard, "mcp.latency_ms", From::Millis),
     (Set::Dashboard, "mcp.token_count", From::Sum(["tollhouse.request.tokens", "tollhouse.response.tokens"])),
     (Set::Dashboard, "mcp.cost_usd", From::Any(&["tollhouse.cost.amount"])),
     (Set::Gateway, "tool_name", From::Any(&["gen_ai.tool.name"])),
     (Set::Gateway, "arguments", INPUT),
     (Set::Gateway, "result_size", SIZE),
-    (Set::Gateway, "status_description", From::Failure),
+    (Set::Gateway, "status_description", FAILURE),
     (Set::Proxy, "mcp.server", SERVER),
     (Set::Proxy, "mcp.tool", TOOL),
     (Set::Proxy, "mcp.method", From::Any(&["mcp.method.name"])),
@@ -98,7 +97,7 @@ const ATTRIBUTES: &[(Set, &str, From)] = &[
     (Set::Tools, "mcp.tool.arguments", INPUT),
     (Set::Tools, "mcp.tool.arguments.truncated", TRUNCATED),
     (Set::Tools, "mcp.tool.result.success", From::Success),
-    (Set::Tools, "mcp.tool.result.error", From::Failure),
+    (Set::Tools, "mcp.tool.result.error", FAILURE),
     (Set::Tools, "mcp.tool.result.truncated", TRUNCATED),
     (Set::Tools, "http.method", From::Any(&["http.request.method"])),
     (Set::Tools, "http.url", From::Any(&["url.full"])),
@@ -110,73 +109,74 @@ const ATTRIBUTES: &[(Set, &str, From)] = &[
     (Set::Tools, "security.risk.factor", From::Any(&["tollhouse.policy.risk_factor"])),
 ];
 
-/// Adds the attributes of these sets to a span that has all of its own.
-pub fn name(span: &mut Span, sets: &[Set]) {
-    if sets.is_empty() {
-        return;
-    }
-    let mut more: Vec<KeyValue> = Vec::new();
-    for (_, name, from) in ATTRIBUTES.iter().filter(|(set, ..)| sets.contains(set)) {
-        if find(span, name).is_some() || more.iter().any(|other| other.key == *name) {
-            continue;
+/// The attributes of some sets, each name once.
+#[derive(Debug, Default)]
+pub(crate) struct Names(Vec<(&'static str, From)>);
+
+impl Names {
+    pub(crate) fn of(sets: &[Set]) -> Self {
+        let mut names: Vec<(&str, From)> = Vec::new();
+        for (_, name, from) in ATTRIBUTES.iter().filter(|(set, ..)| sets.contains(set)) {
+            if names.iter().all(|(known, _)| known != name) {
+                names.push((name, *from));
+            }
         }
-        if let Some(value) = from.of(span) {
-            more.push(KeyValue {
-                key: (*name).to_owned(),
-                value: Some(AnyValue { value: Some(value) }),
-                ..KeyValue::default()
-            });
+        Self(names)
+    }
+
+    /// Adds them to a span that has all attributes of its own.
+    pub(crate) fn add(&self, span: &mut Written) {
+        for (name, from) in &self.0 {
+            if span.find(name).is_none() {
+                from.add(span, name);
+            }
         }
     }
-    span.attributes.extend(more);
 }
 
 impl From {
-    fn of(self, span: &Span) -> Option<Value> {
-        // What is said of tools is said of calls of them, with an answer or without.
-        let failed = span.status.as_ref().is_some_and(|status| status.code == StatusCode::Error as i32);
+    /// Says it by this name, if the span has what it is made of.
+    fn add(self, span: &mut Written, name: &'static str) {
         match self {
-            Self::Any(names) => names.iter().find_map(|name| find(span, name)).cloned(),
-            Self::Content([content, size, hash]) => find(span, content).cloned().or_else(|| {
-                let size = number(find(span, size)?)?;
-                let hash = match find(span, hash) {
-                    Some(Value::StringValue(hash)) => format!(",\"hash\":\"{hash}\""),
-                    _ => String::new(),
-                };
-                Some(Value::StringValue(format!("{{\"size\":{size}{hash}}}")))
-            }),
-            Self::Millis => {
-                let nanos = span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano);
-                Some(Value::DoubleValue(std::time::Duration::from_nanos(nanos).as_secs_f64() * 1000.0))
+            Self::Any(names) => {
+                if let Some(said) = names.iter().find_map(|name| span.find(name)) {
+                    span.again(name, said);
+                }
             }
-            Self::Status => Some(Value::StringValue(if failed { "error" } else { "ok" }.to_owned())),
-            Self::Success => find(span, "gen_ai.tool.name").map(|_| Value::BoolValue(!failed)),
-            Self::Failure => {
-                let said = span.status.as_ref().map(|status| status.message.as_str()).filter(|said| !said.is_empty());
-                match said {
-                    Some(said) if failed => Some(Value::StringValue(said.to_owned())),
-                    _ => find(span, "error.type").cloned(),
+            Self::Content([content, size, hash]) => {
+                if let Some(said) = span.find(content) {
+                    span.again(name, said);
+                } else if let Some(Said::Number(size)) = span.find(size) {
+                    let hash = span.find(hash).map(|hash| span.said(hash));
+                    let json = match hash {
+                        Some(hash) => format!("{{\"size\":{size},\"hash\":\"{hash}\"}}"),
+                        None => format!("{{\"size\":{size}}}"),
+                    };
+                    span.text(name, &json);
+                }
+            }
+            Self::Millis => span.fraction(name, Duration::from_nanos(span.nanos()).as_secs_f64() * 1000.0),
+            Self::Status => span.text(name, if span.has_failed() { "error" } else { "ok" }),
+            // What is said of tools is said of calls of them, with an answer or without.
+            Self::Success => {
+                if span.find("gen_ai.tool.name").is_some() {
+                    span.truth(name, !span.has_failed());
                 }
             }
             Self::Sum(names) => {
-                let parts: Vec<_> = names.iter().filter_map(|name| number(find(span, name)?)).collect();
-                (!parts.is_empty()).then(|| Value::IntValue(parts.iter().sum()))
+                let parts = || names.iter().filter_map(|name| span.find(name));
+                let number = |said| if let Said::Number(number) = said { number } else { 0 };
+                if parts().next().is_some() {
+                    let sum = parts().map(number).sum();
+                    span.number(name, sum);
+                }
             }
-            Self::Served => match find(span, "network.transport")? {
-                Value::StringValue(pipe) if pipe == "pipe" => Some(Value::StringValue("serve:stdio".to_owned())),
-                _ => Some(Value::StringValue("serve:http".to_owned())),
-            },
+            Self::Served => {
+                if let Some(transport) = span.find("network.transport") {
+                    let pipe = span.said(transport) == "pipe";
+                    span.text(name, if pipe { "serve:stdio" } else { "serve:http" });
+                }
+            }
         }
-    }
-}
-
-fn find<'a>(span: &'a Span, name: &str) -> Option<&'a Value> {
-    span.attributes.iter().find(|attribute| attribute.key == name)?.value.as_ref()?.value.as_ref()
-}
-
-fn number(value: &Value) -> Option<i64> {
-    match value {
-        Value::IntValue(number) => Some(*number),
-        _ => None,
     }
 }

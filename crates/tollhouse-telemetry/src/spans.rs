@@ -12,13 +12,11 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use opentelemetry_proto::tonic::trace::v1::Span;
-use prost::Message;
 use tollhouse_core::ids::ServerId;
 use tollhouse_core::record::{CallRecord, Roots};
 use tollhouse_core::trace::Sampler;
 
-use crate::compat::{self, Set};
+use crate::compat::{Names, Set};
 use crate::environment::{Limits, Tools};
 use crate::otlp::Items;
 use tail::Tail;
@@ -32,7 +30,7 @@ mod console;
 mod matrix;
 mod session;
 mod tail;
-mod written;
+pub(crate) mod written;
 
 #[cfg(test)]
 mod tests;
@@ -78,6 +76,7 @@ pub enum Peer {
 pub struct Spans {
     config: Config,
     peers: HashMap<String, Peer>,
+    names: Names,
     tail: Tail,
     /// By trace id.
     told: HashSet<[u8; 16]>,
@@ -89,7 +88,8 @@ impl Spans {
     pub fn new(config: Config) -> Self {
         let scratch = Written::new(config.limits);
         let tail = Tail::new(config.sampler);
-        Self { config, peers: HashMap::new(), tail, told: HashSet::new(), scratch }
+        let names = Names::of(&config.compat);
+        Self { config, peers: HashMap::new(), names, tail, told: HashSet::new(), scratch }
     }
 
     /// These are the servers now.
@@ -127,7 +127,7 @@ impl Spans {
                 self.told.insert(root.trace_id);
                 session::write(&mut self.scratch, record, &root);
                 let mut own = Items::new(true);
-                push(&mut self.scratch, &self.config.compat, &mut own);
+                push(&mut self.scratch, &self.names, &mut own);
                 all.push(own);
             }
             items.ended(record.received_at + record.times.done);
@@ -136,16 +136,16 @@ impl Spans {
             if self.config.content {
                 call::write_content(&mut self.scratch, record, exposed);
             }
-            push(&mut self.scratch, &self.config.compat, items);
+            push(&mut self.scratch, &self.names, items);
             let peer_of = |server: &ServerId| self.peers.get(server.as_str());
             let peer = record.server.as_ref().and_then(peer_of);
             for (at, attempt) in record.attempts.iter().enumerate() {
                 call::write_sent(&mut self.scratch, record, attempt, at, exposed, peer);
-                push(&mut self.scratch, &self.config.compat, items);
+                push(&mut self.scratch, &self.names, items);
             }
             for leg in &record.legs {
                 call::write_leg(&mut self.scratch, record, leg, peer_of(&leg.server));
-                push(&mut self.scratch, &self.config.compat, items);
+                push(&mut self.scratch, &self.names, items);
             }
         }
         all.extend(open.into_iter().filter(|items| !items.is_empty()));
@@ -168,14 +168,9 @@ impl Spans {
     }
 }
 
-fn push(span: &mut Written, sets: &[Set], items: &mut Items) {
-    let bytes = span.finish();
-    if sets.is_empty() {
-        items.push_written(bytes);
-    } else if let Ok(mut span) = Span::decode(bytes) {
-        compat::name(&mut span, sets);
-        items.push(&span);
-    }
+fn push(span: &mut Written, names: &Names, items: &mut Items) {
+    names.add(span);
+    items.push_written(span.finish());
 }
 
 fn nanos(at: SystemTime) -> u64 {

@@ -1,30 +1,45 @@
-use opentelemetry_proto::tonic::trace::v1::Status;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use prost::Message as _;
 
 use super::*;
+use crate::environment::Limits;
+use crate::spans::written::Place;
 
 fn text(text: &str) -> Value {
     Value::StringValue(text.to_owned())
 }
 
-fn span(attributes: &[(&str, Value)], error: Option<&str>) -> Span {
-    Span {
-        start_time_unix_nano: 1_000_000,
-        end_time_unix_nano: 3_500_000,
-        attributes: attributes
-            .iter()
-            .map(|(key, value)| KeyValue {
-                key: (*key).to_owned(),
-                value: Some(AnyValue { value: Some(value.clone()) }),
-                ..KeyValue::default()
-            })
-            .collect(),
-        status: error.map(|message| Status { message: message.to_owned(), code: StatusCode::Error as i32 }),
-        ..Span::default()
+fn span(attributes: &[(&'static str, Value)], failed: bool) -> Written {
+    let mut span = Written::new(Limits::default());
+    let kind = SpanKind::Server;
+    let (start_nanos, end_nanos) = (1_000_000, 3_500_000);
+    let place =
+        Place { trace: [1; 16], span: [1; 8], parent: [0; 8], parent_is_remote: false, kind, start_nanos, end_nanos };
+    span.begin(&place, &["tools/call read"]);
+    for (key, value) in attributes {
+        match value {
+            Value::StringValue(text) => span.text(key, text),
+            Value::IntValue(number) => span.number(key, u64::try_from(*number).unwrap()),
+            Value::DoubleValue(number) => span.fraction(key, *number),
+            Value::BoolValue(truth) => span.truth(key, *truth),
+            other => panic!("{other:?}"),
+        }
     }
+    if failed {
+        span.failed();
+    }
+    span
+}
+
+fn attributes(span: &mut Written) -> Vec<(String, Value)> {
+    let span = Span::decode(span.finish()).unwrap();
+    span.attributes.into_iter().map(|kv| (kv.key, kv.value.unwrap().value.unwrap())).collect()
 }
 
 /// A span that has everything.
-fn full() -> Span {
+fn full() -> Written {
     let attributes = [
         ("mcp.method.name", text("tools/call")),
         ("gen_ai.tool.name", text("files__read")),
@@ -51,18 +66,13 @@ fn full() -> Span {
         ("tollhouse.policy.content.size", Value::IntValue(1)),
         ("tollhouse.policy.risk_factor", Value::DoubleValue(0.1)),
     ];
-    span(&attributes, Some("no answer within 30 s"))
+    span(&attributes, true)
 }
 
-fn named(span: &Span, set: Set) -> Vec<(String, Value)> {
-    let mut named = span.clone();
-    name(&mut named, &[set]);
-    named
-        .attributes
-        .split_off(span.attributes.len())
-        .into_iter()
-        .map(|kv| (kv.key, kv.value.unwrap().value.unwrap()))
-        .collect()
+fn named(mut span: Written, sets: &[Set]) -> Vec<(String, Value)> {
+    let own = attributes(&mut span).len();
+    Names::of(sets).add(&mut span);
+    attributes(&mut span).split_off(own)
 }
 
 #[test]
@@ -76,7 +86,7 @@ fn each_set_says_what_its_document_says() {
                 ("mcp.session_id", text("s1")),
                 ("mcp.tool_input", text("{\"size\":120,\"hash\":\"abcd\"}")),
                 ("mcp.tool_output", text("{\"ok\":1}")),
-                ("mcp.error", text("no answer within 30 s")),
+                ("mcp.error", text("timeout")),
                 ("mcp.latency_ms", Value::DoubleValue(2.5)),
                 ("mcp.token_count", Value::IntValue(100)),
                 ("mcp.cost_usd", Value::DoubleValue(0.5)),
@@ -88,7 +98,7 @@ fn each_set_says_what_its_document_says() {
                 ("tool_name", text("files__read")),
                 ("arguments", text("{\"size\":120,\"hash\":\"abcd\"}")),
                 ("result_size", Value::IntValue(300)),
-                ("status_description", text("no answer within 30 s")),
+                ("status_description", text("timeout")),
             ],
         ),
         (
@@ -110,7 +120,7 @@ fn each_set_says_what_its_document_says() {
                 ("mcp.tool.arguments", text("{\"size\":120,\"hash\":\"abcd\"}")),
                 ("mcp.tool.arguments.truncated", Value::BoolValue(true)),
                 ("mcp.tool.result.success", Value::BoolValue(false)),
-                ("mcp.tool.result.error", text("no answer within 30 s")),
+                ("mcp.tool.result.error", text("timeout")),
                 ("mcp.tool.result.truncated", Value::BoolValue(true)),
                 ("http.method", text("POST")),
                 ("http.url", text("https://files.example/mcp")),
@@ -125,20 +135,22 @@ fn each_set_says_what_its_document_says() {
     ];
     for (set, attributes) in expected {
         let attributes: Vec<_> = attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        assert_eq!(named(&full(), set), attributes, "{set:?}");
+        assert_eq!(named(full(), &[set]), attributes, "{set:?}");
     }
 }
 
 #[test]
 fn what_a_span_does_not_know_has_no_other_name_either() {
-    let bare = span(&[("mcp.method.name", text("ping"))], None);
     for (set, names) in [
         (Set::Dashboard, &["mcp.latency_ms"][..]),
         (Set::Gateway, &[]),
         (Set::Proxy, &["mcp.method", "mcp.status"]),
         (Set::Tools, &[]),
     ] {
-        let found: Vec<_> = named(&bare, set).into_iter().map(|(name, _)| name).collect();
+        let found: Vec<_> = named(span(&[("mcp.method.name", text("ping"))], false), &[set])
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
         assert_eq!(found, names, "{set:?}");
     }
 }
@@ -146,16 +158,14 @@ fn what_a_span_does_not_know_has_no_other_name_either() {
 #[test]
 fn a_name_is_given_once() {
     let mut all = full();
-    all.attributes.push(KeyValue {
-        key: "mcp.session.id".to_owned(),
-        value: Some(AnyValue { value: Some(text("own")) }),
-        ..KeyValue::default()
-    });
-    name(&mut all, &Set::ALL);
-    let mut names: Vec<_> = all.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
+    all.text("mcp.session.id", "own");
+    Names::of(&Set::ALL).add(&mut all);
+    let all = attributes(&mut all);
+    let mut names: Vec<_> = all.iter().map(|(name, _)| name.as_str()).collect();
     let count = names.len();
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), count);
-    assert_eq!(find(&all, "mcp.session_id"), Some(&text("own")));
+    let session = all.iter().find(|(name, _)| name == "mcp.session_id").map(|(_, value)| value);
+    assert_eq!(session, Some(&text("own")));
 }

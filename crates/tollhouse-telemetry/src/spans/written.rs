@@ -20,35 +20,57 @@ const REMOTE: u32 = 0x200;
 
 /// Where a span stands.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
-    pub(super) trace: [u8; 16],
-    pub(super) span: SpanId,
+pub(crate) struct Place {
+    pub(crate) trace: [u8; 16],
+    pub(crate) span: SpanId,
     /// All zero: a root.
-    pub(super) parent: SpanId,
-    pub(super) parent_is_remote: bool,
-    pub(super) kind: SpanKind,
-    pub(super) start_nanos: u64,
-    pub(super) end_nanos: u64,
+    pub(crate) parent: SpanId,
+    pub(crate) parent_is_remote: bool,
+    pub(crate) kind: SpanKind,
+    pub(crate) start_nanos: u64,
+    pub(crate) end_nanos: u64,
 }
 
 /// One span after the other; its memory is used again.
 #[derive(Debug)]
-pub(super) struct Written {
+pub(crate) struct Written {
     limits: Limits,
     bytes: Vec<u8>,
-    attributes: usize,
+    /// Its attributes so far.
+    said: Vec<(&'static str, Said)>,
     dropped: u64,
+    nanos: u64,
+    failed: bool,
+}
+
+/// The value of an attribute that was written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Said {
+    /// Where its text stands, and how long it is.
+    Text(usize, usize),
+    Number(u64),
+    Fraction(f64),
+    Truth(bool),
 }
 
 impl Written {
-    pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, bytes: Vec::with_capacity(1024), attributes: 0, dropped: 0 }
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            bytes: Vec::with_capacity(1024),
+            said: Vec::with_capacity(32),
+            dropped: 0,
+            nanos: 0,
+            failed: false,
+        }
     }
 
     /// Begins a span.
-    pub(super) fn begin(&mut self, place: &Place, name: &[&str]) {
+    pub(crate) fn begin(&mut self, place: &Place, name: &[&str]) {
         self.bytes.clear();
-        (self.attributes, self.dropped) = (0, 0);
+        self.said.clear();
+        (self.dropped, self.failed) = (0, false);
+        self.nanos = place.end_nanos.saturating_sub(place.start_nanos);
         self.field(1, &place.trace);
         self.field(2, &place.span);
         if place.parent != SpanId::default() {
@@ -72,18 +94,20 @@ impl Written {
     }
 
     /// It failed.
-    pub(super) fn failed(&mut self) {
+    pub(crate) fn failed(&mut self) {
+        self.failed = true;
         self.tag(15, BYTES);
         encode_varint(2, &mut self.bytes);
         self.tag(3, VARINT);
         encode_varint(StatusCode::Error as u64, &mut self.bytes);
     }
 
-    pub(super) fn text(&mut self, key: &str, value: &str) {
+    pub(crate) fn text(&mut self, key: &'static str, value: &str) {
         let value = value.get(..value.floor_char_boundary(self.limits.value)).unwrap_or_default();
         let len = value.len() as u64;
         if self.attribute(key, 1 + encoded_len_varint(len) + value.len()) {
             self.field(1, value.as_bytes());
+            self.said.push((key, Said::Text(self.bytes.len() - value.len(), value.len())));
         }
     }
 
@@ -92,36 +116,81 @@ impl Written {
         self.limits.value
     }
 
-    pub(super) fn truth(&mut self, key: &str, value: bool) {
+    pub(crate) fn truth(&mut self, key: &'static str, value: bool) {
         if self.attribute(key, 2) {
             self.tag(2, VARINT);
             encode_varint(value.into(), &mut self.bytes);
+            self.said.push((key, Said::Truth(value)));
         }
     }
 
-    pub(super) fn number(&mut self, key: &str, value: u64) {
+    pub(crate) fn number(&mut self, key: &'static str, value: u64) {
         // No size is as large as to be cut here.
         let value = value.min(i64::MAX as u64);
         if self.attribute(key, 1 + encoded_len_varint(value)) {
             self.tag(3, VARINT);
             encode_varint(value, &mut self.bytes);
+            self.said.push((key, Said::Number(value)));
         }
     }
 
-    pub(super) fn seconds(&mut self, key: &str, value: std::time::Duration) {
+    pub(super) fn seconds(&mut self, key: &'static str, value: std::time::Duration) {
+        self.fraction(key, value.as_secs_f64());
+    }
+
+    pub(crate) fn fraction(&mut self, key: &'static str, value: f64) {
         if self.attribute(key, 9) {
             self.tag(4, FIXED64);
-            self.bytes.extend_from_slice(&value.as_secs_f64().to_le_bytes());
+            self.bytes.extend_from_slice(&value.to_le_bytes());
+            self.said.push((key, Said::Fraction(value)));
         }
+    }
+
+    /// What was said under this name, if anything was.
+    pub(crate) fn find(&self, key: &str) -> Option<Said> {
+        self.said.iter().find(|(said, _)| *said == key).map(|(_, value)| *value)
+    }
+
+    /// The text of an attribute; empty if it has another value.
+    pub(crate) fn said(&self, said: Said) -> &str {
+        let Said::Text(at, len) = said else { return "" };
+        self.bytes.get(at..at + len).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+    }
+
+    /// Says the same under another name.
+    pub(crate) fn again(&mut self, key: &'static str, said: Said) {
+        match said {
+            Said::Text(at, len) => {
+                let value = 1 + encoded_len_varint(len as u64) + len;
+                if self.attribute(key, value) {
+                    self.tag(1, BYTES);
+                    encode_varint(len as u64, &mut self.bytes);
+                    self.bytes.extend_from_within(at..at + len);
+                    self.said.push((key, Said::Text(self.bytes.len() - len, len)));
+                }
+            }
+            Said::Number(number) => self.number(key, number),
+            Said::Fraction(fraction) => self.fraction(key, fraction),
+            Said::Truth(truth) => self.truth(key, truth),
+        }
+    }
+
+    /// How long it took, in nanoseconds.
+    pub(crate) fn nanos(&self) -> u64 {
+        self.nanos
+    }
+
+    /// Did it fail?
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed
     }
 
     /// Begins an attribute with a value of `len` bytes, if there may be one more.
     fn attribute(&mut self, key: &str, len: usize) -> bool {
-        if self.attributes >= self.limits.attributes {
+        if self.said.len() >= self.limits.attributes {
             self.dropped += 1;
             return false;
         }
-        self.attributes += 1;
         let of = |len: usize| 1 + encoded_len_varint(len as u64) + len;
         self.tag(9, BYTES);
         encode_varint((of(key.len()) + of(len)) as u64, &mut self.bytes);
@@ -132,7 +201,7 @@ impl Written {
     }
 
     /// The whole span.
-    pub(super) fn finish(&mut self) -> &[u8] {
+    pub(crate) fn finish(&mut self) -> &[u8] {
         if self.dropped > 0 {
             self.tag(10, VARINT);
             encode_varint(self.dropped, &mut self.bytes);
