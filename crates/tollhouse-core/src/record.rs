@@ -83,21 +83,21 @@ pub struct CallRecord {
 const CLAIM_LEN_MAX: usize = 128;
 
 /// A claim of a caller without secrets, shortened if need be: what of foreign text may be stored, logged and shown.
-pub fn clip(text: &str) -> String {
+pub fn clip(text: &str) -> Cow<'_, str> {
     let text = redact::text(text);
     // No text has more characters than bytes.
     if text.len() <= CLAIM_LEN_MAX {
-        return text.into_owned();
+        return text;
     }
     match text.char_indices().nth(CLAIM_LEN_MAX) {
-        Some((end, _)) => format!("{}…", text.split_at(end).0),
-        None => text.into_owned(),
+        Some((end, _)) => format!("{}…", text.split_at(end).0).into(),
+        None => text,
     }
 }
 
 impl CallRecord {
     /// What the call was about, as it may be shown: of an address neither credentials nor query.
-    pub fn subject(&self) -> Option<String> {
+    pub fn subject(&self) -> Option<Cow<'_, str>> {
         let name = self.name.as_deref()?;
         if !self.method.starts_with("resources/") {
             return Some(clip(name));
@@ -106,7 +106,7 @@ impl CallRecord {
         let Some((scheme, rest)) = name.split_once("://") else { return Some(clip(name)) };
         let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
         let host = authority.rsplit('@').next().unwrap_or_default();
-        Some(clip(&format!("{scheme}://{host}{path}")))
+        Some(clip(&format!("{scheme}://{host}{path}")).into_owned().into())
     }
 
     /// How many servers' part is missing from an answer that several were asked for.

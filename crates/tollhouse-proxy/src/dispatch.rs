@@ -302,7 +302,7 @@ pub(crate) async fn open_session(
     match answer {
         Ok(bytes) => {
             let (version, client) = (session.version.as_str(), session.client.as_deref().map(clip));
-            info!(target: "tollhouse.session", event = "tollhouse.session.started", session = &*session.id, version, client, "session started");
+            info!(target: "tollhouse.session", event = "tollhouse.session.started", session = &*session.id, version, client = client.as_deref(), "session started");
             let message = conclude(gateway, call, Message { status: StatusCode::OK, bytes }, Outcome::Ok);
             (message, Some(session))
         }

@@ -99,11 +99,11 @@ pub fn init(level: &str, format: Format) -> Result<Log, tracing::subscriber::Set
 }
 
 impl Log {
-    /// Writes the line of a finished call, if its level passes the filter under the name `tollhouse.call`.
-    pub fn call(&self, record: &CallRecord) {
-        if self.filter.would_enable(CALL_TARGET, &level_of(&record.outcome)) {
-            self.out.write(&call_line(record, self.out.format()));
-        }
+    /// Writes the lines of finished calls whose level passes the filter under the name `tollhouse.call`.
+    pub fn calls(&self, records: &[CallRecord]) {
+        let wanted = |record: &&CallRecord| self.filter.would_enable(CALL_TARGET, &level_of(&record.outcome));
+        let format = self.out.format();
+        self.out.write_all(records.iter().filter(wanted).map(|record| call_line(record, format)));
     }
 
     /// Tells a collector of lines what a call carried, if that was captured. It is no line: content is for collectors that
@@ -121,7 +121,7 @@ impl Log {
 }
 
 /// The line of one finished call. It holds the shape of the arguments, never their values.
-fn call_line(record: &CallRecord, format: Format) -> Line<'static> {
+fn call_line(record: &CallRecord, format: Format) -> Line<'_> {
     let trace = &record.trace;
     let mut line = Line {
         at: record.received_at + record.times.done,
@@ -143,7 +143,7 @@ fn call_line(record: &CallRecord, format: Format) -> Line<'static> {
     match format {
         Format::Json => line.extra = call_extra(record),
         Format::Text => {
-            line.extra.extend(record.outcome.error_type().map(|text| ("error_type", Value::Text(text.into_owned()))));
+            line.extra.extend(record.outcome.error_type().map(|text| ("error_type", Value::Text(text))));
         }
     }
     line
@@ -151,12 +151,13 @@ fn call_line(record: &CallRecord, format: Format) -> Line<'static> {
 
 /// `tools/call files.read - ok - 15.23ms`
 fn call_message(record: &CallRecord) -> String {
-    let mut message = clip(&record.method);
+    let mut message = clip(&record.method).into_owned();
     let subject = record.subject();
     match (&record.server, subject) {
         (Some(server), Some(subject)) => {
             // Aggregated names begin with their server; one mention is enough.
-            let local = subject.strip_prefix(&format!("{server}__")).unwrap_or(&subject);
+            let own = subject.strip_prefix(server.as_str()).and_then(|rest| rest.strip_prefix("__"));
+            let local = own.unwrap_or(&subject);
             write!(message, " {server}.{local}")
         }
         (Some(server), None) => write!(message, " {server}"),
@@ -170,8 +171,10 @@ fn call_message(record: &CallRecord) -> String {
     message
 }
 
-fn call_extra(record: &CallRecord) -> Vec<(&'static str, Value)> {
-    let text = |text: &str| Value::Text(text.to_owned());
+fn call_extra(record: &CallRecord) -> Vec<(&'static str, Value<'_>)> {
+    fn text(text: &str) -> Value<'_> {
+        Value::Text(text.into())
+    }
     let mut extra = Vec::with_capacity(24);
     extra.extend(record.server.as_ref().map(|server| ("server", text(server.as_str()))));
     let kind = match &*record.method {
@@ -193,7 +196,7 @@ fn call_extra(record: &CallRecord) -> Vec<(&'static str, Value)> {
     extra.extend(record.hints.iter().map(|hint| (hint.key, Value::Text(clip(&hint.value)))));
     extra.extend(record.client.as_ref().map(|client| ("client", Value::Text(clip(client)))));
     extra.push(("outcome", text(record.outcome.as_str())));
-    extra.extend(record.outcome.error_type().map(|error| ("error_type", Value::Text(error.into_owned()))));
+    extra.extend(record.outcome.error_type().map(|error| ("error_type", Value::Text(error))));
     if let Outcome::Refused { fault, .. } = record.outcome {
         extra.push(("fault", text(fault.kind.as_str())));
     }
@@ -204,7 +207,7 @@ fn call_extra(record: &CallRecord) -> Vec<(&'static str, Value)> {
         ("times_ms", Value::Raw(times(record))),
     ]);
     let arguments = record.arguments.as_ref().map(|arguments| shape(arguments, SHAPE_LEN_MAX));
-    extra.extend(arguments.map(|shape| ("arguments", Value::Text(shape))));
+    extra.extend(arguments.map(|shape| ("arguments", Value::Text(shape.into()))));
     extra
 }
 

@@ -49,13 +49,14 @@ pub(crate) async fn run(
             let (calls, bytes) = telling.tell(&mut batch);
             metrics.told(calls, bytes);
         }
-        for record in batch.drain(..) {
-            metrics.count(&record);
-            log.call(&record);
+        for record in &batch {
+            metrics.count(record);
             if capturing.told {
-                log.content(&record);
+                log.content(record);
             }
         }
+        log.calls(&batch);
+        batch.clear();
         metrics.observed(count, began.elapsed(), took);
         if !full {
             tokio::time::sleep(PAUSE).await;

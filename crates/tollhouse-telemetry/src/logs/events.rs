@@ -74,7 +74,7 @@ struct Fields {
     trace_id: Option<String>,
     span_id: Option<String>,
     exception: Option<Exception>,
-    extra: Vec<(&'static str, Value)>,
+    extra: Vec<(&'static str, Value<'static>)>,
 }
 
 impl Fields {
@@ -88,7 +88,7 @@ impl Fields {
             "user_id" => self.user_id = Some(text),
             "trace_id" => self.trace_id = Some(text),
             "span_id" => self.span_id = Some(text),
-            name => self.extra.push((plain(name), Value::Text(text))),
+            name => self.extra.push((plain(name), Value::Text(text.into()))),
         }
     }
 

@@ -1,5 +1,6 @@
 //! One log line: what it may hold, and how that is written.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
@@ -23,7 +24,7 @@ pub(super) struct Line<'a> {
     pub(super) trace_id: Option<String>,
     pub(super) span_id: Option<String>,
     pub(super) exception: Option<Exception>,
-    pub(super) extra: Vec<(&'static str, Value)>,
+    pub(super) extra: Vec<(&'static str, Value<'a>)>,
 }
 
 /// Where in the source a line comes from.
@@ -42,8 +43,8 @@ pub(super) struct Exception {
 }
 
 /// The value of one of the other fields.
-pub(super) enum Value {
-    Text(String),
+pub(super) enum Value<'a> {
+    Text(Cow<'a, str>),
     /// Written as it is: a JSON value of our own making.
     Raw(String),
 }
@@ -58,19 +59,20 @@ impl Line<'_> {
     }
 
     fn json(&self) -> String {
-        let mut json = Object::new();
+        let mut text = String::with_capacity(1024);
+        let mut json = Object::new(&mut text);
         json.text("timestamp", &Civil::new(self.at).iso());
         json.text("level", self.level());
         json.text("logger", &self.logger());
         json.text("message", &self.message);
         if let Some(Location { file, line, function }) = &self.location {
-            let mut location = Object::new();
-            location.text("file", file);
-            location.raw("line", &line.to_string());
-            if let Some(function) = function {
-                location.text("function", function);
-            }
-            json.raw("location", &location.end());
+            json.object("location", |location| {
+                location.text("file", file);
+                location.raw("line", &line.to_string());
+                if let Some(function) = function {
+                    location.text("function", function);
+                }
+            });
         }
         let ids = [
             ("request_id", &self.request_id),
@@ -83,26 +85,27 @@ impl Line<'_> {
         }
         if let Some(Exception { kind, message, traceback }) = &self.exception {
             let causes: Vec<String> = traceback.iter().map(|cause| quoted(cause)).collect();
-            let mut exception = Object::new();
-            exception.text("type", kind);
-            exception.text("message", message);
-            exception.raw("traceback", &format!("[{}]", causes.join(",")));
-            json.raw("exception", &exception.end());
+            json.object("exception", |exception| {
+                exception.text("type", kind);
+                exception.text("message", message);
+                exception.raw("traceback", &format!("[{}]", causes.join(",")));
+            });
         }
         if !self.extra.is_empty() || self.event.is_some() {
-            let mut extra = Object::new();
-            if let Some(event) = &self.event {
-                extra.text("event", event);
-            }
-            for (key, value) in &self.extra {
-                match value {
-                    Value::Text(text) => extra.text(key, text),
-                    Value::Raw(value) => extra.raw(key, value),
+            json.object("extra", |extra| {
+                if let Some(event) = &self.event {
+                    extra.text("event", event);
                 }
-            }
-            json.raw("extra", &extra.end());
+                for (key, value) in &self.extra {
+                    match value {
+                        Value::Text(text) => extra.text(key, text),
+                        Value::Raw(value) => extra.raw(key, value),
+                    }
+                }
+            });
         }
-        json.end()
+        json.end();
+        text
     }
 
     fn text(&self) -> String {
@@ -125,8 +128,8 @@ impl Line<'_> {
         text
     }
 
-    fn logger(&self) -> String {
-        self.logger.replace("::", ".")
+    fn logger(&self) -> Cow<'_, str> {
+        if self.logger.contains(':') { self.logger.replace("::", ".").into() } else { self.logger.into() }
     }
 
     fn level(&self) -> &'static str {
@@ -139,26 +142,50 @@ impl Line<'_> {
     }
 }
 
-/// A JSON object in the making, with its members in the order they are added.
-struct Object(String);
+/// A JSON object in the making, with its members in the order they are added. Keys are ours and need no escapes.
+struct Object<'t> {
+    text: &'t mut String,
+    empty: bool,
+}
 
-impl Object {
-    fn new() -> Self {
-        Self(String::from("{"))
+impl<'t> Object<'t> {
+    fn new(text: &'t mut String) -> Self {
+        text.push('{');
+        Self { text, empty: true }
     }
 
     fn text(&mut self, key: &str, value: &str) {
-        self.raw(key, &quoted(value));
+        self.key(key);
+        // Nearly all values are plain.
+        if value.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+            self.text.extend(["\"", value, "\""]);
+        } else {
+            self.text.push_str(&quoted(value));
+        }
     }
 
     fn raw(&mut self, key: &str, value: &str) {
-        let comma = if self.0.len() > 1 { "," } else { "" };
-        write!(self.0, "{comma}{}:{value}", quoted(key)).expect("writing to memory does not fail");
+        self.key(key);
+        self.text.push_str(value);
     }
 
-    fn end(mut self) -> String {
-        self.0.push('}');
-        self.0
+    fn object(&mut self, key: &str, members: impl FnOnce(&mut Object<'_>)) {
+        self.key(key);
+        let mut inner = Object::new(self.text);
+        members(&mut inner);
+        inner.end();
+    }
+
+    fn key(&mut self, key: &str) {
+        if !self.empty {
+            self.text.push(',');
+        }
+        self.empty = false;
+        self.text.extend(["\"", key, "\":"]);
+    }
+
+    fn end(self) {
+        self.text.push('}');
     }
 }
 

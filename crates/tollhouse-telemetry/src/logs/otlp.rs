@@ -69,7 +69,7 @@ pub(super) fn encode(line: &Line<'_>) -> LogRecord {
     }
     for (key, value) in &line.extra {
         let value = match value {
-            Value::Text(text) => Any::StringValue(text.clone()),
+            Value::Text(text) => Any::StringValue(text.clone().into_owned()),
             Value::Raw(json) => serde_json::from_str(json).map_or_else(|_| Any::StringValue(json.clone()), any),
         };
         let attribute = match NAMES.iter().find(|(own, _)| own == key) {

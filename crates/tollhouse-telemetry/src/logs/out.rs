@@ -11,6 +11,14 @@ use super::line::Line;
 use super::otlp::{encode, is_own};
 use crate::otlp::{Exporter, Items};
 
+/// Bytes of lines that are written in one go.
+const TOGETHER: usize = 32 << 10;
+
+/// There is nowhere left to tell of an error here.
+fn put(text: &str) {
+    _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Out {
@@ -33,9 +41,30 @@ impl Out {
     }
 
     pub(super) fn write(&self, line: &Line<'_>) {
-        let text = line.render(self.format);
-        // There is nowhere left to tell of an error here.
-        _ = std::io::stderr().lock().write_all(format!("{text}\n").as_bytes());
+        let mut text = line.render(self.format);
+        text.push('\n');
+        put(&text);
+        self.export_line(line);
+    }
+
+    /// Writes lines that come together: many of them in one go, each of them whole.
+    pub(super) fn write_all<'a>(&self, lines: impl Iterator<Item = Line<'a>>) {
+        let mut text = String::new();
+        for line in lines {
+            text.push_str(&line.render(self.format));
+            text.push('\n');
+            if text.len() >= TOGETHER {
+                put(&text);
+                text.clear();
+            }
+            self.export_line(&line);
+        }
+        if !text.is_empty() {
+            put(&text);
+        }
+    }
+
+    fn export_line(&self, line: &Line<'_>) {
         // What the export itself says would be exported for ever.
         if self.exporter.get().is_some() && !is_own(line.logger) {
             self.tell(&encode(line));

@@ -53,11 +53,11 @@ pub(super) enum Retry {
 #[expect(clippy::needless_pass_by_value, reason = "what stands behind `map_err` takes its error")]
 impl Failure {
     fn unavailable(cause: impl ToString) -> Self {
-        Self { reason: Reason::Unavailable, retry: Retry::Soon, cause: clip(&cause.to_string()) }
+        Self { reason: Reason::Unavailable, retry: Retry::Soon, cause: clip(&cause.to_string()).into_owned() }
     }
 
     fn refused(cause: impl ToString) -> Self {
-        Self { reason: Reason::Refused, retry: Retry::Never, cause: clip(&cause.to_string()) }
+        Self { reason: Reason::Refused, retry: Retry::Never, cause: clip(&cause.to_string()).into_owned() }
     }
 }
 
@@ -247,7 +247,10 @@ fn headers(transport: &Transport) -> HeaderMap {
 fn taken(answer: &[u8]) -> Taken {
     let partial = ExportTraceServiceResponse::decode(answer).ok().and_then(|answer| answer.partial_success);
     let Some(partial) = partial else { return Taken::default() };
-    Taken { rejected: u64::try_from(partial.rejected_spans).unwrap_or(0), message: clip(&partial.error_message) }
+    Taken {
+        rejected: u64::try_from(partial.rejected_spans).unwrap_or(0),
+        message: clip(&partial.error_message).into_owned(),
+    }
 }
 
 /// The same of an answer in JSON, where the count is a number or a string, and nothing rejected may be written as `null`.
@@ -259,7 +262,7 @@ fn taken_json(answer: &[u8]) -> Taken {
         count.as_u64().or_else(|| count.as_str()?.parse().ok())
     });
     let message = partial["errorMessage"].as_str().unwrap_or_default();
-    Taken { rejected: count.unwrap_or_default(), message: clip(message) }
+    Taken { rejected: count.unwrap_or_default(), message: clip(message).into_owned() }
 }
 
 /// When the collector wants to be asked again.
