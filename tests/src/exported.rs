@@ -395,6 +395,76 @@ async fn captured_content_is_told_where_it_is_asked_for_and_without_secrets() {
     }
 }
 
+#[tokio::test]
+async fn what_else_is_said_of_a_trace_stands_in_spans_and_goes_on() {
+    let sink = Sink::http().await;
+    let upstream = upstream::echo().start().await;
+    let gateway = exporting(&sink).with(&upstream).start().await;
+    // The message names one trace, the request that carries it another.
+    let context = "\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\"";
+    let other = "00-11112222333344445555666677778888-1234567812345678-01";
+    let client = modern(&gateway);
+    let call = client.tool("echo").raw_arguments("{}").meta("traceparent", context).meta("tracestate", "\"a=1,b=2\"");
+    call.field("traceparent", other).field("tracestate", "c=3").send().await;
+    let spans = sink.spans(2).await;
+    let [served, sent] = &spans[..] else { panic!("{spans:?}") };
+    assert_eq!((served.trace_state.as_str(), sent.trace_state.as_str()), ("a=1,b=2", "a=1,b=2"));
+    let [link] = &served.links[..] else { panic!("one link: {served:?}") };
+    assert_eq!(format!("00-{}-{}-01", hex(&link.trace_id), hex(&link.span_id)), other);
+    assert_eq!((link.flags & 0x300, sent.links.len()), (0x300, 0), "it is of another process");
+    assert_eq!(upstream.last_call().meta("tracestate"), json!("a=1,b=2"));
+    assert_eq!(upstream.last_call().head.get("tracestate"), "", "of another trace than the one that goes on");
+    gateway.ends_well(&["ok"]).await;
+}
+
+#[tokio::test]
+async fn a_call_with_a_trace_of_its_own_is_linked_to_the_root_of_its_session() {
+    let sink = Sink::http().await;
+    let upstream = upstream::echo().start().await;
+    let gateway = exporting(&sink).with(&upstream).start().await;
+    let client = legacy(&gateway, "2025-11-25").await;
+    client.call("echo", json!({"nonce": "n"})).await;
+    let spans = sink.spans(3).await;
+    let root = spans.iter().find(|span| span.kind == INTERNAL).expect("a root").clone();
+    let context = "\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\"";
+    client.tool("echo").raw_arguments("{}").meta("traceparent", context).send().await;
+    let spans = sink.spans(5).await;
+    let own = spans.iter().find(|span| span.kind == SERVER && hex(&span.trace_id).starts_with("0af765"));
+    let [link] = &own.expect("a span of the call").links[..] else { panic!("one link: {own:?}") };
+    assert_eq!((&link.trace_id, &link.span_id), (&root.trace_id, &root.span_id));
+    gateway.ends_well(&["ok", "ok"]).await;
+}
+
+#[tokio::test]
+async fn where_a_ratio_decides_its_threshold_is_told() {
+    let sink = Sink::http().await;
+    let upstream = upstream::echo().start().await;
+    let builder = exporting(&sink).env("OTEL_TRACES_SAMPLER", "parentbased_traceidratio");
+    let gateway = builder.env("OTEL_TRACES_SAMPLER_ARG", "0.5").with(&upstream).start().await;
+    let client = modern(&gateway);
+    for _ in 0..40 {
+        client.tool("echo").raw_arguments("{}").send().await;
+    }
+    let told: Vec<_> = upstream
+        .received("tools/call")
+        .iter()
+        .map(|call| (call.head.get("traceparent").ends_with("-01"), call.head.get("tracestate").to_owned()))
+        .collect();
+    let (sampled, not): (Vec<_>, Vec<_>) = told.iter().partition(|(sampled, _)| *sampled);
+    // Two in a trillion runs have none of one kind.
+    assert!(!sampled.is_empty() && !not.is_empty(), "{told:?}");
+    assert!(sampled.iter().all(|(_, state)| state == "ot=th:8"), "{told:?}");
+    assert!(not.iter().all(|(_, state)| state.is_empty()), "{told:?}");
+    // The first calls of a tool are told anyway; of them nobody had decided.
+    let spans = eventually("both spans of each that was chosen arrive", async || {
+        let spans = sink.spans(2).await;
+        let chosen = spans.iter().filter(|span| span.trace_state == "ot=th:8").count();
+        (chosen == 2 * sampled.len()).then_some(spans)
+    })
+    .await;
+    assert!(spans.iter().all(|span| span.trace_id[9] >= 0x80 || span.trace_state.is_empty()));
+}
+
 /// A server that is misunderstood at once.
 fn answering(answer: &str) -> upstream::Builder {
     upstream::echo().answers([text(answer)])

@@ -123,10 +123,11 @@ impl Sink {
                     match tls {
                         None => speak(shared, stream).await,
                         // Whoever is refused comes again, or not.
-                        Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => speak(shared, stream).await,
-                            Err(_) => {}
-                        },
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                speak(shared, stream).await;
+                            }
+                        }
                     }
                 });
             }

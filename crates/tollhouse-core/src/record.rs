@@ -13,7 +13,7 @@ use crate::era::{Era, Version};
 use crate::fault::Fault;
 use crate::ids::{CallId, ServerId};
 use crate::redact;
-use crate::trace::{SpanId, TraceContext};
+use crate::trace::{Aside, SpanId, TraceContext};
 use crate::wire::method::Method;
 
 pub use attempts::{Attempt, Attempts, Failed, Leg};
@@ -57,6 +57,8 @@ pub struct CallRecord {
     pub server: Option<ServerId>,
     /// The trace it belongs to, and the caller's span in it.
     pub trace: TraceContext,
+    /// What else is said of that trace.
+    pub aside: Option<Box<Aside>>,
     /// Its own span in that trace; those of its attempts are below it.
     pub span: SpanId,
     /// Whether its trace is recorded, as was decided when it arrived and told to the server.

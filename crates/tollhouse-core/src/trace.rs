@@ -136,6 +136,15 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
+/// What else is said of a call's trace; seldom anything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Aside {
+    /// What tracers have to say about it.
+    pub state: Option<TraceState>,
+    /// The trace of the HTTP request, where the message named another.
+    pub http: Option<TraceContext>,
+}
+
 /// What other tracers have to say about a trace; not ours to understand, only to pass on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceState(Box<str>);
@@ -163,6 +172,20 @@ impl TraceState {
             list.push_str(str::from_utf8(member).ok()?);
         }
         (!list.is_empty() && list.len() <= STATE_LEN_MAX).then(|| Self(list.into()))
+    }
+
+    /// The list led by what OpenTelemetry samplers say of the threshold they decided by, in place of what it said of that.
+    #[must_use]
+    pub fn sampled_at(threshold: &str, rest: Option<&Self>) -> Self {
+        let mut list = format!("ot=th:{threshold}");
+        let others = rest.into_iter().flat_map(|rest| rest.0.split(',')).filter(|member| !member.starts_with("ot="));
+        for member in others.take(STATE_MEMBERS_MAX - 1) {
+            if list.len() + 1 + member.len() <= STATE_LEN_MAX {
+                list.push(',');
+                list.push_str(member);
+            }
+        }
+        Self(list.into())
     }
 
     /// The list as it is passed on.

@@ -24,6 +24,7 @@ use tollhouse_core::wire::{Envelope, Form, Span, members};
 use crate::traced::{Remains, Traced};
 
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// What stands in place of a span of a message.
 pub(crate) type Edit = (Span, Bytes);
@@ -251,6 +252,9 @@ impl Call {
         if let Some(told) = self.traced.told().and_then(|told| HeaderValue::from_bytes(&told).ok()) {
             self.passed.insert(TRACEPARENT, told);
         }
+        if let Some(state) = self.traced.told_state().and_then(|state| HeaderValue::from_str(state).ok()) {
+            self.passed.insert(TRACESTATE, state);
+        }
         let traced = match self.crossed {
             None => {
                 let Params { meta, traceparent, excess, .. } = self.params;
@@ -294,7 +298,7 @@ impl Call {
             self.times.answered = self.legs.iter().filter_map(|leg| leg.asked.ended).max();
         }
         let ended = self.times.answered.unwrap_or(self.times.done);
-        let Remains { trace, span, sampled, attempts } = self.traced.finish(ended, outcome.failure());
+        let Remains { trace, aside, span, sampled, attempts } = self.traced.finish(ended, outcome.failure());
         let text = |raw: &[u8]| String::from_utf8_lossy(raw).into_owned().into_boxed_str();
         CallRecord {
             id: self.id,
@@ -316,6 +320,7 @@ impl Call {
             method: self.method,
             server: self.server,
             trace,
+            aside,
             span,
             sampled,
             times: self.times,

@@ -73,6 +73,16 @@ impl Arrived {
             (TraceContext::mint(), Origin::Here)
         };
         let inbound = origin != Origin::Here;
+        let mut aside = None;
+        if tracing.spans.is_some() {
+            aside = identify::aside(headers, &self.envelope, &self.meta, origin);
+            // Where both name the same trace there is nothing to add.
+            if let Some(said) =
+                aside.as_mut().filter(|said| said.http.is_some_and(|http| http.trace_id == trace.trace_id))
+            {
+                said.http = None;
+            }
+        }
         let client = match &self.session {
             Some(session) => session.client.clone(),
             None => self.meta.client(&self.envelope).map(|name| name.as_ref().into()),
@@ -125,7 +135,7 @@ impl Arrived {
             version,
             client,
             peer: self.peer,
-            traced: Traced::new(trace, inbound, tracing, telling),
+            traced: Traced::new(trace, inbound, aside, tracing, telling),
             accept,
             passed,
         };

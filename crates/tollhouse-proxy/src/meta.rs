@@ -50,6 +50,7 @@ pub(crate) struct Meta {
     pub(crate) client: Option<Span>,
     pub(crate) progress_token: Option<Span>,
     pub(crate) traceparent: Option<Span>,
+    pub(crate) tracestate: Option<Span>,
     pub(crate) baggage: Option<Span>,
     /// A baggage that is too large to be passed on, key and all.
     pub(crate) excess: Option<Span>,
@@ -76,10 +77,14 @@ impl Meta {
             "baggage",
         ]);
         let (mut session, mut ids, mut excess): (Option<(usize, Span)>, _, _) = (None, None, None);
+        let mut tracestate = None;
         for (key, value) in Members::of(text, meta) {
             acted_on.see(key.of(text), value)?;
             if value.end() - value.start() > BAGGAGE_MAX && members::is_key(key.of(text), "baggage") {
                 excess = Some(members::removal(text, key, value));
+            }
+            if key.of(text) == b"tracestate" {
+                tracestate = Some(value);
             }
             let Some(rank) = KEYS.iter().position(|name| key.of(text) == name.as_bytes()) else { continue };
             ids = Some(meta);
@@ -89,7 +94,18 @@ impl Meta {
         }
         let [version, capabilities, client, progress_token, traceparent, baggage] = acted_on.values();
         let session = session.map(|(rank, value)| (KEYS[rank], value));
-        Ok(Self { version, capabilities, client, progress_token, traceparent, baggage, excess, session, ids })
+        Ok(Self {
+            version,
+            capabilities,
+            client,
+            progress_token,
+            traceparent,
+            tracestate,
+            baggage,
+            excess,
+            session,
+            ids,
+        })
     }
 
     /// The conversation the client names, and the member that names it.

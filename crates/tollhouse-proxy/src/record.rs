@@ -143,6 +143,7 @@ mod tests {
             server: None,
             trace: TraceContext::mint(),
             span: [0; 8],
+            aside: None,
             sampled: true,
             times: Times::default(),
             bytes: Traffic::default(),

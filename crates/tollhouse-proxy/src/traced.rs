@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::{Attempt, Attempts, Failed};
-use tollhouse_core::trace::{SpanId, TraceContext, Traceparent, mint_span};
+use tollhouse_core::trace::{Aside, SpanId, TraceContext, TraceState, Traceparent, mint_span};
 use tollhouse_core::wire::{Envelope, Members, Span};
 
 use crate::settings::Tracing;
@@ -31,6 +31,10 @@ pub(crate) enum Telling {
 pub(crate) struct Traced {
     /// As the caller gave it, or a new one.
     trace: TraceContext,
+    /// What else is said of it, where spans leave.
+    aside: Option<Box<Aside>>,
+    /// Is the state in there ours?
+    decided: bool,
     /// All zero where no spans leave.
     span: SpanId,
     sampled: bool,
@@ -45,22 +49,36 @@ pub(crate) struct Traced {
 /// What of it remains.
 pub(crate) struct Remains {
     pub(crate) trace: TraceContext,
+    pub(crate) aside: Option<Box<Aside>>,
     pub(crate) span: SpanId,
     pub(crate) sampled: bool,
     pub(crate) attempts: Attempts,
 }
 
 impl Traced {
-    /// The trace of a call whose caller gave it (`inbound`), or that starts here.
-    pub(crate) fn new(trace: TraceContext, inbound: bool, tracing: &Tracing, telling: Telling) -> Self {
+    /// The trace of a call whose caller gave it (`inbound`), or that starts here, and what else is said of it.
+    pub(crate) fn new(
+        trace: TraceContext,
+        inbound: bool,
+        mut aside: Option<Box<Aside>>,
+        tracing: &Tracing,
+        telling: Telling,
+    ) -> Self {
         let (mut span, mut next) = (SpanId::default(), SpanId::default());
-        let mut sampled = trace.sampled();
+        let (mut sampled, mut decided) = (trace.sampled(), false);
         if let Some(sampler) = &tracing.spans {
             (span, next) = (mint_span(), mint_span());
-            sampled = sampler.samples(&trace.trace_id, inbound.then_some(sampled));
+            let parent = inbound.then_some(sampled);
+            sampled = sampler.samples(&trace.trace_id, parent);
+            if let Some(threshold) = sampler.threshold(parent).filter(|_| sampled) {
+                let aside = aside.get_or_insert_default();
+                aside.state = Some(TraceState::sampled_at(&threshold, aside.state.as_ref()));
+                decided = true;
+            }
         }
         let telling = if tracing.spans.is_some() { telling } else { Telling::Nothing };
-        Self { trace, span, sampled, telling, attempts: Attempts::default(), next, begun: Duration::ZERO }
+        let (attempts, begun) = (Attempts::default(), Duration::ZERO);
+        Self { trace, aside, decided, span, sampled, telling, attempts, next, begun }
     }
 
     /// Its trace, and the span a line that is logged for it belongs to: its own, or its caller's where no spans leave.
@@ -100,7 +118,7 @@ impl Traced {
     pub(crate) fn finish(&mut self, now: Duration, failed: Option<Failed>) -> Remains {
         self.end(now, failed);
         let attempts = std::mem::take(&mut self.attempts);
-        Remains { trace: self.trace, span: self.span, sampled: self.sampled, attempts }
+        Remains { trace: self.trace, aside: self.aside.take(), span: self.span, sampled: self.sampled, attempts }
     }
 
     fn end(&mut self, now: Duration, failed: Option<Failed>) {
@@ -112,6 +130,12 @@ impl Traced {
     /// The `traceparent` the server is told; `None` if it is told what the caller says.
     pub(crate) fn told(&self) -> Option<Traceparent> {
         (self.telling != Telling::Nothing).then(|| self.trace.within(self.next, self.sampled).written())
+    }
+
+    /// The `tracestate` the server is told in place of what the caller says; `None` if there is nothing of ours in it.
+    pub(crate) fn told_state(&self) -> Option<&str> {
+        let ours = self.decided && self.telling != Telling::Nothing;
+        self.aside.as_ref().filter(|_| ours).and_then(|aside| aside.state.as_ref()).map(TraceState::as_str)
     }
 
     /// The span of a question of the gateway's own for the call, and the `traceparent` that its server is told.
@@ -141,16 +165,16 @@ impl Traced {
         if self.telling != Telling::Everywhere {
             return None;
         }
-        let text = &envelope.bytes;
+        let (text, state) = (&envelope.bytes, self.told_state());
         let goes = |key: Span| excess.is_some_and(|cut| cut.start() <= key.start() && key.end() <= cut.end());
         let (object, first, member) = match (meta, envelope.params) {
             (Some(meta), _) => {
-                (meta, Members::of(text, meta).map(|(key, _)| key).find(|key| !goes(*key)), member(&told))
+                (meta, Members::of(text, meta).map(|(key, _)| key).find(|key| !goes(*key)), members(&told, state))
             }
-            (None, Some(object)) => (object, envelope.members().next().map(|(key, _)| key), alone(&told)),
+            (None, Some(object)) => (object, envelope.members().next().map(|(key, _)| key), alone(&told, state)),
             (None, None) => {
                 let behind = Span::new(id.end(), id.end());
-                return Some((behind, [b",\"params\":{", &alone(&told)[..], b"}"].concat()));
+                return Some((behind, [b",\"params\":{", &alone(&told, state)[..], b"}"].concat()));
             }
         };
         if text[object.start()] != b'{' {
@@ -170,9 +194,18 @@ pub(crate) fn member(told: &[u8]) -> Vec<u8> {
     [b"\"traceparent\":\"", told, b"\""].concat()
 }
 
+/// The same, with what is said of the trace.
+fn members(told: &[u8], state: Option<&str>) -> Vec<u8> {
+    let mut members = member(told);
+    if let Some(state) = state {
+        members.extend_from_slice(&[b",\"tracestate\":\"", state.as_bytes(), b"\""].concat());
+    }
+    members
+}
+
 /// `_meta` with nothing else in it.
-fn alone(told: &[u8]) -> Vec<u8> {
-    [b"\"_meta\":{", &member(told)[..], b"}"].concat()
+fn alone(told: &[u8], state: Option<&str>) -> Vec<u8> {
+    [b"\"_meta\":{", &members(told, state)[..], b"}"].concat()
 }
 
 #[cfg(test)]
@@ -188,7 +221,7 @@ mod tests {
 
     fn traced(telling: Telling) -> Traced {
         let trace = TraceContext::parse(INBOUND.as_bytes()).unwrap();
-        Traced::new(trace, true, &Tracing { spans: Some(Sampler::default()), ..Tracing::default() }, telling)
+        Traced::new(trace, true, None, &Tracing { spans: Some(Sampler::default()), ..Tracing::default() }, telling)
     }
 
     /// What a server gets, with the traceparent it is told as `T`.

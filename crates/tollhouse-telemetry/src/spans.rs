@@ -10,11 +10,11 @@
 //! Path: `pipeline` → **`spans`** → `otlp`.
 
 use std::collections::{HashMap, HashSet};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tollhouse_core::ids::ServerId;
 use tollhouse_core::record::{CallRecord, Roots};
-use tollhouse_core::trace::Sampler;
+use tollhouse_core::trace::{Sampler, TraceContext};
 
 use crate::compat::{Names, Set};
 use crate::environment::{Limits, Tools};
@@ -39,6 +39,8 @@ mod tests;
 const TOGETHER: usize = 64;
 /// Session roots that are remembered as told; beyond that all are forgotten, and told again with the next call.
 const ROOTS_MAX: usize = 10_000;
+/// So long a session over the network has one root.
+const HOUR: Duration = Duration::from_hours(1);
 
 /// What decides which spans there are, and what is in them.
 #[derive(Debug, Clone, Default)]
@@ -117,15 +119,20 @@ impl Spans {
             if items.count() >= TOGETHER {
                 all.push(std::mem::replace(items, Items::new(why.always())));
             }
-            if let Some(root) = self.config.roots.context(&record.session, record.listener, record.received_at)
-                && root.trace_id == record.trace.trace_id
+            let root = self.config.roots.context(&record.session, record.listener, record.received_at);
+            if let Some(root) = root.filter(|root| root.trace_id == record.trace.trace_id)
                 && !self.told.contains(&root.trace_id)
             {
                 if self.told.len() >= ROOTS_MAX {
                     self.told.clear();
                 }
-                self.told.insert(root.trace_id);
                 session::write(&mut self.scratch, record, &root);
+                let hour_before = record.received_at.checked_sub(HOUR);
+                let before = hour_before.and_then(|at| self.config.roots.context(&record.session, record.listener, at));
+                if let Some(before) = before.filter(|before| self.told.contains(&before.trace_id)) {
+                    self.scratch.link(&before, false);
+                }
+                self.told.insert(root.trace_id);
                 let mut own = Items::new(true);
                 push(&mut self.scratch, &self.names, &mut own);
                 all.push(own);
@@ -133,6 +140,14 @@ impl Spans {
             items.ended(record.received_at + record.times.done);
             let exposed = self.tail.listed(record);
             call::write_served(&mut self.scratch, record, exposed, why);
+            // A call that brought a trace of its own is not below the root of its session, but belongs to it.
+            let elsewhere = |root: &TraceContext| root.trace_id != record.trace.trace_id;
+            if let Some(root) = root.filter(|root| elsewhere(root) && self.told.contains(&root.trace_id)) {
+                self.scratch.link(&root, false);
+            }
+            if let Some(http) = record.aside.as_ref().and_then(|aside| aside.http) {
+                self.scratch.link(&http, true);
+            }
             if self.config.content {
                 call::write_content(&mut self.scratch, record, exposed);
             }

@@ -187,6 +187,7 @@ mod tests {
             server: None,
             trace: TraceContext::mint(),
             span: [0; 8],
+            aside: None,
             sampled: false,
             times: Times::default(),
             bytes: Traffic::default(),

@@ -1,7 +1,8 @@
 //! Which traces are recorded, decided when a call arrives.
 //!
 //! The decision depends on the trace id alone, or on what the caller decided, so that all parties of a trace that use
-//! the same rule decide alike. It goes on to servers as the flag of the trace.
+//! the same rule decide alike. It goes on to servers as the flag of the trace, and as the threshold it was made by
+//! (OpenTelemetry, consistent probability sampling): a trace is recorded whose last 56 bits are at least that.
 
 /// The rule.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,16 +39,41 @@ impl Sampler {
         match self.root {
             Root::On => true,
             Root::Off => false,
-            Root::Ratio(ratio) => drawn(trace_id) < ratio,
+            Root::Ratio(ratio) => drawn(trace_id) >= threshold(ratio),
         }
+    }
+
+    /// The threshold by which it decides where it decides by a ratio, as `tracestate` has it: up to 14 hexadecimal digits
+    /// without zeros at the end. `parent` as in [`Self::samples`].
+    pub fn threshold(&self, parent: Option<bool>) -> Option<String> {
+        let Root::Ratio(ratio) = self.root else { return None };
+        if parent.is_some() && self.by_parent {
+            return None;
+        }
+        let digits = format!("{:014x}", threshold(ratio).min(DRAWN - 1));
+        let short = digits.trim_end_matches('0');
+        Some(if short.is_empty() { "0" } else { short }.to_owned())
     }
 }
 
-/// A number from 0 to below 1 that is the trace's own: the SDKs take it from the same 63 bits.
-#[expect(clippy::cast_precision_loss, reason = "a share needs no more digits")]
-fn drawn(trace_id: &[u8; 16]) -> f64 {
+/// How many numbers a trace id may have drawn.
+const DRAWN: u64 = 1 << 56;
+
+/// From which number on a trace is recorded.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share from 0 to 1 of a power of two"
+)]
+fn threshold(ratio: f64) -> u64 {
+    ((1.0 - ratio.clamp(0.0, 1.0)) * DRAWN as f64).round() as u64
+}
+
+/// The number that is the trace's own: its last 56 bits (W3C Trace Context level 2, random trace id).
+fn drawn(trace_id: &[u8; 16]) -> u64 {
     let low = trace_id.last_chunk().map_or(0, |low| u64::from_be_bytes(*low));
-    (low >> 1) as f64 / (1_u64 << 63) as f64
+    low % DRAWN
 }
 
 #[cfg(test)]
@@ -78,5 +104,19 @@ mod tests {
         let none = Sampler { root: Root::Ratio(0.0), by_parent: true };
         let all = Sampler { root: Root::Ratio(1.0), by_parent: true };
         assert!(ids.iter().all(|id| !none.samples(id, None) && all.samples(id, None)));
+    }
+
+    #[test]
+    fn a_threshold_is_what_the_specification_has_for_its_ratio() {
+        // OpenTelemetry, tracestate: probability sampling, examples.
+        for (ratio, said) in [(1.0, "0"), (0.5, "8"), (0.25, "c"), (0.75, "4"), (0.125, "e")] {
+            let sampler = Sampler { root: Root::Ratio(ratio), by_parent: true };
+            assert_eq!(sampler.threshold(None).as_deref(), Some(said));
+            assert_eq!(sampler.threshold(Some(true)), None, "the caller decided");
+        }
+        let half = Sampler { root: Root::Ratio(0.5), by_parent: true };
+        let id = |low: u64| (1_u128 << 64 | u128::from(low)).to_be_bytes();
+        assert!(half.samples(&id(0x0080_0000_0000_0000), None) && !half.samples(&id(0xff7f_ffff_ffff_ffff), None));
+        assert_eq!(Sampler::default().threshold(None), None, "all is no ratio");
     }
 }

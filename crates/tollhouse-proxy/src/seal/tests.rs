@@ -31,7 +31,7 @@ fn call(name: &str, arguments: &str) -> Box<Call> {
         client: None,
         hints: Box::default(),
         peer: std::net::IpAddr::from([127, 0, 0, 1]),
-        traced: Traced::new(TraceContext::mint(), false, &Tracing::default(), Telling::Nothing),
+        traced: Traced::new(TraceContext::mint(), false, None, &Tracing::default(), Telling::Nothing),
         passed: HeaderMap::new(),
         accept: None,
     };

@@ -13,11 +13,11 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 use tollhouse_core::clock;
 use tollhouse_core::record::{Hint, Principal, SessionRef, SessionSource};
-use tollhouse_core::trace::{Baggage, Hex, TraceContext};
+use tollhouse_core::trace::{Aside, Baggage, Hex, TraceContext, TraceState};
 use tollhouse_core::wire::{Envelope, members};
 
 use crate::meta::{ID_MAX, Meta};
@@ -58,6 +58,29 @@ pub(crate) fn trace(headers: Option<&HeaderMap>, envelope: &Envelope, meta: &Met
         Some(trace) => (trace, Origin::Meta),
         None => in_header().map_or_else(|| (TraceContext::mint(), Origin::Here), |trace| (trace, Origin::Header)),
     }
+}
+
+/// What else a request says of its trace, which it names in `_meta` or in a header.
+pub(crate) fn aside(
+    headers: Option<&HeaderMap>,
+    envelope: &Envelope,
+    meta: &Meta,
+    origin: Origin,
+) -> Option<Box<Aside>> {
+    let header = |name: &'static str| {
+        headers.into_iter().flat_map(move |headers| headers.get_all(name)).map(HeaderValue::as_bytes)
+    };
+    let (state, http) = match origin {
+        Origin::Here => return None,
+        Origin::Header => (TraceState::parse(header("tracestate")), None),
+        Origin::Meta => {
+            let state = meta.tracestate.and_then(|span| members::text(envelope.raw(span)));
+            let http = header("traceparent").next().and_then(TraceContext::parse);
+            (state.and_then(|state| TraceState::parse([state.as_bytes()])), http)
+        }
+    };
+    let said = Aside { state, http };
+    (said != Aside::default()).then(|| Box::new(said))
 }
 
 /// All that a request shows of the conversation it belongs to.

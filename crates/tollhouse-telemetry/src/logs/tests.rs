@@ -34,6 +34,7 @@ fn record() -> CallRecord {
         server: Some(ServerId::new("files").unwrap()),
         trace: TraceContext::parse(b"00-12345678901234567890123456789012-1234567890123456-01").unwrap(),
         span: [0; 8],
+        aside: None,
         sampled: true,
         times: Times {
             sent: Some(Duration::from_micros(120)),

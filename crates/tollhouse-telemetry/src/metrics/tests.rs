@@ -30,6 +30,7 @@ pub(super) fn record(tool: &str, outcome: Outcome) -> CallRecord {
         server: ServerId::new("files").ok(),
         trace: TraceContext::mint(),
         span: [2; 8],
+        aside: None,
         sampled: true,
         times: Times {
             sent: Some(Duration::from_millis(1)),

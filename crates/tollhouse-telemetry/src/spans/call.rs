@@ -110,6 +110,7 @@ pub(super) fn write_sent(
 pub(super) fn write_leg(span: &mut Written, record: &CallRecord, leg: &Leg, peer: Option<&Peer>) {
     let place = sending(record, &leg.asked);
     span.begin(&place, &[leg.method]);
+    state(span, record);
     span.text("mcp.method.name", leg.method);
     span.text("mcp.protocol.version", record.version.as_str());
     told(span, &matrix::sent(leg.asked.failed));
@@ -157,6 +158,7 @@ fn begin(span: &mut Written, place: &Place, record: &CallRecord, name: Option<&s
         Some((_, name)) => span.begin(place, &[&method, " ", if listed { name } else { OTHER }]),
         None => span.begin(place, &[&method]),
     }
+    state(span, record);
     span.text("mcp.method.name", &method);
     if let Some((key, name)) = named {
         span.text(key, &clip(name));
@@ -172,6 +174,13 @@ fn begin(span: &mut Written, place: &Place, record: &CallRecord, name: Option<&s
     span.text("mcp.protocol.version", record.version.as_str());
     if let Some(id) = protocol_session(record) {
         span.text("mcp.session.id", &clip(id));
+    }
+}
+
+/// What tracers say of its trace goes with every span of it.
+fn state(span: &mut Written, record: &CallRecord) {
+    if let Some(state) = record.aside.as_ref().and_then(|aside| aside.state.as_ref()) {
+        span.state(state.as_str());
     }
 }
 

@@ -38,6 +38,7 @@ fn record(outcome: Outcome) -> CallRecord {
         server: ServerId::new("files").ok(),
         trace: TraceContext::parse(CALLER).unwrap(),
         span: [1; 8],
+        aside: None,
         sampled: true,
         times: Times { sent: Some(ms(1)), first_response: Some(ms(20)), answered: Some(ms(29)), done: ms(30) },
         bytes: Traffic { request: 100, response: 200 },

@@ -3,7 +3,7 @@
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use prost::encoding::{encode_varint, encoded_len_varint};
-use tollhouse_core::trace::SpanId;
+use tollhouse_core::trace::{SpanId, TraceContext};
 
 use crate::environment::Limits;
 
@@ -39,6 +39,8 @@ pub(crate) struct Written {
     /// Its attributes so far.
     said: Vec<(&'static str, Said)>,
     dropped: u64,
+    links: usize,
+    dropped_links: u64,
     nanos: u64,
     failed: bool,
 }
@@ -60,6 +62,8 @@ impl Written {
             bytes: Vec::with_capacity(1024),
             said: Vec::with_capacity(32),
             dropped: 0,
+            links: 0,
+            dropped_links: 0,
             nanos: 0,
             failed: false,
         }
@@ -69,7 +73,7 @@ impl Written {
     pub(crate) fn begin(&mut self, place: &Place, name: &[&str]) {
         self.bytes.clear();
         self.said.clear();
-        (self.dropped, self.failed) = (0, false);
+        (self.dropped, self.links, self.dropped_links, self.failed) = (0, 0, 0, false);
         self.nanos = place.end_nanos.saturating_sub(place.start_nanos);
         self.field(1, &place.trace);
         self.field(2, &place.span);
@@ -91,6 +95,28 @@ impl Written {
         let remote = if place.parent_is_remote { REMOTE } else { 0 };
         self.tag(16, FIXED32);
         self.bytes.extend_from_slice(&(1 | SAYS_REMOTE | remote).to_le_bytes());
+    }
+
+    /// What tracers say of its trace.
+    pub(super) fn state(&mut self, state: &str) {
+        self.field(3, state.as_bytes());
+    }
+
+    /// Another span that it has to do with.
+    pub(super) fn link(&mut self, to: &TraceContext, remote: bool) {
+        if self.links >= self.limits.links {
+            self.dropped_links += 1;
+            return;
+        }
+        self.links += 1;
+        self.tag(13, BYTES);
+        // Two ids, each behind a tag and its length, and the flags.
+        encode_varint(2 + 16 + 2 + 8 + 5, &mut self.bytes);
+        self.field(1, &to.trace_id);
+        self.field(2, &to.parent);
+        self.tag(6, FIXED32);
+        let flags = u32::from(to.flags) | SAYS_REMOTE | if remote { REMOTE } else { 0 };
+        self.bytes.extend_from_slice(&flags.to_le_bytes());
     }
 
     /// It failed.
@@ -205,6 +231,10 @@ impl Written {
         if self.dropped > 0 {
             self.tag(10, VARINT);
             encode_varint(self.dropped, &mut self.bytes);
+        }
+        if self.dropped_links > 0 {
+            self.tag(14, VARINT);
+            encode_varint(self.dropped_links, &mut self.bytes);
         }
         &self.bytes
     }
