@@ -14,7 +14,7 @@ use crate::gateway::{Builder, Gateway, gateway};
 use crate::http::request;
 use crate::sink::{Does, Sink, certificate_path, texts};
 use crate::stdio::child;
-use crate::upstream::{self, text};
+use crate::upstream::{self, Step, event, honest, text};
 use crate::wait::{eventually, until};
 
 const SERVER: i32 = 2;
@@ -463,6 +463,58 @@ async fn where_a_ratio_decides_its_threshold_is_told() {
     })
     .await;
     assert!(spans.iter().all(|span| span.trace_id[9] >= 0x80 || span.trace_state.is_empty()));
+}
+
+#[tokio::test]
+async fn what_a_server_asks_back_is_a_span_of_each_side_below_the_call_it_serves() {
+    let sink = Sink::http().await;
+    let inner = r#"{"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}"#;
+    let question = |id: &str, meta: &str| {
+        let params = format!(r#"{{"message":"who?","_meta":{meta}}}"#);
+        event(&format!(r#"{{"jsonrpc":"2.0","id":"{id}","method":"elicitation/create","params":{params}}}"#))
+    };
+    let steps = [question("q1", "{}"), question("q2", inner), Step::Released, honest()];
+    let upstream = upstream::echo().legacy_only().streams(steps).start().await;
+    let gateway = exporting(&sink).with(&upstream).start().await;
+    let client = legacy(&gateway, "2025-06-18").await;
+    let mut stream = client.tool("echo").raw_arguments(r#"{"nonce":"n"}"#).open().await;
+    let mut asked: Vec<Value> = Vec::new();
+    while asked.len() < 2 {
+        let event = stream.next().await.expect("questions come before the end");
+        asked.extend(serde_json::from_str::<Value>(&event.data).ok());
+    }
+    let answers = [r#""result":{"action":"accept","content":{}}"#, r#""error":{"code":-32603,"message":"no"}"#];
+    for (question, answer) in asked.iter().zip(answers) {
+        client.body(&format!(r#"{{"jsonrpc":"2.0","id":{},{answer}}}"#, question["id"])).send().await;
+    }
+    until("both are answered", || upstream.answers().len() == 2).await;
+    upstream.release(1);
+    assert_eq!(stream.rest().await.text(), "n");
+    let spans = sink.spans_of(4, |name| name == "elicitation/create").await;
+    let attempt = sink.spans(3).await.into_iter().find(|span| span.kind == CLIENT).expect("the call was sent");
+    let error = |span: &Span| texts(&span.attributes).get("error.type").cloned();
+    let served: Vec<_> = spans.iter().filter(|span| span.kind == SERVER).collect();
+    let sent: Vec<_> = spans.iter().filter(|span| span.kind == CLIENT).collect();
+    assert_eq!((served.len(), sent.len()), (2, 2));
+    for span in &spans {
+        assert_eq!(span.trace_id, attempt.trace_id);
+        assert!(span.start_time_unix_nano >= attempt.start_time_unix_nano);
+        assert!(span.end_time_unix_nano <= attempt.end_time_unix_nano);
+    }
+    for served in &served {
+        // A trace that is another than the call's is nobody's parent here.
+        assert_eq!(served.parent_span_id, attempt.span_id);
+        assert_eq!(sent.iter().filter(|sent| sent.parent_span_id == served.span_id).count(), 1);
+    }
+    let mut errors: Vec<_> = sent.iter().map(|span| error(span)).collect();
+    errors.sort();
+    assert_eq!(errors, [None, Some("-32603".to_owned())]);
+    // The client is told of ours in the place of what the server named.
+    let told = asked[1]["params"]["_meta"]["traceparent"].as_str().unwrap_or_default().to_owned();
+    let ours = sent.iter().map(|span| format!("00-{}-{}-01", hex(&span.trace_id), hex(&span.span_id)));
+    assert!(ours.clone().any(|ours| ours == told), "{told}");
+    assert_eq!(asked[0]["params"]["_meta"], json!({}));
+    gateway.ends_well(&["ok"]).await;
 }
 
 /// A server that is misunderstood at once.

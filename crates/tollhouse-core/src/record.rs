@@ -16,7 +16,7 @@ use crate::redact;
 use crate::trace::{Aside, SpanId, TraceContext};
 use crate::wire::method::Method;
 
-pub use attempts::{Attempt, Attempts, Failed, Leg};
+pub use attempts::{AskedBack, Attempt, Attempts, Failed, Leg};
 pub use content::{Answer, CONTENT_MAX, Content, Digest, Seen};
 pub use roots::Roots;
 
@@ -77,6 +77,8 @@ pub struct CallRecord {
     pub attempts: Attempts,
     /// What several servers were asked for it, in the order of the configuration.
     pub legs: Box<[Leg]>,
+    /// What its server asked back meanwhile; noted only where spans leave.
+    pub asked_back: Box<[AskedBack]>,
     /// What became of it.
     pub outcome: Outcome,
 }

@@ -21,6 +21,7 @@ use tollhouse_core::wire::method::{self, Method};
 use tollhouse_core::wire::splice::splice;
 use tollhouse_core::wire::{Envelope, Form, Span, members};
 
+use crate::asked_back::{Question, Told};
 use crate::traced::{Remains, Traced};
 
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -76,6 +77,8 @@ pub(crate) struct Call {
     times: Times,
     /// What several servers were asked for it.
     legs: Vec<Leg>,
+    /// What its server asked back.
+    questions: Vec<Arc<Question>>,
     pub(crate) response_bytes: u64,
     /// What answers it.
     pub(crate) answer: Option<Answer>,
@@ -166,6 +169,7 @@ impl Call {
             upstream_id: None,
             times: Times::default(),
             legs: Vec::new(),
+            questions: Vec::new(),
             response_bytes: 0,
             answer: None,
         })
@@ -218,6 +222,15 @@ impl Call {
         if result.end() - result.start() > COPIED {
             self.answer = Some(Answer::Part(envelope.slice(result)));
         }
+    }
+
+    /// Its server asks something back; nothing is noted where no spans leave.
+    pub(crate) fn asked_back(&mut self, envelope: &Envelope) -> Option<Told> {
+        let told = self.traced.asked_back(self.received, envelope)?;
+        if self.questions.len() < QUESTIONS_MAX {
+            self.questions.push(told.question.clone());
+        }
+        Some(told)
     }
 
     /// Several servers were asked for it.
@@ -326,10 +339,14 @@ impl Call {
             times: self.times,
             attempts,
             legs: self.legs.into(),
+            asked_back: self.questions.iter().map(|question| question.so_far()).collect(),
             outcome,
         }
     }
 }
+
+/// Questions of a server that the record of one call tells.
+const QUESTIONS_MAX: usize = 64;
 
 /// Up to this size a part that outlives its message is copied.
 const COPIED: usize = 4 << 10;

@@ -429,7 +429,12 @@ pub(crate) async fn answered(gateway: &Arc<Gateway>, session: &Arc<Session>, env
     let (Form::Result { id, .. } | Form::Error { id: Some(id), .. }) = envelope.form else { return };
     let asked = members::integer(envelope.raw(id)).and_then(|id| u64::try_from(id).ok());
     let (server, own) = match asked.and_then(|id| session.answered(id)) {
-        Some(Asked::Server { server, id }) => (server, id),
+        Some(Asked::Server { server, id, question }) => {
+            if let Some(question) = question {
+                question.answered(envelope);
+            }
+            (server, id)
+        }
         Some(Asked::Gateway(waiting)) => {
             // Where nobody waits any more, the call was given up.
             let _ = waiting.send(envelope.clone());

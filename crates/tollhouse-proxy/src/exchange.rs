@@ -513,6 +513,10 @@ impl Streaming {
             return progress(&attempt.call, envelope, &mut self.last_progress);
         }
         match (&attempt.way, &envelope.form) {
+            (Way::Linked(session, _), Form::Request { .. }) => {
+                let told = attempt.call.asked_back(envelope);
+                session.relay_question(attempt.place, envelope, told)
+            }
             (Way::Linked(session, _), _) => heard(&attempt.gateway, session, attempt.place, envelope),
             // A modern client is told what belongs to its call, and of the server's log only what it asked for.
             (Way::Lent(loan), Form::Notification { method }) if method == "notifications/message" => {

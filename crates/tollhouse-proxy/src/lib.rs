@@ -29,6 +29,7 @@ pub mod record;
 pub mod losses;
 pub mod tally;
 mod answer;
+mod asked_back;
 mod call;
 mod traced;
 mod meta;

@@ -152,6 +152,7 @@ mod tests {
             seen: Seen::default(),
             attempts: Attempts::default(),
             legs: Box::default(),
+            asked_back: Box::default(),
             outcome: Outcome::Ok,
         }
     }

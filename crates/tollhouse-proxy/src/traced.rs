@@ -8,11 +8,13 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::{Attempt, Attempts, Failed};
 use tollhouse_core::trace::{Aside, SpanId, TraceContext, TraceState, Traceparent, mint_span};
 use tollhouse_core::wire::{Envelope, Members, Span};
 
+use crate::asked_back::{Question, Told};
 use crate::settings::Tracing;
 
 /// How a server is told of a trace.
@@ -136,6 +138,16 @@ impl Traced {
     pub(crate) fn told_state(&self) -> Option<&str> {
         let ours = self.decided && self.telling != Telling::Nothing;
         self.aside.as_ref().filter(|_| ours).and_then(|aside| aside.state.as_ref()).map(TraceState::as_str)
+    }
+
+    /// What the server asks back in `envelope`; `None` where no spans leave.
+    pub(crate) fn asked_back(&self, received: Instant, envelope: &Envelope) -> Option<Told> {
+        let mut told = (self.span != SpanId::default())
+            .then(|| Question::new(received, &self.trace, self.sampled, self.next, envelope))?;
+        if self.telling == Telling::Nothing {
+            told.trace = None;
+        }
+        Some(told)
     }
 
     /// The span of a question of the gateway's own for the call, and the `traceparent` that its server is told.

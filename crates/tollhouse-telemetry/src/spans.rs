@@ -158,6 +158,12 @@ impl Spans {
                 call::write_sent(&mut self.scratch, record, attempt, at, exposed, peer);
                 push(&mut self.scratch, &self.names, items);
             }
+            for back in &record.asked_back {
+                for sent in [false, true] {
+                    call::write_asked_back(&mut self.scratch, record, back, sent, peer);
+                    push(&mut self.scratch, &self.names, items);
+                }
+            }
             for leg in &record.legs {
                 call::write_leg(&mut self.scratch, record, leg, peer_of(&leg.server));
                 push(&mut self.scratch, &self.names, items);

@@ -110,3 +110,16 @@ impl Leg {
         self.asked.failed.is_some_and(|failed| failed != Failed::Code(METHOD_NOT_FOUND))
     }
 }
+
+/// What a server asked its caller while it served a call: sampling, elicitation, roots (revisions with sessions).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedBack {
+    /// The JSON-RPC method, as the server wrote it.
+    pub method: Box<str>,
+    /// The span above it: that of the attempt it serves, or the one that the server names.
+    pub parent: SpanId,
+    /// Its span as the server sees it.
+    pub span: SpanId,
+    /// As the client was asked, and what came of it; without an end if the call was over before.
+    pub asked: Attempt,
+}

@@ -19,6 +19,8 @@ use tollhouse_core::wire::{Envelope, Form, Members, Span, splice};
 use super::changes::Changes;
 use super::outbox::Outbox;
 use super::streams::{Bounds, GENERAL, Streams};
+use crate::asked_back::{Question, Told};
+use crate::call::spliced;
 use crate::failure::Failure;
 use crate::log_level::LogLevel;
 use crate::notices::board::PutUp;
@@ -129,8 +131,8 @@ pub(crate) struct Greeting {
 /// Whose question the client was asked.
 #[derive(Debug)]
 pub(crate) enum Asked {
-    /// A server's, in its session: the server and its own id for the question.
-    Server { server: usize, id: Bytes },
+    /// A server's, in its session: the server, its own id for the question, and the call it belongs to, if that tells it.
+    Server { server: usize, id: Bytes, question: Option<Arc<Question>> },
     /// The gateway's, to repeat a call with the answer.
     Gateway(oneshot::Sender<Envelope>),
 }
@@ -240,10 +242,7 @@ impl Session {
     /// A message of a server as the client gets it: the id of a question is ours. Answers are not for it.
     pub(crate) fn relay(&self, server: usize, envelope: &Envelope) -> Option<Bytes> {
         match &envelope.form {
-            Form::Request { id, .. } => {
-                let ours = self.ask(Asked::Server { server, id: Bytes::copy_from_slice(envelope.raw(*id)) });
-                Some(splice::splice(&envelope.bytes, &[(*id, ours.to_string().as_bytes())]))
-            }
+            Form::Request { .. } => self.relay_question(server, envelope, None),
             Form::Notification { method } if method == CANCELLED => {
                 let span = Members::of(&envelope.bytes, envelope.params?).get("requestId")?;
                 let ours = self.withdrawn(server, envelope.raw(span))?;
@@ -252,6 +251,16 @@ impl Session {
             Form::Notification { .. } => Some(envelope.bytes.clone()),
             Form::Result { .. } | Form::Error { .. } => None,
         }
+    }
+
+    /// A question of a server as the client gets it: under an id of ours, and in our trace where the server names one.
+    pub(crate) fn relay_question(&self, server: usize, envelope: &Envelope, told: Option<Told>) -> Option<Bytes> {
+        let Form::Request { id, .. } = envelope.form else { return None };
+        let (question, trace) = told.map(|told| (told.question, told.trace)).unzip();
+        let ours = self.ask(Asked::Server { server, id: Bytes::copy_from_slice(envelope.raw(id)), question });
+        let mut edits = vec![(id, Bytes::from(ours.to_string()))];
+        edits.extend(trace.flatten().map(|(span, told)| (span, [b"\"", &told[..], b"\""].concat().into())));
+        Some(spliced(&envelope.bytes, edits))
     }
 
     /// Sends a message that belongs to no call.
@@ -285,7 +294,8 @@ impl Session {
     /// A server withdraws its request: the id under which the client knows it.
     fn withdrawn(&self, server: usize, id: &[u8]) -> Option<u64> {
         let mut asked = lock(&self.asked);
-        let same = |asked: &Asked| matches!(asked, Asked::Server { server: by, id: own } if *by == server && own == id);
+        let same =
+            |asked: &Asked| matches!(asked, Asked::Server { server: by, id: own, .. } if *by == server && own == id);
         let at = asked.iter().position(|(_, asked)| same(asked))?;
         Some(asked.remove(at).0)
     }

@@ -48,6 +48,7 @@ fn record() -> CallRecord {
         seen: Seen::default(),
         attempts: [Attempt::default()].into_iter().collect(),
         legs: Box::default(),
+        asked_back: Box::default(),
         outcome: Outcome::Ok,
     }
 }

@@ -44,6 +44,7 @@ pub(super) fn record(tool: &str, outcome: Outcome) -> CallRecord {
         seen: Seen::default(),
         attempts: [Attempt::default()].into_iter().collect(),
         legs: Box::default(),
+        asked_back: Box::default(),
         outcome,
     }
 }

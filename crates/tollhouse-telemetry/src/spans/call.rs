@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use tollhouse_core::era::Era;
 use tollhouse_core::fault::Kind;
-use tollhouse_core::record::{Attempt, CallRecord, Leg, Listener, Outcome, Principal, SessionSource, clip};
+use tollhouse_core::record::{
+    AskedBack, Attempt, CallRecord, Failed, Leg, Listener, Outcome, Principal, SessionSource, clip,
+};
 use tollhouse_core::redact;
 use tollhouse_core::trace::Hex;
 
@@ -117,6 +119,40 @@ pub(super) fn write_leg(span: &mut Written, record: &CallRecord, leg: &Leg, peer
     reached(span, peer);
     conversation(span, record);
     span.text("tollhouse.server.name", leg.server.as_str());
+}
+
+/// Writes a span of what a server asked back: as the server sees it, or (`sent`) as the client is asked.
+pub(super) fn write_asked_back(
+    span: &mut Written,
+    record: &CallRecord,
+    back: &AskedBack,
+    sent: bool,
+    peer: Option<&Peer>,
+) {
+    let place = if sent {
+        Place { parent: back.span, ..sending(record, &back.asked) }
+    } else {
+        Place { span: back.span, parent: back.parent, kind: SpanKind::Server, ..sending(record, &back.asked) }
+    };
+    let method = clip(&back.method);
+    span.begin(&place, &[&method]);
+    state(span, record);
+    span.text("mcp.method.name", &method);
+    span.text("mcp.protocol.version", record.version.as_str());
+    if let Some(id) = protocol_session(record) {
+        span.text("mcp.session.id", &clip(id));
+    }
+    let verdict = match back.asked.failed {
+        Some(Failed::Code(code)) if !sent => matrix::served(&Outcome::Error { code }, false),
+        failed => matrix::sent(failed),
+    };
+    self::told(span, &verdict);
+    if sent {
+        transport(span, record.listener == Listener::Stdio);
+    } else {
+        reached(span, peer);
+    }
+    common(span, record);
 }
 
 /// Where the span of a sending stands: below that of the call.

@@ -47,6 +47,7 @@ fn record(outcome: Outcome) -> CallRecord {
         seen: Seen::default(),
         attempts: [attempt].into_iter().collect(),
         legs: Box::default(),
+        asked_back: Box::default(),
         outcome,
     }
 }
