@@ -128,6 +128,29 @@ impl Stage {
         proc::rss_kib(self.pid).context("read the gateway's memory")
     }
 
+    /// How long records took to be seen, from the end of their call, as the gateway itself counts: the upper ends of the
+    /// ranges in which lie half, 99 of 100 and all of the batches, each by its slowest record; and how many there were.
+    async fn seen_after(&self) -> anyhow::Result<String> {
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\n\r\n", self.admin);
+        let mut connection = Connection::new(self.admin);
+        let head = connection.exchange(request.as_bytes()).await?;
+        ensure!(head.status == 200, "the metrics are answered with {}", head.status);
+        let text = String::from_utf8_lossy(connection.body()).into_owned();
+        let bucket = |line: &str| {
+            let (labels, value) =
+                line.strip_prefix("tollhouse_trace_delay_seconds_bucket{stage=\"stored\",le=\"")?.split_once("\"} ")?;
+            Some((labels.to_owned(), value.split(' ').next()?.parse::<f64>().ok()?))
+        };
+        let buckets: Vec<_> = text.lines().filter_map(bucket).collect();
+        let (_, count) = buckets.last().context("find how long records took")?;
+        let within = |share: f64| {
+            let found = buckets.iter().find(|(_, below)| *below >= share * count);
+            found.map_or_else(String::new, |(end, _)| end.clone())
+        };
+        let [half, most, all] = [0.5, 0.99, 1.0].map(within);
+        Ok(format!("half within {half} s, 99 of 100 within {most} s, all within {all} s, of {count} batches"))
+    }
+
     /// Ends the gateway in order.
     pub(crate) async fn end(mut self) -> anyhow::Result<()> {
         self.gateway.stop("tollhouse").await
@@ -233,6 +256,7 @@ pub(crate) async fn soak(args: &OfCalls) -> anyhow::Result<ExitCode> {
         let memory = stage.memory_kib().await?;
         writeln!(text, "| {done} | {memory} | {:.0} | {} |", figures.calls_per_second, figures.errors)?;
     }
+    writeln!(text, "\nFrom the end of a call to its record being seen: {}.", stage.seen_after().await?)?;
     report::print(&text)?;
     stage.end().await?;
     Ok(if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

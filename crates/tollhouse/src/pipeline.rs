@@ -21,7 +21,7 @@ use crate::exports::Telling;
 
 /// Records taken at once: what they take is what a call on the same thread may have to wait, half a millisecond or less.
 const BATCH: usize = 64;
-/// Between two batches: long enough that a busy gateway works in batches, short enough to watch calls live.
+/// Between two batches, at most: long enough that a busy gateway works in batches, short enough to watch calls live.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Takes records until the last sender is gone.
@@ -62,7 +62,7 @@ pub(crate) async fn run(
             // There are more; calls go first.
             tokio::task::yield_now().await;
         } else {
-            tokio::time::sleep(PAUSE).await;
+            records.gather(PAUSE).await;
         }
     }
 }

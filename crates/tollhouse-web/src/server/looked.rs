@@ -12,14 +12,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tollhouse_core::clock;
+use tollhouse_core::trace::Hex;
 use tollhouse_proxy::settings::FrontDoor;
 use tollhouse_store::conformance::call;
-use tollhouse_store::{Call, Store, memory};
+use tollhouse_store::event::Kind;
+use tollhouse_store::question::Happened;
+use tollhouse_store::{Call, Event, Store, memory};
 
 use super::{Shown, serve};
 use crate::api::Recorded;
 use crate::health::{Losses, Phase, Reloads, Server, Snapshot, State};
 use crate::login::Login;
+use crate::settings::{Origin, Setting};
 
 /// A listener with a store.
 struct Desk {
@@ -43,6 +47,11 @@ impl Answer {
 }
 
 async fn desk(server: &str, calls: Vec<Call>, login: Option<Arc<Login>>) -> Desk {
+    desk_with(server, calls, login, &[]).await
+}
+
+/// The same with a configuration.
+async fn desk_with(server: &str, calls: Vec<Call>, login: Option<Arc<Login>>, settings: &[Setting]) -> Desk {
     let (writer, reader) = memory::open();
     let recorded = Recorded::new(Arc::new(Store::over(writer, &reader).unwrap()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -71,7 +80,8 @@ async fn desk(server: &str, calls: Vec<Call>, login: Option<Arc<Login>>) -> Desk
         reloads: Reloads::default(),
         servers: vec![server.clone()],
     };
-    let shown = Shown { recorded: Some(recorded.clone()), login, ..Shown::health(health) };
+    let settings = watch::channel(Arc::from(settings)).1;
+    let shown = Shown { recorded: Some(recorded.clone()), settings, login, ..Shown::health(health) };
     let (_, front_door) = watch::channel(FrontDoor::default());
     let stop = CancellationToken::new();
     let token = stop.clone();
@@ -92,6 +102,18 @@ impl Desk {
         }
         store.push(calls);
         while store.counts().summed < expected {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Notes what happened, and waits until it is kept.
+    async fn note(&self, events: Vec<Event>) {
+        let expected = events.len();
+        for event in events {
+            self.recorded.store().note(event);
+        }
+        let kept = || self.recorded.store().read(move |reader| reader.events(&Happened::default(), None, expected));
+        while kept().await.unwrap().len() < expected {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -152,14 +174,42 @@ fn settled(page: &str) -> String {
 }
 
 #[tokio::test]
-async fn overview_and_calls_look_like_this() {
+async fn pages_look_like_this() {
     let calls: Vec<Call> = (0..25).map(call).collect();
     let row = calls[22].id;
     let then = tollhouse_store::conformance::NOON_US;
     let range = format!("range={}..{}", moment(then), moment(then + 300_000_000));
-    let desk = desk("files", calls, None).await;
+    let trace = Hex(&calls[22].trace).to_string();
+    let settings = [
+        Setting {
+            key: "listen".to_owned(),
+            value: "127.0.0.1:7070".to_owned(),
+            origin: Origin::Default,
+            place: String::new(),
+        },
+        Setting {
+            key: "servers.files.command".to_owned(),
+            value: "files-server".to_owned(),
+            origin: Origin::File,
+            place: "tollhouse.yaml:3:5".to_owned(),
+        },
+    ];
+    let desk = desk_with("files", calls, None, &settings).await;
+    let definition = r#"{"name":"tool-2","description":"Reads.","inputSchema":{"type":"object","required":["path"]}}"#;
+    let added = Event::new(Kind::ToolAdded, then).at("files").of("tool-2").body(definition);
+    let down = Event::new(Kind::ServerDown, then + 1).at("files").detail("connection refused");
+    desk.note(vec![added, down]).await;
     for (name, path) in [
         ("overview", format!("/?{range}")),
+        ("traces", format!("/traces?{range}")),
+        ("trace", format!("/traces/{trace}?row={row}")),
+        ("sessions", format!("/sessions?{range}")),
+        ("session", format!("/sessions/session-1?principal=anonymous&{range}")),
+        ("errors", format!("/errors?{range}")),
+        ("servers", format!("/servers?{range}")),
+        ("server", format!("/servers/files?{range}")),
+        ("tool", format!("/servers/files/tools/tool-2?{range}")),
+        ("settings", "/settings".to_owned()),
         ("calls", format!("/calls?{range}&f=server:eq:files&off=!tool:eq:tool-2")),
         ("call", format!("/calls?{range}&f=outcome:eq:tool_error&row={row}")),
         ("call-copy", format!("/calls?{range}&f=outcome:eq:tool_error&row={row}&tab=copy")),
@@ -258,4 +308,32 @@ async fn somebody_new_is_told_what_to_do_first() {
     );
     desk.record(vec![recent(1)]).await;
     assert!(!desk.get("/?range=5m").await.body.contains("Nothing has been called yet"));
+}
+
+/// Templates with their texts.
+fn templates() -> Vec<(String, String)> {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/templates");
+    let file = |entry: std::io::Result<std::fs::DirEntry>| {
+        let path = entry.unwrap().path();
+        (path.display().to_string(), std::fs::read_to_string(&path).unwrap())
+    };
+    std::fs::read_dir(dir).unwrap().map(file).collect()
+}
+
+#[test]
+fn templates_have_no_style_no_handler_and_nothing_that_is_not_escaped_but_charts() {
+    // What draws itself, and escapes what it was given: see `charts`.
+    let charts = ["svg", "picture", "bar", "spark", "scale"];
+    let templates = templates();
+    assert!(templates.len() >= 15);
+    for (file, text) in templates {
+        assert!(!text.contains(" style=") && !text.contains("javascript:"), "{file}");
+        let handlers = text.split_whitespace().filter(|word| word.starts_with("on") && word.contains("=\""));
+        assert_eq!(handlers.collect::<Vec<_>>(), Vec::<&str>::new(), "{file}");
+        for (before, _) in text.match_indices("|safe").map(|(at, _)| text.split_at(at)) {
+            let name = before.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();
+            assert!(charts.contains(&name), "{file}: {name}");
+        }
+        assert!(!text.contains("| safe") && !text.contains("escape none"), "{file}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use tollhouse_core::record::{Content, Seen};
-use tollhouse_core::trace::Hex;
+use tollhouse_store::{Leg, Sending};
 
 use super::*;
 
@@ -38,6 +38,15 @@ fn call_of(text: &str, nth: u64) -> Call {
         error: some(),
         fault: some(),
         shape: some(),
+        sendings: (0..2)
+            .map(|nth| Sending {
+                span: [7; 8],
+                leg: (nth == 0).then(|| Leg { server: text.into(), method: text.into() }),
+                from_us: nth,
+                long_us: 10,
+                error: some(),
+            })
+            .collect(),
         seen: Seen {
             content: Some(Box::new(Content { arguments: some(), result: some(), truncated: true, redactions: 2 })),
             ..recent(nth).seen
@@ -80,13 +89,16 @@ fn paths(call: &Call) -> Vec<String> {
     let trace = Hex(&call.trace).to_string();
     let tabs = ["summary", "request", "copy", "raw"].map(|tab| format!("/calls?range=1h&row={row}&tab={tab}"));
     let listed = |path: &str| format!("{path}?range=1h");
-    let mut paths: Vec<String> = ["/", "/calls"].map(listed).into_iter().chain(tabs).collect();
+    let mut paths: Vec<String> = ["/", "/calls", "/settings"].map(listed).into_iter().chain(tabs).collect();
     // Texts longer than any that is kept only have to leave pages standing that are looked at all the time.
     if call.session.len() < 1000 {
         paths.extend(["/traces", "/sessions", "/errors", "/servers"].map(listed));
         paths.extend(["", "&errors=true"].map(|more| format!("/traces/{trace}?row={row}{more}")));
         paths.push(format!("/sessions/{}?principal={}", encoded(&call.session), encoded(&call.principal)));
-        paths.push(format!("/servers/{}", encoded(call.server.as_deref().unwrap_or_default())));
+        let server = encoded(call.server.as_deref().unwrap_or_default());
+        paths.push(format!("/traces/{trace}?row={row}-1"));
+        paths.push(format!("/servers/{server}"));
+        paths.push(format!("/servers/{server}/tools/{}", encoded(call.name.as_deref().unwrap_or_default())));
     }
     paths
 }
@@ -97,10 +109,28 @@ fn like(text: &str) -> String {
     format!("plain{}{}", if text.contains('/') { "/" } else { "" }, if hidden { "\u{200b}" } else { "" })
 }
 
+/// What happened, to servers and tools that are called `text` and say it.
+fn happened(text: &str) -> Vec<Event> {
+    let definition = serde_json::json!({
+        "name": text,
+        "title": text,
+        "description": text,
+        "inputSchema": {"type": "object", "properties": {text: {"type": "string", "description": text}}, "required": [text]},
+        "annotations": {"title": text},
+        text: [text],
+    });
+    let event = |kind| Event::new(kind, recent(0).at_us).at(text).detail(text);
+    let added = event(Kind::ToolAdded).of(text).body(&definition.to_string());
+    vec![added, event(Kind::ServerDown), event(Kind::ConfigurationRefused)]
+}
+
 async fn pages(text: &str) -> Vec<String> {
     let calls: Vec<Call> = (0..2).map(|nth| call_of(text, nth)).collect();
     let paths = paths(&calls[0]);
-    let desk = desk(text, calls, None).await;
+    let setting =
+        Setting { key: text.to_owned(), value: text.to_owned(), origin: Origin::File, place: text.to_owned() };
+    let desk = desk_with(text, calls, None, &[setting]).await;
+    desk.note(happened(text)).await;
     let mut pages = Vec::new();
     for path in paths {
         let answer = desk.get(&path).await;
