@@ -166,8 +166,12 @@ fn call(nth: u64, calls: u64, span_us: u64, now_us: u64) -> Call {
         first_us: Some(total_us - 200),
         request_bytes: 300 + chance % 500,
         response_bytes: 200 + chance % 20_000,
-        shape: Some("{path:str(12),depth:int}".into()),
-        seen: Seen { request_hash: Some(digest(chance)), response_hash: Some(digest(!chance)), content: None },
+        seen: Seen {
+            request_hash: Some(digest(chance)),
+            response_hash: Some(digest(!chance)),
+            shape: Some("{path:str(12),depth:int}".into()),
+            content: None,
+        },
         span: chance.to_be_bytes(),
         sendings: [Sending {
             span: mixed(chance).to_be_bytes(),
@@ -335,7 +339,7 @@ impl Bare {
                     i64::try_from(call.request_bytes)?,
                     i64::try_from(call.response_bytes)?,
                     &*call.request_id,
-                    call.shape.as_deref(),
+                    call.seen.shape.as_deref(),
                     Option::<String>::None,
                     Option::<i64>::None,
                     hashes(call),

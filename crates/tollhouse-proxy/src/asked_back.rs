@@ -31,7 +31,7 @@ pub(crate) struct Told {
 
 impl Question {
     /// A question in `envelope`, in the trace and below the span of its call's attempt.
-    pub(crate) fn new(
+    pub(crate) fn begin(
         received: Instant,
         trace: &TraceContext,
         sampled: bool,

@@ -143,7 +143,7 @@ impl Traced {
     /// What the server asks back in `envelope`; `None` where no spans leave.
     pub(crate) fn asked_back(&self, received: Instant, envelope: &Envelope) -> Option<Told> {
         let mut told = (self.span != SpanId::default())
-            .then(|| Question::new(received, &self.trace, self.sampled, self.next, envelope))?;
+            .then(|| Question::begin(received, &self.trace, self.sampled, self.next, envelope))?;
         if self.telling == Telling::Nothing {
             told.trace = None;
         }

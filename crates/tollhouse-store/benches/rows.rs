@@ -134,7 +134,7 @@ impl Bare {
                         i64::try_from(call.request_bytes).expect("small"),
                         i64::try_from(call.response_bytes).expect("small"),
                         &*call.request_id,
-                        call.shape.as_deref(),
+                        call.seen.shape.as_deref(),
                         Option::<String>::None,
                     ])
                     .expect("insert");

@@ -5,10 +5,6 @@ use std::time::{Duration, UNIX_EPOCH};
 use tollhouse_core::era::Version;
 use tollhouse_core::ids::CallId;
 use tollhouse_core::record::{self, Attempt, CallRecord, Listener, Outcome, Principal, Seen, clip};
-use tollhouse_core::shape::shape;
-
-/// The shape of arguments is kept up to this many bytes.
-const SHAPE_LEN_MAX: usize = 512;
 
 /// One finished call. Of what it carried there are sizes, hashes and the shape of its arguments; the content itself, without
 /// secrets, only where that is captured.
@@ -70,9 +66,7 @@ pub struct Call {
     pub request_bytes: u64,
     /// Bytes of the answer.
     pub response_bytes: u64,
-    /// The shape of the arguments.
-    pub shape: Option<Box<str>>,
-    /// Hashes of what it carried, and that itself, without secrets, if it is captured.
+    /// Hashes of what it carried, the shape of its arguments, and that itself, without secrets, if it is captured.
     pub seen: Seen,
 }
 
@@ -160,7 +154,6 @@ impl From<&CallRecord> for Call {
             first_us: record.times.first_response.map(micros),
             request_bytes: record.bytes.request,
             response_bytes: record.bytes.response,
-            shape: record.arguments.as_ref().map(|arguments| shape(arguments, SHAPE_LEN_MAX).into()),
             seen: record.seen.clone(),
         }
     }
@@ -197,10 +190,11 @@ impl Call {
     pub fn size(&self) -> usize {
         let texts = [&self.principal, &self.session, &self.session_source, &self.session_confidence, &self.method];
         let more = [&self.request_id, &self.outcome];
-        let maybe = [&self.client, &self.name, &self.asked_as, &self.server, &self.error, &self.fault, &self.shape];
+        let maybe = [&self.client, &self.name, &self.asked_as, &self.server, &self.error, &self.fault];
         size_of::<Self>()
             + texts.into_iter().chain(more).map(|text| text.len()).sum::<usize>()
             + maybe.into_iter().flatten().map(|text| text.len()).sum::<usize>()
+            + self.seen.shape.as_deref().map_or(0, str::len)
             + self.seen.content.as_deref().map_or(0, |content| {
                 size_of_val(content)
                     + [&content.arguments, &content.result].into_iter().flatten().map(|side| side.len()).sum::<usize>()

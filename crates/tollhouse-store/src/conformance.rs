@@ -56,8 +56,8 @@ pub fn call(nth: u64) -> Call {
         first_us: nth.is_multiple_of(2).then_some(80),
         request_bytes: 100,
         response_bytes: 1000 + nth,
-        shape: Some("{path:str(3)}".into()),
         seen: Seen {
+            shape: Some("{path:str(3)}".into()),
             request_hash: Some(Digest([1; 16])),
             response_hash: nth.is_multiple_of(2).then_some(Digest([2; 16])),
             content: nth.is_multiple_of(9).then(|| {
@@ -126,7 +126,7 @@ fn kept<W: Write>(writer: &mut W, calls: &[Call]) {
 fn whole<W: Write, R: Read>(writer: &mut W, reader: &mut R) {
     let mut odd = call(3);
     (odd.client, odd.name, odd.asked_as) = (None, None, None);
-    (odd.server, odd.shape, odd.first_us) = (None, None, None);
+    (odd.server, odd.seen.shape, odd.first_us) = (None, None, None);
     (odd.attempts, odd.fault, odd.error) = (0, Some("malformed".into()), Some("-32600".into()));
     (odd.method, odd.session) = ("\u{202e}odd\0 'method'".into(), "ω".into());
     let calls = [call(0), call(1), odd];

@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use tollhouse_core::fault;
 use tollhouse_core::record::{CallRecord, Outcome, Principal, clip};
-use tollhouse_core::shape::shape;
 use tollhouse_core::trace::Hex;
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
@@ -41,8 +40,6 @@ mod tests;
 
 /// The logger of the lines of calls, as it stands in filters.
 const CALL_TARGET: &str = "tollhouse::call";
-/// The shape of arguments is shown up to this many bytes: it should not outweigh the rest of its line.
-const SHAPE_LEN_MAX: usize = 256;
 
 /// How a line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,8 +203,7 @@ fn call_extra(record: &CallRecord) -> Vec<(&'static str, Value<'_>)> {
         ("bytes", Value::Raw(format!(r#"{{"request":{},"response":{}}}"#, bytes.request, bytes.response))),
         ("times_ms", Value::Raw(times(record))),
     ]);
-    let arguments = record.arguments.as_ref().map(|arguments| shape(arguments, SHAPE_LEN_MAX));
-    extra.extend(arguments.map(|shape| ("arguments", Value::Text(shape.into()))));
+    extra.extend(record.seen.shape.as_deref().map(|shape| ("arguments", text(shape))));
     extra
 }
 

@@ -83,8 +83,8 @@ impl Capturing {
         let wanted = self.wanted.borrow();
         for record in records {
             record.seen = Seen::of(record, wanted.wants(record, self.fallback));
-            // It is not needed any more, and may be large.
-            record.answer = None;
+            // They are not needed any more, and may be large.
+            (record.arguments, record.answer) = (None, None);
         }
     }
 }

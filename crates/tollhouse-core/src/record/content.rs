@@ -11,10 +11,13 @@ use bytes::Bytes;
 use super::CallRecord;
 use crate::clock;
 use crate::redact;
+use crate::shape::shape;
 use crate::wire::{Members, Span};
 
 /// Bytes of each side that are kept, without secrets.
 pub const CONTENT_MAX: usize = 32 << 10;
+/// The shape of arguments is kept up to this many bytes.
+const SHAPE_LEN_MAX: usize = 512;
 /// A longer side is hashed by its beginning, its end and its length.
 const HASHED_WHOLE: usize = 16 << 10;
 
@@ -55,6 +58,8 @@ pub struct Seen {
     pub request_hash: Option<Digest>,
     /// Of the result or the error.
     pub response_hash: Option<Digest>,
+    /// The shape of the arguments: names and kinds, no values.
+    pub shape: Option<Box<str>>,
     /// The content itself, if it is captured.
     pub content: Option<Box<Content>>,
 }
@@ -109,7 +114,12 @@ impl Seen {
             content.result = answer.map(|raw| content.keep(raw));
             Box::new(content)
         });
-        Self { request_hash: arguments.map(Digest::of), response_hash: answer.map(Digest::of), content }
+        Self {
+            request_hash: arguments.map(Digest::of),
+            response_hash: answer.map(Digest::of),
+            shape: arguments.map(|raw| shape(raw, SHAPE_LEN_MAX).into()),
+            content,
+        }
     }
 }
 

@@ -271,7 +271,12 @@ fn calls_of_an_older_layout_are_read_without_what_they_lacked() {
     let expected: Vec<_> = calls(10)
         .into_iter()
         .rev()
-        .map(|call| Call { span: [0; 8], sendings: Box::default(), seen: Seen::default(), ..call })
+        .map(|call| Call {
+            span: [0; 8],
+            sendings: Box::default(),
+            seen: Seen { shape: call.seen.shape.clone(), ..Seen::default() },
+            ..call
+        })
         .collect();
     let found = |number: i64| {
         let mut segment = segment::Segment::read(dir.path(), number).unwrap().unwrap();

@@ -53,8 +53,10 @@ fn record() -> CallRecord {
     }
 }
 
+/// The line of a call whose content has been looked at, as the pipeline does.
 fn call_line(record: &CallRecord, format: Format) -> String {
-    super::call_line(record, format).render(format)
+    let seen = CallRecord { seen: Seen::of(record, false), ..record.clone() };
+    super::call_line(&seen, format).render(format)
 }
 
 fn json_of(record: &CallRecord) -> Value {

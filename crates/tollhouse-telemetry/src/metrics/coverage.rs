@@ -60,7 +60,7 @@ fn known(record: &CallRecord) -> [Option<bool>; ASPECTS.len()] {
         // The caller's span, or the root of its session: without either, the call stands alone.
         Some(record.trace.parent != [0; 8]),
         of_tool(!matches!(record.session.source, SessionSource::Trace | SessionSource::Guess)),
-        of_tool(seen.response_hash.is_some() && (record.arguments.is_none() || seen.request_hash.is_some())),
+        of_tool(seen.response_hash.is_some() && (seen.shape.is_none() || seen.request_hash.is_some())),
         of_tool(seen.content.is_some()),
     ]
 }

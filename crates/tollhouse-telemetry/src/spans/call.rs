@@ -1,6 +1,7 @@
 //! The spans of a call: as it is served, as it is sent, and what several servers are asked for it.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use tollhouse_core::era::Era;
@@ -12,6 +13,7 @@ use tollhouse_core::redact;
 use tollhouse_core::trace::Hex;
 
 use super::matrix::{self, Verdict};
+use super::tail;
 use super::written::{Place, Written};
 use super::{Peer, Why, nanos};
 
@@ -28,7 +30,7 @@ pub(super) fn write_served(span: &mut Written, record: &CallRecord, listed: bool
         parent_is_remote: record.trace.parent != [0; 8],
         kind: SpanKind::Server,
         start_nanos: start,
-        end_nanos: nanos(record.received_at + record.times.done),
+        end_nanos: nanos(record.received_at + over(record)),
     };
     begin(span, &place, record, record.name.as_deref(), listed);
     let verdict = matrix::served(&record.outcome, &*record.method == "tools/call");
@@ -164,8 +166,14 @@ fn sending(record: &CallRecord, sent: &Attempt) -> Place {
         parent_is_remote: false,
         kind: SpanKind::Client,
         start_nanos: nanos(record.received_at + sent.started),
-        end_nanos: nanos(record.received_at + sent.ended.unwrap_or(record.times.done)),
+        end_nanos: nanos(record.received_at + sent.ended.unwrap_or(record.times.done).min(over(record))),
     }
+}
+
+/// When its span ends: a subscription's once it is acknowledged, since what follows may take days.
+fn over(record: &CallRecord) -> Duration {
+    let acknowledged = record.times.first_response.filter(|_| tail::stays_open(record));
+    acknowledged.unwrap_or(record.times.done)
 }
 
 /// Where it was sent.

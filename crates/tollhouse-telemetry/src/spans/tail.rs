@@ -153,6 +153,6 @@ fn key(record: &CallRecord) -> Option<(&str, &str)> {
 }
 
 /// A call that is open for as long as somebody listens is not slow.
-fn stays_open(record: &CallRecord) -> bool {
+pub(super) fn stays_open(record: &CallRecord) -> bool {
     &*record.method == "subscriptions/listen"
 }

@@ -264,3 +264,15 @@ fn a_span_is_limited() {
         assert_eq!(span.status.as_ref().map(|status| status.code), Some(2));
     }
 }
+
+#[test]
+fn the_span_of_a_subscription_ends_when_it_is_acknowledged() {
+    let hour = Duration::from_hours(1);
+    let method = intern("subscriptions/listen");
+    let open = CallRecord { method, name: None, local_name: None, ..record(Outcome::Ok) };
+    let mut attempts = open.attempts.clone();
+    attempts.push(Attempt { span: [3; 8], started: Duration::from_millis(1), ended: Some(hour), failed: None });
+    let spans = told(CallRecord { times: Times { done: hour, ..open.times }, attempts, ..open });
+    let lasted = |span: &Span| (span.end_time_unix_nano - span.start_time_unix_nano) / 1_000_000;
+    assert_eq!(spans.iter().map(lasted).max(), Some(20), "{spans:?}");
+}

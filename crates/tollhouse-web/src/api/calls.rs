@@ -188,7 +188,7 @@ impl From<&Call> for CallView {
             first_output_us: call.first_us,
             request_bytes: call.request_bytes,
             response_bytes: call.response_bytes,
-            arguments: maybe(&call.shape),
+            arguments: maybe(&call.seen.shape),
             request_hash: call.seen.request_hash.map(|hash| Hex(&hash.0).to_string()),
             response_hash: call.seen.response_hash.map(|hash| Hex(&hash.0).to_string()),
             content: call.seen.content.as_deref().map(|content| ContentView {

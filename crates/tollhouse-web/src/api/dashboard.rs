@@ -366,7 +366,7 @@ fn coverage(calls: &[Call]) -> Coverage {
         trace_root: share(calls.iter().map(|call| call.parent != [0; 8])),
         session_state: share(tools().map(|call| !matches!(&*call.session_source, "trace" | "guess"))),
         tool_output: share(tools().map(|call| {
-            call.seen.response_hash.is_some() && (call.shape.is_none() || call.seen.request_hash.is_some())
+            call.seen.response_hash.is_some() && (call.seen.shape.is_none() || call.seen.request_hash.is_some())
         })),
         cost_monitoring: None,
     }

@@ -73,7 +73,7 @@ fn server(call: &Call) -> Value {
         ("tollhouse.client.name", &call.client),
         ("error.type", &call.error),
         ("tollhouse.fault", &call.fault),
-        ("tollhouse.arguments.shape", &call.shape),
+        ("tollhouse.arguments.shape", &call.seen.shape),
     ] {
         attributes.extend(value.as_deref().map(|value| text(key, value)));
     }

@@ -62,7 +62,7 @@ pub(super) fn write(insert: &mut Statement<'_>, call: &Call, texts: &Numbers, ba
         signed(call.request_bytes),
         signed(call.response_bytes),
         &*call.request_id,
-        call.shape.as_deref(),
+        call.seen.shape.as_deref(),
         hints,
         texts.asked_as,
         hashes(&call.seen),
@@ -136,8 +136,7 @@ impl Kept {
             first_us: row.get::<_, Option<i64>>(20)?.map(unsigned),
             request_bytes: count(21)?,
             response_bytes: count(22)?,
-            shape: row.get::<_, Option<String>>(24)?.map(Into::into),
-            seen: seen(row),
+            seen: Seen { shape: row.get::<_, Option<String>>(24)?.map(Into::into), ..seen(row) },
             span: span(row),
             sendings: sendings::read(row.get_ref(30).and_then(|kept| Ok(kept.as_blob()?)).unwrap_or_default()),
         };
@@ -219,7 +218,7 @@ fn seen(row: &Row<'_>) -> Seen {
         let truncated = parts.next()? == "1";
         Some(Box::new(Content { arguments, result, truncated, redactions: parts.next()?.parse().ok()? }))
     });
-    Seen { request_hash: hash(0), response_hash: hash(16), content }
+    Seen { request_hash: hash(0), response_hash: hash(16), shape: None, content }
 }
 
 /// The span of a call; none in a file from before.

@@ -158,7 +158,7 @@ impl Peek {
             response_bytes: bytes(call.response_bytes),
             request_hash: call.seen.request_hash.map(|hash| Hex(&hash.0).to_string()),
             response_hash: call.seen.response_hash.map(|hash| Hex(&hash.0).to_string()),
-            shape: call.shape.as_deref().map(seen_lines),
+            shape: call.seen.shape.as_deref().map(seen_lines),
             content: call.seen.content.as_deref().map(Captured::of),
             hints: call.hints.iter().map(|(key, value)| [brief(key), brief(value)]).collect(),
             copies: copies(call, listen),

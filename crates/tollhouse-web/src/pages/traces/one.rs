@@ -237,7 +237,7 @@ fn facts(call: &Call) -> Vec<(&'static str, String)> {
     );
     say("Request", Some(bytes(call.request_bytes)));
     say("Answer", Some(bytes(call.response_bytes)));
-    say("Arguments", text(&call.shape));
+    say("Arguments", text(&call.seen.shape));
     say("Client", text(&call.client));
     say("Protocol", Some(call.version.as_str().to_owned()));
     say("Session", Some(seen(&call.session)));

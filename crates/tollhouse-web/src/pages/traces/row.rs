@@ -161,7 +161,7 @@ pub(super) fn key(kind: Kind, lines: &[Line<'_>]) -> String {
 /// Does a call say `text` somewhere? Small and capital letters are one.
 pub(super) fn says(call: &Call, text: &str) -> bool {
     let text = text.to_lowercase();
-    let maybe = [&call.name, &call.asked_as, &call.server, &call.client, &call.error, &call.fault, &call.shape];
+    let maybe = [&call.name, &call.asked_as, &call.server, &call.client, &call.error, &call.fault, &call.seen.shape];
     let always = [&call.method, &call.outcome, &call.request_id, &call.session];
     let content = call.seen.content.as_deref().into_iter().flat_map(|content| [&content.arguments, &content.result]);
     maybe.into_iter().chain(content).flatten().chain(always).any(|part| part.to_lowercase().contains(&text))

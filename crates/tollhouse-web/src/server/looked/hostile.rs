@@ -37,7 +37,6 @@ fn call_of(text: &str, nth: u64) -> Call {
         outcome: text.into(),
         error: some(),
         fault: some(),
-        shape: some(),
         sendings: (0..2)
             .map(|nth| Sending {
                 span: [7; 8],
@@ -48,6 +47,7 @@ fn call_of(text: &str, nth: u64) -> Call {
             })
             .collect(),
         seen: Seen {
+            shape: some(),
             content: Some(Box::new(Content { arguments: some(), result: some(), truncated: true, redactions: 2 })),
             ..recent(nth).seen
         },
