@@ -11,7 +11,7 @@ use crate::wait::until;
 async fn a_start_is_told_in_one_line_for_each_address_and_each_server() {
     let (one, other) = (upstream::echo().start().await, child());
     let gateway = gateway().server("one", &one).server("other", &other).start().await;
-    until("every server is connected", || gateway.stderr().matches("\"connected\"").count() == 3).await;
+    until("every server is connected", || gateway.stderr().matches("\"message\":\"connected\"").count() == 3).await;
     let (mcp, told) = (gateway.mcp, gateway.stderr());
     assert!(told.contains(&format!("each server by itself at http://{mcp}/servers/<id>/mcp: one, other, ")), "{told}");
     assert!(told.contains("`tollhouse dashboard` gives a link to the pages"), "{told}");

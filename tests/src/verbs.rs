@@ -57,7 +57,7 @@ async fn status_finds_the_gateway_by_its_configuration_and_tells_every_server() 
 async fn status_ends_with_0_if_all_is_well_and_with_3_if_nobody_answers() {
     let served = upstream::echo().start().await;
     let gateway = gateway().with(&served).start().await;
-    until("both are there", || gateway.stderr().matches("\"connected\"").count() == 2).await;
+    until("both are there", || gateway.stderr().matches("\"message\":\"connected\"").count() == 2).await;
     let home = Home::new();
     let admin = gateway.admin.to_string();
     assert_eq!(home.run(&["status", "--admin", &admin]).await.code, Some(0));
