@@ -129,7 +129,7 @@ impl Stage {
     }
 
     /// How long records took to be seen, from the end of their call, as the gateway itself counts: the upper ends of the
-    /// ranges in which lie half, 99 of 100 and all of the batches, each by its slowest record; and how many there were.
+    /// ranges in which lie half, 99 of 100 and all of the calls; and how many there were.
     async fn seen_after(&self) -> anyhow::Result<String> {
         let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\n\r\n", self.admin);
         let mut connection = Connection::new(self.admin);
@@ -148,7 +148,7 @@ impl Stage {
             found.map_or_else(String::new, |(end, _)| end.clone())
         };
         let [half, most, all] = [0.5, 0.99, 1.0].map(within);
-        Ok(format!("half within {half} s, 99 of 100 within {most} s, all within {all} s, of {count} batches"))
+        Ok(format!("half within {half} s, 99 of 100 within {most} s, all within {all} s, of {count} calls"))
     }
 
     /// Ends the gateway in order.
