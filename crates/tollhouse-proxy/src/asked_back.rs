@@ -12,8 +12,6 @@ use tollhouse_core::record::{AskedBack, Attempt, Failed};
 use tollhouse_core::trace::{SpanId, TraceContext, Traceparent, mint_span};
 use tollhouse_core::wire::{Envelope, Form, Members, Span, members};
 
-use crate::crossing::error_code;
-
 /// A question under way.
 #[derive(Debug)]
 pub(crate) struct Question {
@@ -57,7 +55,7 @@ impl Question {
     /// The client has answered.
     pub(crate) fn answered(&self, answer: &Envelope) {
         let failed =
-            matches!(answer.form, Form::Error { .. }).then(|| Failed::Code(error_code(answer).unwrap_or(-32603)));
+            matches!(answer.form, Form::Error { .. }).then(|| Failed::Code(answer.error_code().unwrap_or(-32603)));
         let mut said = self.said();
         (said.asked.ended, said.asked.failed) = (Some(self.received.elapsed()), failed);
     }

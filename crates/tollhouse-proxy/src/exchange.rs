@@ -21,7 +21,7 @@ use tollhouse_core::context;
 use tollhouse_core::era::Era;
 use tollhouse_core::fault::Kind;
 use tollhouse_core::record::{Answer, Outcome};
-use tollhouse_core::wire::{Envelope, Form, Members, Span, members, splice};
+use tollhouse_core::wire::{Envelope, Form, Members, Span, splice};
 
 use self::paced::{Paced, Pass};
 use crate::answer::{self, Refusal, code};
@@ -578,14 +578,9 @@ fn classify(call: &Call, envelope: &Envelope) -> Outcome {
             }
             if failed && call.method == "tools/call" { Outcome::ToolError } else { kind }
         }
-        Form::Error { error, .. } => Outcome::Error { code: error_code(envelope, *error) },
+        Form::Error { .. } => Outcome::Error { code: envelope.error_code().unwrap_or(code::INTERNAL) },
         Form::Request { .. } | Form::Notification { .. } => Outcome::Failed(Kind::InvalidAnswer.fault()),
     }
-}
-
-pub(crate) fn error_code(envelope: &Envelope, error: Span) -> i64 {
-    let code = Members::of(&envelope.bytes, error).get("code");
-    code.and_then(|code| members::integer(envelope.raw(code))).unwrap_or(code::INTERNAL)
 }
 
 /// The HTTP status of a modern error: the server's own if it gave one, else what the specification says of the code.

@@ -7,8 +7,6 @@
 
 use std::time::Duration;
 
-use crate::spans::written::{Said, Written};
-
 #[cfg(test)]
 mod tests;
 
@@ -109,6 +107,37 @@ const ATTRIBUTES: &[(Set, &str, From)] = &[
     (Set::Tools, "security.risk.factor", From::Any(&["tollhouse.policy.risk_factor"])),
 ];
 
+/// The value of an attribute that was written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Said {
+    /// Where its text stands, and how long it is.
+    Text(usize, usize),
+    /// A whole number.
+    Number(u64),
+    /// One with a fraction.
+    Fraction(f64),
+    /// Yes or no.
+    Truth(bool),
+}
+
+/// A span in the making, as far as its attributes go.
+pub(crate) trait Attributes {
+    /// What was said under this name, if anything was.
+    fn find(&self, key: &str) -> Option<Said>;
+    /// The text of an attribute; empty if it has another value.
+    fn said(&self, said: Said) -> &str;
+    /// Says the same under another name.
+    fn again(&mut self, key: &'static str, said: Said);
+    fn text(&mut self, key: &'static str, value: &str);
+    fn number(&mut self, key: &'static str, value: u64);
+    fn fraction(&mut self, key: &'static str, value: f64);
+    fn truth(&mut self, key: &'static str, value: bool);
+    /// How long it took, in nanoseconds.
+    fn nanos(&self) -> u64;
+    /// Did it fail?
+    fn has_failed(&self) -> bool;
+}
+
 /// The attributes of some sets, each name once.
 #[derive(Debug, Default)]
 pub(crate) struct Names(Vec<(&'static str, From)>);
@@ -125,7 +154,7 @@ impl Names {
     }
 
     /// Adds them to a span that has all attributes of its own.
-    pub(crate) fn add(&self, span: &mut Written) {
+    pub(crate) fn add(&self, span: &mut impl Attributes) {
         for (name, from) in &self.0 {
             if span.find(name).is_none() {
                 from.add(span, name);
@@ -136,7 +165,7 @@ impl Names {
 
 impl From {
     /// Says it by this name, if the span has what it is made of.
-    fn add(self, span: &mut Written, name: &'static str) {
+    fn add(self, span: &mut impl Attributes, name: &'static str) {
         match self {
             Self::Any(names) => {
                 if let Some(said) = names.iter().find_map(|name| span.find(name)) {

@@ -30,7 +30,7 @@ mod console;
 mod matrix;
 mod session;
 mod tail;
-pub(crate) mod written;
+mod written;
 
 #[cfg(test)]
 mod tests;

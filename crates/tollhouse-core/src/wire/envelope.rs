@@ -247,6 +247,12 @@ impl Envelope {
         self.members().find(|(name, _)| members::is_key(self.raw(*name), key)).map(|(_, value)| value)
     }
 
+    /// The code of an error that is an answer, if it has one.
+    pub fn error_code(&self) -> Option<i64> {
+        let Form::Error { error, .. } = self.form else { return None };
+        Members::of(&self.bytes, error).get("code").and_then(|code| members::integer(self.raw(code)))
+    }
+
     /// `params._meta`, wherever there is one, without judging the rest.
     pub fn meta(&self) -> Option<Span> {
         self.params?;

@@ -358,15 +358,10 @@ fn is_session_gone(reply: &Result<Reply, Failure>, link: &Link) -> bool {
         Err(failure) => failure.fault.kind == Kind::SessionGone,
         Ok(Reply::Whole { envelope, status }) if matches!(link, Link::Http(_)) => {
             matches!(*status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST)
-                && error_code(envelope).is_some_and(|code| matches!(code, -32001 | -32000 | code::INVALID_REQUEST))
+                && envelope.error_code().is_some_and(|code| matches!(code, -32001 | -32000 | code::INVALID_REQUEST))
         }
         Ok(_) => false,
     }
-}
-
-pub(crate) fn error_code(answer: &Envelope) -> Option<i64> {
-    let Form::Error { error, .. } = answer.form else { return None };
-    Members::of(&answer.bytes, error).get("code").and_then(|code| members::integer(answer.raw(code)))
 }
 
 /// Has the server of a lent session log as much as the call wants. What others wanted stays: a log that is too long is
@@ -401,7 +396,7 @@ pub(crate) fn wants_log(loan: &Loan, message: &Envelope) -> bool {
 /// # Errors
 /// It asks for something that is not carried across.
 pub(crate) fn translated(way: &Way, upstream: &Upstream, call: &Call, answer: &Envelope) -> Result<Envelope, Failure> {
-    let code = error_code(answer);
+    let code = answer.error_code();
     let edits: Vec<Edit> = match (way, &answer.form) {
         (Way::Lent(loan), Form::Result { result, .. }) => {
             let greeting = &loan.greeting.answer;
@@ -498,7 +493,7 @@ pub(crate) async fn ask(
     let whole = [b"{", &whole.collect::<Vec<_>>().join(&b',')[..], b"}"].concat();
     let asked = upstream.ask(method, &whole, way.link(), beside.told, clocks).await;
     let gone = match &asked {
-        Ok(answer) => matches!(error_code(answer), Some(-32001 | -32000)),
+        Ok(answer) => matches!(answer.error_code(), Some(-32001 | -32000)),
         Err(failure) => failure.fault.kind == Kind::SessionGone,
     };
     match way {

@@ -180,7 +180,7 @@ impl Question {
         let (place, clocks) = (self.place, question_clocks(&self.gateway.fleet.at(self.place)));
         self.heard.asked = true;
         let answer = crossing::ask(&self.gateway, &mut self.way, place, method, params, &self.beside, &clocks).await?;
-        self.heard.code = crossing::error_code(&answer);
+        self.heard.code = answer.error_code();
         Ok(answer)
     }
 

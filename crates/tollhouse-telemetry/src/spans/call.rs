@@ -16,6 +16,7 @@ use super::matrix::{self, Verdict};
 use super::tail;
 use super::written::{Place, Written};
 use super::{Peer, Why, nanos};
+use crate::compat::Attributes as _;
 
 /// In place of a name that callers could choose.
 const OTHER: &str = "_OTHER";

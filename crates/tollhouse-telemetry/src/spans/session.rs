@@ -7,6 +7,7 @@ use tollhouse_core::trace::TraceContext;
 use super::call::{protocol_session, transport};
 use super::nanos;
 use super::written::{Place, Written};
+use crate::compat::Attributes as _;
 
 pub(super) fn write(span: &mut Written, first: &CallRecord, root: &TraceContext) {
     let at = nanos(first.received_at);

@@ -5,6 +5,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use prost::encoding::{encode_varint, encoded_len_varint};
 use tollhouse_core::trace::{SpanId, TraceContext};
 
+use crate::compat::{Attributes, Said};
 use crate::environment::Limits;
 
 /// Kinds of field, in the lowest bits of a tag.
@@ -20,20 +21,20 @@ const REMOTE: u32 = 0x200;
 
 /// Where a span stands.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
-    pub(crate) trace: [u8; 16],
-    pub(crate) span: SpanId,
+pub(super) struct Place {
+    pub(super) trace: [u8; 16],
+    pub(super) span: SpanId,
     /// All zero: a root.
-    pub(crate) parent: SpanId,
-    pub(crate) parent_is_remote: bool,
-    pub(crate) kind: SpanKind,
-    pub(crate) start_nanos: u64,
-    pub(crate) end_nanos: u64,
+    pub(super) parent: SpanId,
+    pub(super) parent_is_remote: bool,
+    pub(super) kind: SpanKind,
+    pub(super) start_nanos: u64,
+    pub(super) end_nanos: u64,
 }
 
 /// One span after the other; its memory is used again.
 #[derive(Debug)]
-pub(crate) struct Written {
+pub(super) struct Written {
     limits: Limits,
     bytes: Vec<u8>,
     /// Its attributes so far.
@@ -45,18 +46,8 @@ pub(crate) struct Written {
     failed: bool,
 }
 
-/// The value of an attribute that was written.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Said {
-    /// Where its text stands, and how long it is.
-    Text(usize, usize),
-    Number(u64),
-    Fraction(f64),
-    Truth(bool),
-}
-
 impl Written {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits,
             bytes: Vec::with_capacity(1024),
@@ -70,7 +61,7 @@ impl Written {
     }
 
     /// Begins a span.
-    pub(crate) fn begin(&mut self, place: &Place, name: &[&str]) {
+    pub(super) fn begin(&mut self, place: &Place, name: &[&str]) {
         self.bytes.clear();
         self.said.clear();
         (self.dropped, self.links, self.dropped_links, self.failed) = (0, 0, 0, false);
@@ -120,7 +111,7 @@ impl Written {
     }
 
     /// It failed.
-    pub(crate) fn failed(&mut self) {
+    pub(super) fn failed(&mut self) {
         self.failed = true;
         self.tag(15, BYTES);
         encode_varint(2, &mut self.bytes);
@@ -128,87 +119,13 @@ impl Written {
         encode_varint(StatusCode::Error as u64, &mut self.bytes);
     }
 
-    pub(crate) fn text(&mut self, key: &'static str, value: &str) {
-        let value = value.get(..value.floor_char_boundary(self.limits.value)).unwrap_or_default();
-        let len = value.len() as u64;
-        if self.attribute(key, 1 + encoded_len_varint(len) + value.len()) {
-            self.field(1, value.as_bytes());
-            self.said.push((key, Said::Text(self.bytes.len() - value.len(), value.len())));
-        }
-    }
-
     /// Bytes that a value may have.
     pub(super) fn longest(&self) -> usize {
         self.limits.value
     }
 
-    pub(crate) fn truth(&mut self, key: &'static str, value: bool) {
-        if self.attribute(key, 2) {
-            self.tag(2, VARINT);
-            encode_varint(value.into(), &mut self.bytes);
-            self.said.push((key, Said::Truth(value)));
-        }
-    }
-
-    pub(crate) fn number(&mut self, key: &'static str, value: u64) {
-        // No size is as large as to be cut here.
-        let value = value.min(i64::MAX as u64);
-        if self.attribute(key, 1 + encoded_len_varint(value)) {
-            self.tag(3, VARINT);
-            encode_varint(value, &mut self.bytes);
-            self.said.push((key, Said::Number(value)));
-        }
-    }
-
     pub(super) fn seconds(&mut self, key: &'static str, value: std::time::Duration) {
         self.fraction(key, value.as_secs_f64());
-    }
-
-    pub(crate) fn fraction(&mut self, key: &'static str, value: f64) {
-        if self.attribute(key, 9) {
-            self.tag(4, FIXED64);
-            self.bytes.extend_from_slice(&value.to_le_bytes());
-            self.said.push((key, Said::Fraction(value)));
-        }
-    }
-
-    /// What was said under this name, if anything was.
-    pub(crate) fn find(&self, key: &str) -> Option<Said> {
-        self.said.iter().find(|(said, _)| *said == key).map(|(_, value)| *value)
-    }
-
-    /// The text of an attribute; empty if it has another value.
-    pub(crate) fn said(&self, said: Said) -> &str {
-        let Said::Text(at, len) = said else { return "" };
-        self.bytes.get(at..at + len).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
-    }
-
-    /// Says the same under another name.
-    pub(crate) fn again(&mut self, key: &'static str, said: Said) {
-        match said {
-            Said::Text(at, len) => {
-                let value = 1 + encoded_len_varint(len as u64) + len;
-                if self.attribute(key, value) {
-                    self.tag(1, BYTES);
-                    encode_varint(len as u64, &mut self.bytes);
-                    self.bytes.extend_from_within(at..at + len);
-                    self.said.push((key, Said::Text(self.bytes.len() - len, len)));
-                }
-            }
-            Said::Number(number) => self.number(key, number),
-            Said::Fraction(fraction) => self.fraction(key, fraction),
-            Said::Truth(truth) => self.truth(key, truth),
-        }
-    }
-
-    /// How long it took, in nanoseconds.
-    pub(crate) fn nanos(&self) -> u64 {
-        self.nanos
-    }
-
-    /// Did it fail?
-    pub(crate) fn has_failed(&self) -> bool {
-        self.failed
     }
 
     /// Begins an attribute with a value of `len` bytes, if there may be one more.
@@ -227,7 +144,7 @@ impl Written {
     }
 
     /// The whole span.
-    pub(crate) fn finish(&mut self) -> &[u8] {
+    pub(super) fn finish(&mut self) -> &[u8] {
         if self.dropped > 0 {
             self.tag(10, VARINT);
             encode_varint(self.dropped, &mut self.bytes);
@@ -247,5 +164,76 @@ impl Written {
         self.tag(field, BYTES);
         encode_varint(value.len() as u64, &mut self.bytes);
         self.bytes.extend_from_slice(value);
+    }
+}
+
+impl Attributes for Written {
+    fn text(&mut self, key: &'static str, value: &str) {
+        let value = value.get(..value.floor_char_boundary(self.limits.value)).unwrap_or_default();
+        let len = value.len() as u64;
+        if self.attribute(key, 1 + encoded_len_varint(len) + value.len()) {
+            self.field(1, value.as_bytes());
+            self.said.push((key, Said::Text(self.bytes.len() - value.len(), value.len())));
+        }
+    }
+
+    fn truth(&mut self, key: &'static str, value: bool) {
+        if self.attribute(key, 2) {
+            self.tag(2, VARINT);
+            encode_varint(value.into(), &mut self.bytes);
+            self.said.push((key, Said::Truth(value)));
+        }
+    }
+
+    fn number(&mut self, key: &'static str, value: u64) {
+        // No size is as large as to be cut here.
+        let value = value.min(i64::MAX as u64);
+        if self.attribute(key, 1 + encoded_len_varint(value)) {
+            self.tag(3, VARINT);
+            encode_varint(value, &mut self.bytes);
+            self.said.push((key, Said::Number(value)));
+        }
+    }
+
+    fn fraction(&mut self, key: &'static str, value: f64) {
+        if self.attribute(key, 9) {
+            self.tag(4, FIXED64);
+            self.bytes.extend_from_slice(&value.to_le_bytes());
+            self.said.push((key, Said::Fraction(value)));
+        }
+    }
+
+    fn find(&self, key: &str) -> Option<Said> {
+        self.said.iter().find(|(said, _)| *said == key).map(|(_, value)| *value)
+    }
+
+    fn said(&self, said: Said) -> &str {
+        let Said::Text(at, len) = said else { return "" };
+        self.bytes.get(at..at + len).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+    }
+
+    fn again(&mut self, key: &'static str, said: Said) {
+        match said {
+            Said::Text(at, len) => {
+                let value = 1 + encoded_len_varint(len as u64) + len;
+                if self.attribute(key, value) {
+                    self.tag(1, BYTES);
+                    encode_varint(len as u64, &mut self.bytes);
+                    self.bytes.extend_from_within(at..at + len);
+                    self.said.push((key, Said::Text(self.bytes.len() - len, len)));
+                }
+            }
+            Said::Number(number) => self.number(key, number),
+            Said::Fraction(fraction) => self.fraction(key, fraction),
+            Said::Truth(truth) => self.truth(key, truth),
+        }
+    }
+
+    fn nanos(&self) -> u64 {
+        self.nanos
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failed
     }
 }
