@@ -65,5 +65,20 @@ pub(super) const TELEMETRY: Board = Board {
                 ("kept", r#"sum(rate(tollhouse_store_calls_total{job=~"$job", outcome="written"}[$__rate_interval]))"#),
             ]),
         ],
+        &[
+            panel(Kind::Figure, "Figures that differ", "short", "Minutes within the day of which counted, summed up and stored calls are not the same.", &[(
+                "minutes",
+                r#"sum(increase(tollhouse_dashboard_consistency_total{job=~"$job", result="different"}[1d]))"#,
+            )])
+            .warns_above(1.0),
+            panel(Kind::Lines, "Pages and the API", "cps", "What people and programs ask of what is recorded.", &[(
+                "{{view}} {{outcome}}",
+                r#"sum by (view, outcome) (rate(tollhouse_dashboard_requests_total{job=~"$job"}[$__rate_interval]))"#,
+            )]),
+            panel(Kind::Lines, "Open pages", "short", "Those that are told of changes.", &[(
+                "{{view}}",
+                r#"sum by (view) (tollhouse_dashboard_views_open{job=~"$job"})"#,
+            )]),
+        ],
     ],
 };
