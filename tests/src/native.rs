@@ -137,14 +137,16 @@ async fn told(telemetry: &str) -> (BTreeMap<String, Family>, String) {
     let upstream = upstream::echo().start().await;
     let gateway = gateway().telemetry(telemetry).with(&upstream).start().await;
     assert_eq!(modern(&gateway).call("echo", json!({"nonce": "n"})).await.outcome(), "ok");
-    let families = eventually("the call is counted", async || {
-        let families = families(&gateway).await;
-        families.contains_key(DURATION).then_some(families)
+    // What is known of a call is known bit by bit: both are of a moment in which nothing was added.
+    eventually("the call is counted, and all that follows of it", async || {
+        let before = families(&gateway).await;
+        let text = request(gateway.admin, "GET", "/metrics").field("Accept", "text/plain").send().await;
+        assert!(text.head.get("content-type").starts_with("application/openmetrics-text"));
+        let after = families(&gateway).await;
+        let same = before.contains_key(DURATION) && before.keys().eq(after.keys());
+        same.then(|| (before, String::from_utf8(text.body).expect("text")))
     })
-    .await;
-    let text = request(gateway.admin, "GET", "/metrics").field("Accept", "text/plain").send().await;
-    assert!(text.head.get("content-type").starts_with("application/openmetrics-text"));
-    (families, String::from_utf8(text.body).expect("text"))
+    .await
 }
 
 fn call(families: &BTreeMap<String, Family>) -> &Histogram {

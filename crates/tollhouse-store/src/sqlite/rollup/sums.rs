@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, Row, Statement, params};
 use tollhouse_core::sketch::Sketch;
 
 use crate::figures::Figures;
@@ -24,9 +24,10 @@ pub(super) fn code(width: Width) -> i64 {
 
 /// Adds what was counted.
 pub(super) fn add(connection: &Connection, delta: &Delta) -> rusqlite::Result<()> {
-    for (key, sum) in &delta.cells {
-        add_cell(connection, key, sum)?;
-    }
+    let cells = delta.cells.iter().map(|((width, slot, group), sum)| {
+        (*width, *slot, [&*group.server, &*group.name, &*group.method, &*group.client], sum)
+    });
+    add_to(connection, "cell", ["server", "name", "method", "client"], cells)?;
     for (table, totals) in totals(&delta.cells) {
         add_totals(connection, table, &totals)?;
     }
@@ -93,10 +94,10 @@ pub(super) fn read(connection: &Connection, numbers: &Numbers) -> rusqlite::Resu
 }
 
 /// Sums by width, slot, server and name.
-pub(super) type Totals = BTreeMap<(Width, u64, [Box<str>; 2]), Sum>;
+type Totals = BTreeMap<(Width, u64, [Box<str>; 2]), Sum>;
 
 /// What cells come to by tool, by server and by client, each with its table.
-pub(super) fn totals(cells: &BTreeMap<(Width, u64, Group), Sum>) -> [(&'static str, Totals); 3] {
+fn totals(cells: &BTreeMap<(Width, u64, Group), Sum>) -> [(&'static str, Totals); 3] {
     let (mut tools, mut servers, mut clients) = (Totals::new(), Totals::new(), Totals::new());
     for ((width, slot, group), sum) in cells {
         tools.entry((*width, *slot, group.part(By::Tool).map(Into::into))).or_default().merge(sum);
@@ -108,33 +109,48 @@ pub(super) fn totals(cells: &BTreeMap<(Width, u64, Group), Sum>) -> [(&'static s
     [("of_tool", tools), ("of_server", servers), ("of_client", clients)]
 }
 
-pub(super) fn add_totals(connection: &Connection, table: &str, totals: &Totals) -> rusqlite::Result<()> {
+/// Adds sums to the rows of a table that has these columns for a group.
+fn add_to<'s, const N: usize>(
+    connection: &Connection,
+    table: &str,
+    columns: [&str; N],
+    sums: impl Iterator<Item = (Width, u64, [&'s str; N], &'s Sum)>,
+) -> rusqlite::Result<()> {
+    let wanted: Vec<String> = columns.iter().zip(3..).map(|(column, place)| format!("{column} = ?{place}")).collect();
     let mut find = connection.prepare_cached(&format!(
         "SELECT calls, failed, request, response, errors, total, upstream, first FROM {table} \
-         WHERE width = ?1 AND slot = ?2 AND server = ?3 AND name = ?4"
+         WHERE width = ?1 AND slot = ?2 AND {}",
+        wanted.join(" AND ")
     ))?;
-    let mut write = connection.prepare_cached(&format!(
-        "INSERT OR REPLACE INTO {table} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
-    ))?;
-    for ((width, slot, [server, name]), new) in totals {
-        let place = params![code(*width), signed(*slot), &**server, &**name];
-        let whole = together(find.query_row(place, |row| sum(row, 0)).optional()?, new);
-        write.execute(params![
-            code(*width),
-            signed(*slot),
-            &**server,
-            &**name,
-            signed(whole.calls),
-            signed(whole.failed),
-            signed(whole.request_bytes),
-            signed(whole.response_bytes),
-            errors_text(&whole),
-            whole.total.encode(),
-            whole.upstream.encode(),
-            whole.first.encode(),
-        ])?;
+    let places: Vec<String> = (1..=2 + N + 8).map(|place| format!("?{place}")).collect();
+    let mut write =
+        connection.prepare_cached(&format!("INSERT OR REPLACE INTO {table} VALUES ({})", places.join(", ")))?;
+    for (width, slot, group, new) in sums {
+        let bind = |statement: &mut Statement<'_>| {
+            statement.raw_bind_parameter(1, code(width))?;
+            statement.raw_bind_parameter(2, signed(slot))?;
+            group.iter().zip(3..).try_for_each(|(text, place)| statement.raw_bind_parameter(place, *text))
+        };
+        bind(&mut find)?;
+        let known = find.raw_query().next()?.map(|row| sum(row, 0)).transpose()?;
+        let whole = together(known, new);
+        bind(&mut write)?;
+        let counts = [whole.calls, whole.failed, whole.request_bytes, whole.response_bytes].map(signed);
+        for (count, place) in counts.iter().zip(3 + N..) {
+            write.raw_bind_parameter(place, count)?;
+        }
+        write.raw_bind_parameter(7 + N, errors_text(&whole))?;
+        for (sketch, place) in [&whole.total, &whole.upstream, &whole.first].into_iter().zip(8 + N..) {
+            write.raw_bind_parameter(place, sketch.encode())?;
+        }
+        write.raw_execute()?;
     }
     Ok(())
+}
+
+fn add_totals(connection: &Connection, table: &str, totals: &Totals) -> rusqlite::Result<()> {
+    let sums = totals.iter().map(|((width, slot, [server, name]), sum)| (*width, *slot, [&**server, &**name], sum));
+    add_to(connection, table, ["server", "name"], sums)
 }
 
 /// What is kept and what is new, as one.
@@ -151,36 +167,6 @@ fn together(known: Option<Sum>, new: &Sum) -> Cow<'_, Sum> {
 fn errors_text(sum: &Sum) -> String {
     let errors: Vec<_> = sum.errors.iter().map(|(error, count)| format!("{error}\t{count}")).collect();
     errors.join("\n")
-}
-
-pub(super) fn add_cell(connection: &Connection, key: &(Width, u64, Group), new: &Sum) -> rusqlite::Result<()> {
-    let (width, slot, group) = key;
-    let place = params![code(*width), signed(*slot), &*group.server, &*group.name, &*group.method, &*group.client];
-    let mut find = connection.prepare_cached(
-        "SELECT calls, failed, request, response, errors, total, upstream, first FROM cell \
-         WHERE width = ?1 AND slot = ?2 AND server = ?3 AND name = ?4 AND method = ?5 AND client = ?6",
-    )?;
-    let whole = together(find.query_row(place, |row| sum(row, 0)).optional()?, new);
-    let mut write = connection.prepare_cached(
-        "INSERT OR REPLACE INTO cell VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
-    )?;
-    write.execute(params![
-        code(*width),
-        signed(*slot),
-        &*group.server,
-        &*group.name,
-        &*group.method,
-        &*group.client,
-        signed(whole.calls),
-        signed(whole.failed),
-        signed(whole.request_bytes),
-        signed(whole.response_bytes),
-        errors_text(&whole),
-        whole.total.encode(),
-        whole.upstream.encode(),
-        whole.first.encode(),
-    ])?;
-    Ok(())
 }
 
 /// What a row counts, from the column `at` on.
