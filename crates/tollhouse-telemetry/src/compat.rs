@@ -128,9 +128,13 @@ pub(crate) trait Attributes {
     fn said(&self, said: Said) -> &str;
     /// Says the same under another name.
     fn again(&mut self, key: &'static str, said: Said);
+    /// Says a text, shortened if it is too long.
     fn text(&mut self, key: &'static str, value: &str);
+    /// Says a whole number.
     fn number(&mut self, key: &'static str, value: u64);
+    /// Says a number with a fraction.
     fn fraction(&mut self, key: &'static str, value: f64);
+    /// Says yes or no.
     fn truth(&mut self, key: &'static str, value: bool);
     /// How long it took, in nanoseconds.
     fn nanos(&self) -> u64;

@@ -219,28 +219,9 @@ async fn ask_all<T: Send + 'static>(
             let (span, told) = call.traced.leg();
             let attempt = Attempt { span, started: received.elapsed(), ..Attempt::default() };
             let beside = Beside { meta: meta.map(|meta| passed_meta(call, meta, told.is_some())), told };
-            let (gateway, asker, question) = (gateway.clone(), asker.clone(), question.clone());
-            let task = gateway.tasks.clone().spawn(context::carried(async move {
-                let upstream = gateway.fleet.at(place);
-                let answer = async {
-                    // A server that was away when a session began gets its link when it is there.
-                    upstream.joins(era).await?;
-                    let clocks = question_clocks(&upstream);
-                    let answer = async {
-                        let way = crossing::find(&gateway, &asker, place, &clocks).await?;
-                        let mut to_ask = Question::new(gateway.clone(), place, way, beside);
-                        question(&mut to_ask).await.map(|answer| (answer, to_ask.heard))
-                    };
-                    // All pages together: who holds up the others longer is left out.
-                    clocks.within(answer).await?
-                };
-                let answered = answer.await;
-                if answered.as_ref().is_err_and(|failure| failure.fault.kind == fault::Kind::Timeout) {
-                    upstream.doubt(None);
-                }
-                (answered, received.elapsed())
-            }));
-            (place, attempt, task)
+            let asking = ask_one(gateway.clone(), asker.clone(), era, place, beside, question.clone());
+            let asking = async move { (asking.await, received.elapsed()) };
+            (place, attempt, gateway.tasks.spawn(context::carried(asking)))
         })
         .collect();
     let mut answers = Vec::with_capacity(asking.len());
@@ -278,6 +259,32 @@ async fn ask_all<T: Send + 'static>(
     }
     call.asked(legs);
     answers
+}
+
+/// Asks one of the servers, from finding the way to it to the last page of its answer.
+async fn ask_one<T>(
+    gateway: Arc<Gateway>,
+    asker: Asker,
+    era: Era,
+    place: usize,
+    beside: Beside,
+    question: impl Fn(&mut Question) -> Asking<'_, T>,
+) -> Result<(T, Heard), Failure> {
+    let upstream = gateway.fleet.at(place);
+    // A server that was away when a session began gets its link when it is there.
+    upstream.joins(era).await?;
+    let clocks = question_clocks(&upstream);
+    let asking = async {
+        let way = crossing::find(&gateway, &asker, place, &clocks).await?;
+        let mut to_ask = Question::new(gateway.clone(), place, way, beside);
+        question(&mut to_ask).await.map(|answer| (answer, to_ask.heard))
+    };
+    // All pages together: who holds up the others longer is left out.
+    let answered = clocks.within(asking).await.and_then(|answered| answered);
+    if answered.as_ref().is_err_and(|failure| failure.fault.kind == fault::Kind::Timeout) {
+        upstream.doubt(None);
+    }
+    answered
 }
 
 /// The members of the caller's `_meta` less its progress token, since nobody reports progress on a question of ours, and
