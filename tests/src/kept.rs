@@ -95,10 +95,17 @@ async fn what_happens_to_servers_and_their_tools_is_kept() {
     let (status, tool) = asked(&gateway, "/api/v1/tools/tested/one").await;
     assert_eq!((status, &tool["definition"]["name"], &tool["tool"]["changes"]), (200, &json!("one"), &json!(0)));
     assert_eq!(asked(&gateway, "/api/v1/tools/tested/three").await.0, 404);
+    assert!(!gateway.stderr().contains("tools changed"), "what is listed for the first time is no change");
+    server.set_tools(&["one", "two", "three"]);
     let pid = server.starts()[0];
     kill_process(Pid::from_raw(pid).expect("no process has id 0"), Signal::KILL).expect("it is there");
     let told = history(&gateway, "kind=server_restarted", |events| !events.is_empty()).await;
     assert_eq!(told[0]["server"], "tested");
+    history(&gateway, "kind=tool_added", |events| events.len() == 4).await;
+    let line = gateway.stderr().lines().find(|line| line.contains("\"tools changed\"")).map(str::to_owned);
+    let line = line.expect("a line says so");
+    let said = r#""event":"tollhouse.catalog.changed","server":"tested","added":1,"changed":0,"removed":0"#;
+    assert!(line.contains(said), "{line}");
     let started = history(&gateway, "kind=started", |events| !events.is_empty()).await;
     assert!(started[0]["detail"].as_str().is_some_and(|detail| detail.starts_with("version ")), "{started:?}");
 }

@@ -138,9 +138,8 @@ impl Program {
         let reloads = Arc::<Mutex<Reloads>>::default();
         if let Some(recorded) = &kept {
             history::begin(recorded);
-            let (handle, reloads) = (handle.clone(), reloads.clone());
-            tasks.spawn(history::watch(handle, reloads, recorded.clone(), stop_admin.clone()));
         }
+        tasks.spawn(history::watch(handle.clone(), reloads.clone(), kept.clone(), stop_admin.clone()));
         let consistency = Arc::<Consistency>::default();
         if let Some(recorded) = kept.clone() {
             tasks.spawn(consistency::watch(metrics.clone(), recorded, consistency.clone(), stop_admin.clone()));

@@ -58,10 +58,17 @@ pub(crate) fn end(recorded: &Recorded) {
     recorded.store().note(event(Kind::Stopped));
 }
 
-/// Looks until `stop`.
-pub(crate) async fn watch(handle: Handle, reloads: Arc<Mutex<Reloads>>, recorded: Recorded, stop: CancellationToken) {
+/// Looks until `stop`. Without a store changed tools are still told.
+pub(crate) async fn watch(
+    handle: Handle,
+    reloads: Arc<Mutex<Reloads>>,
+    recorded: Option<Recorded>,
+    stop: CancellationToken,
+) {
     let mut seen = Seen::default();
-    if let Ok(tools) = recorded.store().read(|reader| reader.tools()).await {
+    if let Some(recorded) = &recorded
+        && let Ok(tools) = recorded.store().read(|reader| reader.tools()).await
+    {
         let known = |definition: Box<str>| Known { definition: Bytes::from(definition.into_string()), missed: 0 };
         seen.tools = tools.into_iter().map(|tool| ((tool.server, tool.name), known(tool.definition))).collect();
     }
@@ -76,8 +83,8 @@ pub(crate) async fn watch(handle: Handle, reloads: Arc<Mutex<Reloads>>, recorded
         seen.servers(&handle.snapshot().servers, &mut happened);
         seen.listed(&handle, &mut happened);
         seen.read_again(&reloads.lock().unwrap_or_else(PoisonError::into_inner), &mut happened);
-        for event in happened {
-            recorded.store().note(event);
+        if let Some(recorded) = &recorded {
+            happened.into_iter().for_each(|event| recorded.store().note(event));
         }
     }
 }
