@@ -451,6 +451,18 @@ async fn where_a_ratio_decides_its_threshold_is_told() {
         .map(|call| (call.head.get("traceparent").ends_with("-01"), call.head.get("tracestate").to_owned()))
         .collect();
     let (sampled, not): (Vec<_>, Vec<_>) = told.iter().partition(|(sampled, _)| *sampled);
+    // Lists go to each server by themselves, and say the same.
+    let at_all = modern(&gateway).at("/mcp");
+    for _ in 0..20 {
+        at_all.message("tools/list").send().await;
+    }
+    let asked = upstream.received("tools/list");
+    let asked = asked.iter().filter(|asked| asked.meta("traceparent").is_string());
+    let lists: Vec<_> = asked
+        .map(|asked| (asked.meta("traceparent").to_string().ends_with("-01\""), asked.meta("tracestate")))
+        .collect();
+    assert!(lists.len() >= 20, "{lists:?}");
+    assert!(lists.iter().all(|(sampled, state)| *sampled == (*state == json!("ot=th:8"))), "{lists:?}");
     // Two in a trillion runs have none of one kind.
     assert!(!sampled.is_empty() && !not.is_empty(), "{told:?}");
     assert!(sampled.iter().all(|(_, state)| state == "ot=th:8"), "{told:?}");

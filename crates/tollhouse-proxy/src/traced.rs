@@ -207,7 +207,7 @@ pub(crate) fn member(told: &[u8]) -> Vec<u8> {
 }
 
 /// The same, with what is said of the trace.
-fn members(told: &[u8], state: Option<&str>) -> Vec<u8> {
+pub(crate) fn members(told: &[u8], state: Option<&str>) -> Vec<u8> {
     let mut members = member(told);
     if let Some(state) = state {
         members.extend_from_slice(&[b",\"tracestate\":\"", state.as_bytes(), b"\""].concat());

@@ -468,6 +468,8 @@ pub(crate) struct Beside {
     pub(crate) meta: Option<Bytes>,
     /// The `traceparent` that the server is told.
     pub(crate) told: Option<Traceparent>,
+    /// And the `tracestate`, if there is something of ours in it.
+    pub(crate) state: Option<Box<str>>,
 }
 
 /// Asks a server something on a caller's behalf. `params` are its members without braces.
@@ -486,7 +488,7 @@ pub(crate) async fn ask(
         Way::Lifted(session) => Some(introduction(session)),
         Way::Linked(..) | Way::Lent(_) => None,
     };
-    let told = beside.told.map(|told| traced::member(&told));
+    let told = beside.told.map(|told| traced::members(&told, beside.state.as_deref()));
     let meta = [own, told.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(&b',');
     let meta = (!meta.is_empty()).then(|| [b"\"_meta\":{", &meta[..], b"}"].concat());
     let whole = [meta.as_deref(), Some(params)].into_iter().flatten().filter(|members| !members.is_empty());

@@ -218,7 +218,8 @@ async fn ask_all<T: Send + 'static>(
         .map(|place| {
             let (span, told) = call.traced.leg();
             let attempt = Attempt { span, started: received.elapsed(), ..Attempt::default() };
-            let beside = Beside { meta: meta.map(|meta| passed_meta(call, meta, told.is_some())), told };
+            let state = call.traced.told_state().map(Into::into);
+            let beside = Beside { meta: meta.map(|meta| passed_meta(call, meta, told.is_some())), told, state };
             let asking = ask_one(gateway.clone(), asker.clone(), era, place, beside, question.clone());
             let asking = async move { (asking.await, received.elapsed()) };
             (place, attempt, gateway.tasks.spawn(context::carried(asking)))
@@ -288,10 +289,12 @@ async fn ask_one<T>(
 }
 
 /// The members of the caller's `_meta` less its progress token, since nobody reports progress on a question of ours, and
-/// less its trace if the server is `told` of ours.
+/// less its trace, and what is said of that in our name, if the server is `told` of ours.
 fn passed_meta(call: &Call, meta: Span, told: bool) -> Bytes {
     let text = &call.envelope.bytes;
-    let passes = |key: &[u8]| !members::is_key(key, "progressToken") && (!told || !members::is_key(key, "traceparent"));
+    let state = call.traced.told_state().is_some();
+    let unwanted = [("progressToken", true), ("traceparent", told), ("tracestate", told && state)];
+    let passes = |key: &[u8]| !unwanted.iter().any(|(name, unwanted)| *unwanted && members::is_key(key, name));
     let kept: Vec<_> = Members::of(text, meta)
         .filter(|(key, _)| passes(key.of(text)))
         .map(|(key, value)| [b"\"", key.of(text), b"\":", value.of(text)].concat())

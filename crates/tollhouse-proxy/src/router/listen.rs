@@ -448,7 +448,7 @@ async fn read_own(
 ) -> Result<Shown, Failure> {
     let (way, beside) = match session {
         Some(session) => (ear::way(&session, place)?, Beside::default()),
-        None => (Way::Direct, Beside { meta: Some(ask::own_members().into()), told: None }),
+        None => (Way::Direct, Beside { meta: Some(ask::own_members().into()), ..Beside::default() }),
     };
     read(Question::new(gateway.clone(), place, way, beside), kind).await
 }
