@@ -84,7 +84,9 @@ pub(crate) async fn watch(
         seen.listed(&handle, &mut happened);
         seen.read_again(&reloads.lock().unwrap_or_else(PoisonError::into_inner), &mut happened);
         if let Some(recorded) = &recorded {
-            happened.into_iter().for_each(|event| recorded.store().note(event));
+            for event in happened {
+                recorded.store().note(event);
+            }
         }
     }
 }
