@@ -529,6 +529,31 @@ async fn what_a_server_asks_back_is_a_span_of_each_side_below_the_call_it_serves
     gateway.ends_well(&["ok"]).await;
 }
 
+#[tokio::test]
+async fn a_call_that_brings_what_another_was_asked_for_is_linked_to_it() {
+    let question =
+        r#"{"resultType":"input_required","requestState":"s\u002f1","inputRequests":{"k":{"method":"roots/list"}}}"#;
+    for front in ["/mcp", "/servers/tested/mcp"] {
+        let sink = Sink::http().await;
+        let upstream = upstream::echo().modern_only().asks(question).start().await;
+        let gateway = exporting(&sink).with(&upstream).start().await;
+        let client = modern(&gateway).at(front);
+        let tool = if front == "/mcp" { "tested__echo" } else { "echo" };
+        let asked = client.call(tool, json!({"nonce": "n"})).await.json();
+        let state = asked["result"]["requestState"].clone();
+        assert!(state.is_string(), "{asked}");
+        let params = format!(r#"{{"requestState":{state},"inputResponses":{{"k":{{"roots":[]}}}}}}"#);
+        let answer = client.tool(tool).arguments(&json!({"nonce": "n"})).params(&params).send().await;
+        assert_eq!(answer.text(), "n", "{answer:?}");
+        let spans = sink.spans(4).await;
+        let served: Vec<_> = spans.iter().filter(|span| span.kind == SERVER).collect();
+        let [first, second] = served[..] else { panic!("two calls: {spans:?}") };
+        assert_eq!((first.links.len(), second.links.len()), (0, 1), "{front}");
+        assert_eq!((&second.links[0].trace_id, &second.links[0].span_id), (&first.trace_id, &first.span_id));
+        assert_eq!(texts(&first.attributes)["tollhouse.result.type"], "input_required");
+    }
+}
+
 /// A server that is misunderstood at once.
 fn answering(answer: &str) -> upstream::Builder {
     upstream::echo().answers([text(answer)])

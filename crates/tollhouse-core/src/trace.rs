@@ -143,6 +143,8 @@ pub struct Aside {
     pub state: Option<TraceState>,
     /// The trace of the HTTP request, where the message named another.
     pub http: Option<TraceContext>,
+    /// The call that asked for the input which this one brings.
+    pub follows: Option<TraceContext>,
 }
 
 /// What other tracers have to say about a trace; not ours to understand, only to pass on.

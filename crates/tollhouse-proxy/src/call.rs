@@ -105,6 +105,8 @@ pub(crate) struct Params {
     /// What the request is about: `name`, `uri` or `taskId`, by the method.
     pub(crate) subject: Option<Span>,
     pub(crate) arguments: Option<Span>,
+    /// What a server gave to be brought back.
+    pub(crate) state: Option<Span>,
     pub(crate) meta: Option<Span>,
     pub(crate) progress_token: Option<Span>,
     /// The trace that `_meta` names, whether it is one or not.
@@ -119,13 +121,13 @@ impl Params {
     /// # Errors
     /// One of them stands there twice or in a confusing spelling.
     pub(crate) fn read(envelope: &Envelope, method: &str) -> Result<Self, members::KeyError> {
-        let [subject, arguments, meta] = if let Some(subject) = method::subject(method) {
-            envelope.pick_params([subject, "arguments", "_meta"])?
+        let [subject, arguments, state, meta] = if let Some(subject) = method::subject(method) {
+            envelope.pick_params([subject, "arguments", "requestState", "_meta"])?
         } else {
             let [meta] = envelope.pick_params(["_meta"])?;
-            [None, None, meta]
+            [None, None, None, meta]
         };
-        Ok(Self { subject, arguments, meta, ..Self::default() })
+        Ok(Self { subject, arguments, state, meta, ..Self::default() })
     }
 }
 

@@ -82,6 +82,10 @@ impl Arrived {
             {
                 said.http = None;
             }
+            let state = self.params.state.map(|span| self.envelope.raw(span));
+            if let Some(follows) = state.and_then(|state| gateway.follow_ups.find(state)) {
+                aside.get_or_insert_default().follows = Some(follows);
+            }
         }
         let client = match &self.session {
             Some(session) => session.client.clone(),

@@ -252,6 +252,9 @@ impl Attempt {
             }
             _ => with_missing_id(envelope, self.call.raw_id()),
         };
+        if let (Outcome::InputRequired, Some(here)) = (&outcome, self.call.traced.here()) {
+            self.gateway.follow_ups.note(&bytes, here);
+        }
         let status = match (self.call.era(), &outcome) {
             (Era::Modern, Outcome::Error { code }) => modern_status(*code, status),
             _ => StatusCode::OK,

@@ -15,6 +15,7 @@ use tracing::info;
 use crate::answer::{Refusal, code};
 use crate::clocks::Clocks;
 use crate::fleet::Fleet;
+use crate::follow_ups::FollowUps;
 use crate::losses::Losses;
 use crate::names::Names;
 use crate::notices::board::Board;
@@ -40,6 +41,8 @@ pub(crate) struct Gateway {
     pub(crate) fleet: Fleet,
     pub(crate) names: Names,
     pub(crate) seal: Seal,
+    /// Which calls asked for input, for the spans of those that bring it.
+    pub(crate) follow_ups: FollowUps,
     pub(crate) sessions: Arc<Table>,
     /// Sessions of the gateway's own.
     pub(crate) lent: Lent,
@@ -96,6 +99,7 @@ impl Gateway {
         let losses = Arc::<Losses>::default();
         Ok(Arc::new(Self {
             seal: Seal::new(),
+            follow_ups: FollowUps::default(),
             names: Names::new(settings.naming, fleet.roster().ids()),
             sessions: Arc::new(Table::new(limits.clone())),
             lent: Lent::new(limits.clone()),

@@ -18,6 +18,7 @@ mod gateway;
 mod fleet;
 mod names;
 mod seal;
+mod follow_ups;
 mod session;
 mod notices;
 mod kinds;

@@ -89,6 +89,11 @@ impl Traced {
         (self.trace.trace_id, span)
     }
 
+    /// Its span, for others to refer to; `None` where no spans leave.
+    pub(crate) fn here(&self) -> Option<TraceContext> {
+        (self.span != SpanId::default()).then(|| self.trace.within(self.span, self.sampled))
+    }
+
     /// A byte of the attempt is about to leave at `now`.
     pub(crate) fn sent(&mut self, now: Duration) {
         self.end(now, None);

@@ -145,8 +145,9 @@ impl Spans {
             if let Some(root) = root.filter(|root| elsewhere(root) && self.told.contains(&root.trace_id)) {
                 self.scratch.link(&root, false);
             }
-            if let Some(http) = record.aside.as_ref().and_then(|aside| aside.http) {
-                self.scratch.link(&http, true);
+            if let Some(aside) = &record.aside {
+                aside.http.iter().for_each(|http| self.scratch.link(http, true));
+                aside.follows.iter().for_each(|asked| self.scratch.link(asked, false));
             }
             if self.config.content {
                 call::write_content(&mut self.scratch, record, exposed);

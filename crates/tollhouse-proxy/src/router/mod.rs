@@ -227,9 +227,7 @@ fn unseal(gateway: &Gateway, call: &mut Call, place: usize) -> Result<(), Refusa
     if call.era() != Era::Modern {
         return Ok(());
     }
-    let picked = call.envelope.pick_params(["requestState"]);
-    let [sealed] = picked.map_err(|error| Refusal::malformed(code::INVALID_REQUEST, error.to_string()))?;
-    let Some(sealed) = sealed.filter(|span| call.envelope.raw(*span) != b"null") else { return Ok(()) };
+    let Some(sealed) = call.params.state.filter(|span| call.envelope.raw(*span) != b"null") else { return Ok(()) };
     match gateway.seal.open(call.envelope.raw(sealed), call, &gateway.fleet.at(place).id) {
         Ok(own) => {
             call.state = Some(Box::new((sealed, own)));

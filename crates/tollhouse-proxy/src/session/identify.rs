@@ -79,7 +79,7 @@ pub(crate) fn aside(
             (state.and_then(|state| TraceState::parse([state.as_bytes()])), http)
         }
     };
-    let said = Aside { state, http };
+    let said = Aside { state, http, follows: None };
     (said != Aside::default()).then(|| Box::new(said))
 }
 
