@@ -276,3 +276,20 @@ fn the_span_of_a_subscription_ends_when_it_is_acknowledged() {
     let lasted = |span: &Span| (span.end_time_unix_nano - span.start_time_unix_nano) / 1_000_000;
     assert_eq!(spans.iter().map(lasted).max(), Some(20), "{spans:?}");
 }
+
+#[test]
+fn the_root_of_a_session_is_linked_to_that_of_the_hour_before() {
+    let config = Config::default();
+    let session = SessionRef { id: "s".into(), source: SessionSource::Protocol };
+    let at = |hours: u64| UNIX_EPOCH + Duration::from_hours(1000 + hours);
+    let call = |hours: u64| {
+        let trace = config.roots.context(&session, Listener::Http, at(hours)).unwrap();
+        CallRecord { received_at: at(hours), session: session.clone(), trace, ..record(Outcome::Ok) }
+    };
+    let mut spans = Spans::new(config.clone());
+    let mut root = |hours| told_with(&mut spans, call(hours)).into_iter().find(|span| span.kind == 1).unwrap();
+    let (first, second, later) = (root(0), root(1), root(5));
+    assert_eq!((first.links.len(), later.links.len()), (0, 0), "nothing was told of the hour before");
+    let [link] = &second.links[..] else { panic!("{second:?}") };
+    assert_eq!((&link.trace_id, &link.span_id), (&first.trace_id, &first.span_id));
+}
