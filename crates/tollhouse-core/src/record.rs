@@ -274,6 +274,19 @@ pub struct Traffic {
     pub response: u64,
 }
 
+/// The share of calls of the last five minutes of which something is known; `None` where there was none of which it could be.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Known {
+    /// The root of its trace: the caller's span, or that of the session. Of all calls; the rest is of tool calls.
+    pub trace_root: Option<f64>,
+    /// Its session, by what client or protocol say.
+    pub session_state: Option<f64>,
+    /// Size and hash of what went in and out.
+    pub tool_output: Option<f64>,
+    /// The content itself, since it is captured.
+    pub tool_content: Option<f64>,
+}
+
 /// What became of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {

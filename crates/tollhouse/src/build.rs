@@ -19,7 +19,7 @@ use tollhouse_store::Store;
 use tollhouse_telemetry::logs::Log;
 use tollhouse_telemetry::metrics::{self, Metrics};
 use tollhouse_telemetry::otlp::Signal;
-use tollhouse_web::usage::{Coverage, Known};
+use tollhouse_web::usage::Coverage;
 use tollhouse_web::{Login, Losses, Origin, Phase, Recorded, Reloads, Server, Setting, Shown, Snapshot, State};
 use tracing::{error, info, warn};
 
@@ -165,7 +165,7 @@ impl Program {
                 let figures = figures.clone();
                 move |accepted: &str| figures.expose(accepted)
             });
-            let coverage: Coverage = Arc::new(move || known(&counted));
+            let coverage: Coverage = Arc::new(move || counted.known());
             let settings = shown.subscribe();
             let shown = Shown {
                 health,
@@ -280,12 +280,6 @@ fn counted(loaded: &Loaded, exports: &Exports) -> metrics::Config {
         }
     }
     config
-}
-
-/// Of which share of calls things are known, for pages.
-fn known(metrics: &Metrics) -> Known {
-    let metrics::Known { trace_root, session_state, tool_output, tool_content } = metrics.known();
-    Known { trace_root, session_state, tool_output, tool_content }
 }
 
 /// Tells what the operator should know of a configuration that is in force.

@@ -5,7 +5,7 @@
 use std::sync::Mutex;
 
 use tollhouse_core::clock;
-use tollhouse_core::record::{CallRecord, SessionSource};
+use tollhouse_core::record::{CallRecord, Known, SessionSource};
 
 use super::cells::{lock, number};
 use super::standing::Standing;
@@ -18,19 +18,6 @@ const SLOT: u64 = 5000;
 const SLOTS: usize = 60;
 /// What may be known of a call.
 const ASPECTS: [&str; 4] = ["trace_root", "session_state", "tool_output", "tool_content"];
-
-/// The share of calls of the last five minutes of which something is known; `None` where there was none of which it could be.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Known {
-    /// The root of its trace: the caller's span, or that of the session. Of all calls; the rest is of tool calls.
-    pub trace_root: Option<f64>,
-    /// Its session, by what client or protocol say.
-    pub session_state: Option<f64>,
-    /// Size and hash of what went in and out.
-    pub tool_output: Option<f64>,
-    /// The content itself, since it is captured.
-    pub tool_content: Option<f64>,
-}
 
 /// By aspect: calls of which it is known, and calls of which it could be.
 type Counts = [[u64; 2]; ASPECTS.len()];

@@ -35,12 +35,11 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use tollhouse_core::histogram::{Counted, Histogram};
-use tollhouse_core::record::CallRecord;
+use tollhouse_core::record::{CallRecord, Known};
 
 use crate::catalogue::{Group, Id, METRICS};
 use crate::compat::Set;
 
-pub use coverage::Known;
 pub use minutes::Minute;
 pub use standing::Standing;
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use askama::Template;
 use axum::extract::State;
 use http::Uri;
+use tollhouse_core::record::Known;
 use tollhouse_store::question::{Bounds, By, ErrorGroup, Figure, Filter, Numbers, Page as Some10, Sum, Times};
 
 use super::address::{Address, now_us};
@@ -21,7 +22,6 @@ use super::text::{bytes, count, percent, seconds};
 use super::{Answer, Pages};
 use crate::charts::{Chart, Percentiles, Series, Slot, latency, stacked};
 use crate::health::{Report, Status};
-use crate::usage::Known;
 use tables::{Failing, Ranked, Standing};
 use tiles::Tile;
 
